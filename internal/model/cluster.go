@@ -1,0 +1,147 @@
+package model
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Pod is a Kubernetes Pod as far as the network is concerned.
+type Pod struct {
+	Name        Name
+	UID         string
+	Node        string
+	Addrs       []netip.Addr // status.podIPs
+	HostNetwork bool
+	Finished    bool // phase Succeeded or Failed: the addresses may already belong to another pod
+	Labels      map[string]string
+	Ports       []PodPort     // named container ports
+	Grace       time.Duration // spec.terminationGracePeriodSeconds
+	Remarks     []Remark
+}
+
+// PodPort is a named container port.
+type PodPort struct {
+	Name     string
+	Protocol Protocol
+	Port     Port
+}
+
+// Ref names the Pod.
+func (p *Pod) Ref() Ref { return Ref{KindPod, p.Name} }
+
+// Namespace is a Kubernetes Namespace.
+type Namespace struct {
+	Name   string
+	Labels map[string]string
+}
+
+// Ref names the Namespace.
+func (n *Namespace) Ref() Ref { return Ref{KindNamespace, Name{Name: n.Name}} }
+
+// Node is a Kubernetes Node.
+type Node struct {
+	Name          string
+	UID           string
+	InternalIPs   []netip.Addr // status.addresses of type InternalIP, in order
+	ExternalIPs   []netip.Addr
+	PodCIDRs      []netip.Prefix // annotation kube-router.io/pod-cidrs or pod-cidr, else spec.podCIDRs
+	Zone          string         // label topology.kubernetes.io/zone
+	Labels        map[string]string
+	Unschedulable bool // cordoned
+	ExcludeFromLB bool // label node.kubernetes.io/exclude-from-external-load-balancers
+	ProviderID    string
+	Options       NodeOptions
+	Remarks       []Remark
+}
+
+// Ref names the Node.
+func (n *Node) Ref() Ref { return Ref{KindNode, Name{Name: n.Name}} }
+
+// PrimaryIP is the address that other nodes and BGP know the node by: the first InternalIP, else the
+// first ExternalIP, else the zero Addr.
+func (n *Node) PrimaryIP() netip.Addr {
+	for _, a := range append(n.InternalIPs[:len(n.InternalIPs):len(n.InternalIPs)], n.ExternalIPs...) {
+		return a
+	}
+	return netip.Addr{}
+}
+
+// IP is the node's best address of one family: the primary one if it is of that family, else the first
+// InternalIP, else the first ExternalIP, else the zero Addr.
+func (n *Node) IP(f Family) netip.Addr {
+	for _, a := range append(n.InternalIPs[:len(n.InternalIPs):len(n.InternalIPs)], n.ExternalIPs...) {
+		if FamilyOf(a) == f {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// NodeOptions are the kube-router.io annotations of a Node, parsed. Secrets never print.
+type NodeOptions struct {
+	ASN           ASN // node.asn; 0: the cluster's
+	Communities   []string
+	ImportReject  []netip.Prefix
+	PrependAS     ASN
+	PrependTimes  uint8
+	Peers         []Peer
+	RRServer      string // cluster id as given; empty: not a reflector
+	RRClient      string
+	BGPLocalAddrs []netip.Addr
+	LocalPref     *uint32 // node.bgp.local-pref (ours)
+	MED           *uint32 // node.bgp.med (ours)
+}
+
+// Peer is an external BGP peer from flags or from a node's annotation.
+type Peer struct {
+	Addr     netip.Addr
+	ASN      ASN
+	Port     Port // 0: 179
+	Local    netip.Addr
+	Password Secret
+	Multihop uint8 // TTL; below 2: directly connected
+	BFD      *BFD
+}
+
+// Secret is text that must never reach a log, a dump or a status. It prints as "(secret)".
+type Secret string
+
+// String hides the secret.
+func (Secret) String() string { return "(secret)" }
+
+// GoString hides the secret from %#v.
+func (Secret) GoString() string { return "(secret)" }
+
+// MarshalText hides the secret from JSON and YAML.
+func (Secret) MarshalText() ([]byte, error) { return []byte("(secret)"), nil }
+
+// BFD are the parameters of a BFD session (RFC 5880).
+type BFD struct {
+	Port       Port // 0: 3784
+	Multiplier uint8
+	MinTx      time.Duration
+	MinRx      time.Duration
+}
+
+// Link is a network interface of this node, without those that we make.
+type Link struct {
+	Name  string
+	Index int
+	Kind  string // "device" for hardware, else the driver's kind: bridge, vxlan, veth …
+	MTU   int
+	Up    bool
+	Addrs []netip.Prefix // addresses with their prefix length
+}
+
+// Ref names the Link.
+func (l *Link) Ref() Ref { return Ref{KindLink, Name{Name: l.Name}} }
+
+// Path is a route learned from a BGP peer: the best paths to one prefix.
+type Path struct {
+	Prefix   netip.Prefix
+	NextHops []netip.Addr // several for equal-cost paths, sorted
+	External bool         // learned from an external peer, not from another node
+}
+
+// Ref names the Path by its prefix.
+func (p *Path) Ref() Ref { return Ref{KindPath, Name{Name: p.Prefix.String()}} }

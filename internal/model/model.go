@@ -1,0 +1,181 @@
+package model
+
+import "net/netip"
+
+// Object is a value of the model: a pointer to one of this package's kinds. It is never changed.
+type Object interface{ Ref() Ref }
+
+// Model is everything that is true now. One goroutine owns it; its maps are read-only to others' eyes
+// and change through Put and Delete alone, which keep the indexes.
+type Model struct {
+	Settings   Settings
+	Services   map[Name]*Service
+	Slices     map[Name]*Slice
+	Pods       map[Name]*Pod
+	Namespaces map[string]*Namespace
+	Policies   map[Name]*Policy
+	Nodes      map[string]*Node
+	Links      map[string]*Link
+	Paths      map[netip.Prefix]*Path
+
+	slicesOf map[Name]map[Name]*Slice
+	podsBy   map[netip.Addr]map[Name]*Pod
+}
+
+// New makes an empty model with its settings.
+func New(s Settings) *Model {
+	return &Model{
+		Settings:   s,
+		Services:   map[Name]*Service{},
+		Slices:     map[Name]*Slice{},
+		Pods:       map[Name]*Pod{},
+		Namespaces: map[string]*Namespace{},
+		Policies:   map[Name]*Policy{},
+		Nodes:      map[string]*Node{},
+		Links:      map[string]*Link{},
+		Paths:      map[netip.Prefix]*Path{},
+		slicesOf:   map[Name]map[Name]*Slice{},
+		podsBy:     map[netip.Addr]map[Name]*Pod{},
+	}
+}
+
+// Self is the Node that we run on, or nil while it is unknown.
+func (m *Model) Self() *Node { return m.Nodes[m.Settings.Node] }
+
+// SlicesOf are the EndpointSlices of a Service, by name. The map is not to be changed.
+func (m *Model) SlicesOf(service Name) map[Name]*Slice { return m.slicesOf[service] }
+
+// PodsAt are the pods that have an address; several only while one of them is finished or deleted late,
+// or for pods on the host network.
+func (m *Model) PodsAt(a netip.Addr) map[Name]*Pod { return m.podsBy[a] }
+
+// Put stores an object and returns the one it replaces, or nil.
+func (m *Model) Put(o Object) Object {
+	old := m.Delete(o.Ref())
+	switch o := o.(type) {
+	case *Service:
+		m.Services[o.Name] = o
+	case *Slice:
+		m.Slices[o.Name] = o
+		index(m.slicesOf, o.Service, o.Name, o)
+	case *Pod:
+		m.Pods[o.Name] = o
+		for _, a := range o.Addrs {
+			index(m.podsBy, a, o.Name, o)
+		}
+	case *Namespace:
+		m.Namespaces[o.Name] = o
+	case *Policy:
+		m.Policies[o.Name] = o
+	case *Node:
+		m.Nodes[o.Name] = o
+	case *Link:
+		m.Links[o.Name] = o
+	case *Path:
+		m.Paths[o.Prefix] = o
+	}
+	return old
+}
+
+// Delete removes an object and returns it, or nil when there was none.
+func (m *Model) Delete(r Ref) Object {
+	switch r.Kind {
+	case KindService:
+		return take(m.Services, r.Name)
+	case KindSlice:
+		return m.deleteSlice(r.Name)
+	case KindPod:
+		return m.deletePod(r.Name)
+	case KindNamespace:
+		return take(m.Namespaces, r.Name.Name)
+	case KindPolicy:
+		return take(m.Policies, r.Name)
+	case KindNode:
+		return take(m.Nodes, r.Name.Name)
+	case KindLink:
+		return take(m.Links, r.Name.Name)
+	case KindPath:
+		p, err := netip.ParsePrefix(r.Name.Name)
+		if err != nil {
+			return nil
+		}
+		return take(m.Paths, p)
+	}
+	return nil
+}
+
+func (m *Model) deleteSlice(n Name) Object {
+	s, ok := m.Slices[n]
+	if !ok {
+		return nil
+	}
+	delete(m.Slices, n)
+	unindex(m.slicesOf, s.Service, n)
+	return s
+}
+
+func (m *Model) deletePod(n Name) Object {
+	p, ok := m.Pods[n]
+	if !ok {
+		return nil
+	}
+	delete(m.Pods, n)
+	for _, a := range p.Addrs {
+		unindex(m.podsBy, a, n)
+	}
+	return p
+}
+
+// Refs are the names of all objects of a kind, in no order.
+func (m *Model) Refs(k Kind) []Ref {
+	switch k {
+	case KindService:
+		return refs(m.Services)
+	case KindSlice:
+		return refs(m.Slices)
+	case KindPod:
+		return refs(m.Pods)
+	case KindNamespace:
+		return refs(m.Namespaces)
+	case KindPolicy:
+		return refs(m.Policies)
+	case KindNode:
+		return refs(m.Nodes)
+	case KindLink:
+		return refs(m.Links)
+	case KindPath:
+		return refs(m.Paths)
+	}
+	return nil
+}
+
+func take[K comparable, V Object](m map[K]V, k K) Object {
+	o, ok := m[k]
+	if !ok {
+		return nil
+	}
+	delete(m, k)
+	return o
+}
+
+func refs[K comparable, V Object](m map[K]V) []Ref {
+	list := make([]Ref, 0, len(m))
+	for _, o := range m {
+		list = append(list, o.Ref())
+	}
+	return list
+}
+
+func index[A, K comparable, V any](m map[A]map[K]V, at A, k K, v V) {
+	if m[at] == nil {
+		m[at] = map[K]V{}
+	}
+	m[at][k] = v
+}
+
+func unindex[A, K comparable, V any](m map[A]map[K]V, at A, k K) {
+	delete(m[at], k)
+	if len(m[at]) == 0 {
+		delete(m, at)
+	}
+}

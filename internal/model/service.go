@@ -1,0 +1,112 @@
+package model
+
+import (
+	"net/netip"
+	"time"
+)
+
+// ServiceType is spec.type of a Service.
+type ServiceType string
+
+// The Service types.
+const (
+	ClusterIP    ServiceType = "ClusterIP"
+	NodePort     ServiceType = "NodePort"
+	LoadBalancer ServiceType = "LoadBalancer"
+	ExternalName ServiceType = "ExternalName"
+)
+
+// TrafficPolicy is spec.internalTrafficPolicy or spec.externalTrafficPolicy.
+type TrafficPolicy string
+
+// The traffic policies.
+const (
+	Cluster TrafficPolicy = "Cluster"
+	Local   TrafficPolicy = "Local"
+)
+
+// Service is a Kubernetes Service (core/v1) as far as the network is concerned.
+type Service struct {
+	Name         Name
+	UID          string
+	Type         ServiceType
+	ProxyName    string       // label service.kubernetes.io/service-proxy-name; empty: ours
+	Headless     bool         // clusterIP None or label service.kubernetes.io/headless
+	ClusterIPs   []netip.Addr // unmapped; at most one per family
+	ExternalIPs  []netip.Addr
+	Ingress      []Ingress     // status.loadBalancer.ingress
+	Class        string        // spec.loadBalancerClass
+	Requested    []netip.Addr  // spec.loadBalancerIP and the annotation for requested addresses
+	SharingKey   string        // annotation: Services of one key may share an address on different ports
+	Families     []Family      // spec.ipFamilies
+	DualStack    string        // spec.ipFamilyPolicy: SingleStack, PreferDualStack, RequireDualStack
+	Ports        []ServicePort // in the order of the spec
+	Internal     TrafficPolicy
+	External     TrafficPolicy
+	HealthPort   Port           // spec.healthCheckNodePort, 0: none
+	Affinity     time.Duration  // ClientIP session affinity with this timeout; 0: none
+	Sources      []netip.Prefix // spec.loadBalancerSourceRanges; empty: everybody
+	Distribution string         // spec.trafficDistribution
+	Options      ServiceOptions
+	Remarks      []Remark // what the conversion could not take over
+}
+
+// ServicePort is one element of spec.ports.
+type ServicePort struct {
+	Name     string
+	Protocol Protocol
+	Port     Port
+	NodePort Port // 0: none
+}
+
+// Ingress is one element of status.loadBalancer.ingress.
+type Ingress struct {
+	Addr  netip.Addr
+	Proxy bool // ipMode Proxy (KEP-1860): the balancer forwards by itself; the address is not ours to serve
+}
+
+// ServiceOptions are the kube-router.io/service.* annotations, parsed.
+type ServiceOptions struct {
+	DSR                                              bool     // service.dsr=tunnel
+	Scheduler                                        string   // service.scheduler as IPVS names it; empty: the default
+	SchedulerFlags                                   []string // service.schedflags: flag-1, flag-2, flag-3
+	Hairpin                                          bool     // service.hairpin
+	HairpinExternal                                  bool     // service.hairpin.externalips
+	Local                                            bool     // service.local=true: external traffic policy Local
+	SkipLBIPs                                        bool     // service.skiplbips
+	AdvertiseCluster, AdvertiseExternal, AdvertiseLB *bool    // service.advertise.*; nil: the flag decides
+}
+
+// Ref names the Service.
+func (s *Service) Ref() Ref { return Ref{KindService, s.Name} }
+
+// Slice is an EndpointSlice (discovery.k8s.io/v1).
+type Slice struct {
+	Name      Name
+	Service   Name // from label kubernetes.io/service-name; empty Name: belongs to no Service
+	Family    Family
+	Ports     []SlicePort
+	Endpoints []Endpoint
+	Trigger   time.Time // annotation endpoints.kubernetes.io/last-change-trigger-time; zero: unknown
+	Remarks   []Remark
+}
+
+// SlicePort is one port of a slice; it belongs to the ServicePort of the same name.
+type SlicePort struct {
+	Name     string
+	Protocol Protocol
+	Port     Port
+}
+
+// Endpoint is one endpoint of a slice. Conditions left unset are true for Ready and Serving and false
+// for Terminating, as the API says; the conversion has applied that.
+type Endpoint struct {
+	Addrs                       []netip.Addr
+	Ready, Serving, Terminating bool
+	Node, Zone                  string
+	ForZones, ForNodes          []string // topology hints
+	Pod                         Name     // targetRef, when it is a Pod
+}
+
+// Ref names the EndpointSlice.
+func (s *Slice) Ref() Ref { return Ref{KindSlice, s.Name} }

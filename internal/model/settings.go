@@ -1,0 +1,138 @@
+package model
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Settings is the validated configuration of the daemon: flags, environment and file in one value.
+// Every field that has a flag names it.
+type Settings struct {
+	Node      string // --hostname-override, NODE_NAME or the host's name: the Node that we are
+	Router    bool   // --run-router
+	Firewall  bool   // --run-firewall
+	Proxy     bool   // --run-service-proxy
+	Balancer  bool   // --run-loadbalancer
+	IPv4      bool   // --enable-ipv4
+	IPv6      bool   // --enable-ipv6
+	TakeOver  bool   // --take-over (ours)
+	Services  ServiceSettings
+	Policy    PolicySettings
+	Routes    RouteSettings
+	BGP       BGPSettings
+	CNI       CNISettings
+	Allocator AllocatorSettings
+}
+
+// Families are the enabled address families, IPv4 first.
+func (s *Settings) Families() []Family {
+	var f []Family
+	if s.IPv4 {
+		f = append(f, IPv4)
+	}
+	if s.IPv6 {
+		f = append(f, IPv6)
+	}
+	return f
+}
+
+// Has tells whether a family is enabled.
+func (s *Settings) Has(f Family) bool { return f == IPv4 && s.IPv4 || f == IPv6 && s.IPv6 }
+
+// Engine is the dataplane that carries Services.
+type Engine string
+
+// The service engines. EngineAuto is resolved at start, before a plan sees it.
+const (
+	EngineAuto     Engine = "auto"
+	EngineIPVS     Engine = "ipvs"
+	EngineNftables Engine = "nftables"
+)
+
+// ServiceSettings configure the service proxy.
+type ServiceSettings struct {
+	Engine            Engine         // --service-proxy-engine (ours)
+	ClusterRanges     []netip.Prefix // --service-cluster-ip-range
+	ExternalRanges    []netip.Prefix // --service-external-ip-range
+	NodePortFirst     Port           // --service-node-port-range
+	NodePortLast      Port
+	NodePortAll       bool           // --nodeport-bindon-all-ip
+	NodePortAddresses []netip.Prefix // --nodeport-addresses (ours); empty: the primary addresses
+	StrictExternal    bool           // --strict-external-ip-validation
+	MasqueradeAll     bool           // --masquerade-all
+	Hairpin           bool           // --hairpin-mode
+	Excluded          []netip.Prefix // --excluded-cidrs
+	PermitAll         bool           // --ipvs-permit-all
+	Graceful          bool           // --ipvs-graceful-termination
+	GracePeriod       time.Duration  // --ipvs-graceful-period
+	TCPTimeout        time.Duration  // --service-tcp-timeout
+	TCPFinTimeout     time.Duration  // --service-tcpfin-timeout
+	UDPTimeout        time.Duration  // --service-udp-timeout
+	RuntimeEndpoint   string         // --runtime-endpoint
+	SyncPeriod        time.Duration  // --ipvs-sync-period: the slow re-read of the kernel
+}
+
+// PolicySettings configure the network policy firewall.
+type PolicySettings struct {
+	DefaultDeny bool          // --netpol-default-deny
+	JudgeEcho   bool          // --netpol-judge-icmp-echo (ours): echo requests obey policies
+	KeepFlows   bool          // --netpol-keep-established (ours): don't cut flows that a tighter policy forbids
+	SyncPeriod  time.Duration // --iptables-sync-period
+}
+
+// RouteSettings configure routes and tunnels.
+type RouteSettings struct {
+	Source           string         // --node-routes (ours): "bgp" or "api"
+	Overlay          bool           // --enable-overlay
+	OverlayType      string         // --overlay-type: "subnet" or "full"
+	OverlayEncap     string         // --overlay-encap: "ipip", "fou" or "vxlan" (ours)
+	OverlayPort      Port           // --overlay-encap-port
+	PodEgress        bool           // --enable-pod-egress
+	EgressExclude    []netip.Prefix // --pod-egress-exclude (ours): destinations not masqueraded
+	ClusterCIDRs     []netip.Prefix // --cluster-cidr: tells pod traffic; empty: the nodes' pod CIDRs
+	SourceDestCheck  bool           // --disable-source-dest-check
+	SyncPeriod       time.Duration  // --routes-sync-period
+	InjectedPeriod   time.Duration  // --injected-routes-sync-period
+	DrainUnscheduled bool           // --withdraw-on-cordon (ours): a cordoned node announces no service address
+}
+
+// BGPSettings configure the speaker.
+type BGPSettings struct {
+	ASN               ASN            // --cluster-asn
+	FullMesh          bool           // --nodes-full-mesh
+	IBGP              bool           // --enable-ibgp
+	OverrideNextHop   bool           // --override-nexthop
+	Port              Port           // --bgp-port
+	HoldTime          time.Duration  // --bgp-holdtime
+	GracefulRestart   bool           // --bgp-graceful-restart
+	RestartTime       time.Duration  // --bgp-graceful-restart-time
+	DeferralTime      time.Duration  // --bgp-graceful-restart-deferral-time
+	Peers             []Peer         // --peer-router-*
+	IBGPPassword      Secret         // --ibgp-password-file (ours)
+	BFD               *BFD           // --enable-bfd and --bfd-*; nil: off
+	RouterID          string         // --router-id: empty, an IPv4 address, or "generate"
+	AdminAddr         netip.Addr     // --gobgp-admin-address
+	AdminPort         Port           // --gobgp-admin-port; 0: no gRPC
+	AdvertiseCluster  bool           // --advertise-cluster-ip
+	AdvertiseExternal bool           // --advertise-external-ip
+	AdvertiseLB       bool           // --advertise-loadbalancer-ip
+	AdvertisePodCIDR  bool           // --advertise-pod-cidr
+	AggregatePodCIDRs []netip.Prefix // --advertise-pod-aggregate (ours): announced to external peers in place of parts
+	AggregateServices bool           // --advertise-service-ranges (ours): ranges in place of single addresses
+}
+
+// CNISettings configure the node's CNI file.
+type CNISettings struct {
+	Enabled bool   // --enable-cni
+	File    string // KUBE_ROUTER_CNI_CONF_FILE
+	AutoMTU bool   // --auto-mtu
+	Socket  string // --cni-socket (ours): where kube-router-cni finds the daemon
+}
+
+// AllocatorSettings configure the LoadBalancer address allocator.
+type AllocatorSettings struct {
+	Ranges       []netip.Prefix // --loadbalancer-ip-range
+	DefaultClass bool           // --loadbalancer-default-class
+	Namespace    string         // POD_NAMESPACE: where the leader lease lives
+	Identity     string         // POD_NAME: the holder of the lease
+}
