@@ -1,0 +1,162 @@
+package row
+
+import (
+	"fmt"
+	"strings"
+	"unique"
+)
+
+// NftTable is the one nftables table that is ours, in family inet. Nothing outside of it is written.
+const NftTable = "kube-router"
+
+// Nft is a row of our nftables table: an NftChain, NftSet, NftRule or NftElement. One target holds them
+// all because they refer to each other and change in one transaction.
+type Nft interface {
+	Key() NftKey
+	String() string
+}
+
+// NftKind is the kind of an Nft row, in the order in which rows are made.
+type NftKind uint8
+
+// The kinds of Nft rows.
+const (
+	NftKindSet NftKind = iota + 1
+	NftKindChain
+	NftKindRule
+	NftKindElement
+)
+
+// NftKey is the key of an Nft row: the kind, the name of the set or chain, and within it the rule's
+// position or the element's key bytes.
+type NftKey struct {
+	Kind NftKind
+	Name string
+	Pos  int    // of a rule
+	Elem string // of an element
+}
+
+// String prints the key for people: "chain services", "rule services[2]", "element @heads4 0a600001…".
+func (k NftKey) String() string {
+	switch k.Kind {
+	case NftKindSet:
+		return "set " + k.Name
+	case NftKindChain:
+		return "chain " + k.Name
+	case NftKindRule:
+		return fmt.Sprintf("rule %s[%d]", k.Name, k.Pos)
+	}
+	return fmt.Sprintf("element @%s %x", k.Name, k.Elem)
+}
+
+// NftHook is a netfilter hook of family inet.
+type NftHook uint8
+
+// The hooks. NftNoHook is a chain that is only jumped to.
+const (
+	NftNoHook NftHook = iota
+	NftPrerouting
+	NftInput
+	NftForward
+	NftOutput
+	NftPostrouting
+)
+
+var nftHooks = [...]string{"", "prerouting", "input", "forward", "output", "postrouting"}
+
+// String prints the hook as nft does.
+func (h NftHook) String() string { return nftHooks[h] }
+
+// NftChain is a chain. A base chain (Hook set) hangs in the packet's way at Priority; Nat tells its type.
+type NftChain struct {
+	Name     string
+	Hook     NftHook
+	Nat      bool // type nat, else filter
+	Priority int  // as nft prints it: -100 dstnat, 0 filter, 100 srcnat
+	Drop     bool // policy drop, else accept
+}
+
+// Key is the chain's name.
+func (c NftChain) Key() NftKey { return NftKey{Kind: NftKindChain, Name: c.Name} }
+
+// String prints the chain as nft's add command.
+func (c NftChain) String() string {
+	s := "add chain inet " + NftTable + " " + c.Name
+	if c.Hook == NftNoHook {
+		return s
+	}
+	typ, policy := "filter", "accept"
+	if c.Nat {
+		typ = "nat"
+	}
+	if c.Drop {
+		policy = "drop"
+	}
+	return fmt.Sprintf("%s { type %s hook %s priority %d ; policy %s ; }", s, typ, c.Hook, c.Priority, policy)
+}
+
+// NftRule is one rule. Rules of a chain stand at positions 0, 1, 2 … without a gap, so a rule that comes
+// or goes in the middle shifts those behind it; chains are short.
+type NftRule struct {
+	Chain string
+	Pos   int
+	Body  NftBody
+}
+
+// Key is the chain and position.
+func (r NftRule) Key() NftKey { return NftKey{Kind: NftKindRule, Name: r.Chain, Pos: r.Pos} }
+
+// String prints the rule as nft's add command.
+func (r NftRule) String() string {
+	return "add rule inet " + NftTable + " " + r.Chain + " " + r.Body.String()
+}
+
+// nftMaxStmts bounds the statements of one rule.
+const nftMaxStmts = 10
+
+// NftBody is the list of statements of a rule. Equal bodies share one copy, which makes them cheap to
+// hold and to compare.
+type NftBody struct {
+	h unique.Handle[[nftMaxStmts]NftStmt]
+}
+
+// NftMakeBody makes a body of at most ten statements; more are a programming error and panic.
+func NftMakeBody(stmts ...NftStmt) NftBody {
+	var a [nftMaxStmts]NftStmt
+	if copy(a[:], stmts) < len(stmts) {
+		panic(fmt.Sprintf("row: a rule of %d statements; the limit is %d", len(stmts), nftMaxStmts))
+	}
+	return NftBody{unique.Make(a)}
+}
+
+// Stmts are the statements in order.
+func (b NftBody) Stmts() []NftStmt {
+	if b == (NftBody{}) {
+		return nil
+	}
+	a := b.h.Value()
+	for i, s := range a {
+		if s.Op == NftNop {
+			return a[:i]
+		}
+	}
+	return a[:]
+}
+
+// String prints the statements as nft does.
+func (b NftBody) String() string {
+	var parts []string
+	for _, s := range b.Stmts() {
+		parts = append(parts, s.String())
+	}
+	return strings.Join(parts, " ")
+}
+
+// NftRules numbers the rules of a chain.
+func NftRules(chain string, bodies ...NftBody) []Nft {
+	rows := make([]Nft, len(bodies))
+	for i, b := range bodies {
+		rows[i] = NftRule{Chain: chain, Pos: i, Body: b}
+	}
+	return rows
+}

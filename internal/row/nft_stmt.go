@@ -1,0 +1,294 @@
+package row
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// NftOp is what one statement of a rule does.
+type NftOp uint8
+
+// The statements: first the matches, then what is done with a packet that matched, then the verdicts.
+const (
+	NftNop         NftOp = iota
+	NftMatchNet          // Key[0] (an address) in Prefix
+	NftMatchNum          // Key[0] (anything of up to 32 bits), under Mask if not zero, equals Num
+	NftMatchRange        // Key[0] from Num to Last
+	NftMatchName         // Key[0] (an interface) is Text; a trailing * matches the rest
+	NftMatchState        // ct state has one of the bits Num (NftStateNew …)
+	NftMatchStatus       // ct status has one of the bits Num (NftStatusDNAT …)
+	NftMatchLocal        // Key[0] (an address) is of fib type local
+	NftLookup            // Key in @Set
+	NftCounter           // count packets and bytes
+	NftLog               // log to group Num with prefix Text
+	NftLimit             // at most Num per minute, burst Last
+	NftSetMark           // packet mark = mark & ^Mask | Num
+	NftSetCtMark         // conntrack mark = mark & ^Mask | Num
+	NftUpdate            // update @Set with Key, timeout Timeout, data Data
+	NftNotrack           // bypass conntrack
+	NftMSS               // clamp the TCP MSS option to Num
+	NftDnatTo            // dnat to Key map @Set (address . port)
+	NftSnatTo            // snat to Prefix's address
+	NftMasquerade        // masquerade fully-random
+	NftVmap              // Key vmap @Set
+	NftAccept
+	NftDropPkt
+	NftReturn
+	NftJumpTo      // jump Chain
+	NftGotoChain   // goto Chain
+	NftReject      // icmpx port-unreachable, tcp reset for TCP where Num is 1
+	NftRejectAdmin // icmpx admin-prohibited
+)
+
+// Bits of NftMatchState and NftMatchStatus, as nft and the kernel number them.
+const (
+	NftStateInvalid     = 1
+	NftStateEstablished = 2
+	NftStateRelated     = 4
+	NftStateNew         = 8
+	NftStateUntracked   = 64
+	NftStatusSNAT       = 16
+	NftStatusDNAT       = 32
+)
+
+// NftTermOp is a value that a packet has.
+type NftTermOp uint8
+
+// The terms of which lookup keys are made.
+const (
+	NftNoTerm NftTermOp = iota
+	NftSaddr
+	NftDaddr
+	NftNfproto
+	NftL4proto
+	NftSport
+	NftDport
+	NftICMPType   // icmp type, or icmpv6 type when V6
+	NftTCPFlags   // the byte of TCP flags
+	NftPktMark    // meta mark
+	NftCtMark     // ct mark
+	NftIif        // meta iifname
+	NftOif        // meta oifname
+	NftCtDaddr    // ct original daddr
+	NftCtDport    // ct original proto-dst
+	NftCtDir      // ct direction: 0 original, 1 reply
+	NftNumRandom  // numgen random mod Mod
+	NftNumInc     // numgen inc mod Mod
+	NftHash       // jhash of Hash's fields mod Mod with Seed
+	NftLookupData // the value that @Set of the statement's Data holds for the key so far
+)
+
+// NftTerm is one term of a key. V6 tells the family of addresses.
+type NftTerm struct {
+	Op   NftTermOp
+	V6   bool
+	Mod  uint32
+	Seed uint32
+	Hash NftHashFields
+}
+
+// NftHashFields are the fields that a hash reads, ended by NftNoTerm.
+type NftHashFields [4]NftTermOp
+
+// NftKeyExpr is a concatenation of terms, ended by an empty one.
+type NftKeyExpr [6]NftTerm
+
+// NftKeyOf makes a concatenation.
+func NftKeyOf(t ...NftTerm) (k NftKeyExpr) {
+	if copy(k[:], t) < len(t) {
+		panic("row: too many terms")
+	}
+	return k
+}
+
+// NftStmt is one statement of a rule. Which fields count is told by Op.
+type NftStmt struct {
+	Op      NftOp
+	Not     bool // the match is negated
+	Key     NftKeyExpr
+	Data    NftKeyExpr // data of NftUpdate on a map
+	Num     uint32
+	Last    uint32
+	Mask    uint32
+	Timeout time.Duration
+	Prefix  netip.Prefix
+	Set     string
+	Chain   string
+	Text    string
+}
+
+// String prints the statement as nft does.
+func (s NftStmt) String() string {
+	if s.Op < NftCounter {
+		return s.match()
+	}
+	if s.Op < NftAccept {
+		return s.action()
+	}
+	switch s.Op {
+	case NftAccept:
+		return "accept"
+	case NftDropPkt:
+		return "drop"
+	case NftReturn:
+		return "return"
+	case NftJumpTo:
+		return "jump " + s.Chain
+	case NftGotoChain:
+		return "goto " + s.Chain
+	case NftRejectAdmin:
+		return "reject with icmpx admin-prohibited"
+	}
+	if s.Num == 1 {
+		return "reject with tcp reset"
+	}
+	return "reject with icmpx port-unreachable"
+}
+
+func (s NftStmt) match() string {
+	eq, neg := " ", ""
+	if s.Not {
+		eq, neg = " != ", "!= "
+	}
+	key := s.Key.String()
+	if s.Mask != 0 {
+		key += fmt.Sprintf(" & 0x%x", s.Mask)
+	}
+	switch s.Op {
+	case NftMatchNet:
+		return key + eq + s.Prefix.String()
+	case NftMatchNum:
+		return key + eq + s.Key[0].value(s.Num)
+	case NftMatchRange:
+		return fmt.Sprintf("%s%s%d-%d", key, eq, s.Num, s.Last)
+	case NftMatchName:
+		return key + eq + strconv.Quote(s.Text)
+	case NftMatchState:
+		return "ct state " + neg + bits(s.Num, map[uint32]string{1: "invalid", 2: "established", 4: "related", 8: "new", 64: "untracked"})
+	case NftMatchStatus:
+		return "ct status " + neg + bits(s.Num, map[uint32]string{16: "snat", 32: "dnat"})
+	case NftMatchLocal:
+		dir := "daddr"
+		if s.Key[0].Op == NftSaddr {
+			dir = "saddr"
+		}
+		return "fib " + dir + " type " + neg + "local"
+	case NftLookup:
+		return key + eq + "@" + s.Set
+	}
+	return ""
+}
+
+func (s NftStmt) action() string {
+	switch s.Op {
+	case NftCounter:
+		return "counter"
+	case NftLog:
+		return fmt.Sprintf("log prefix %q group %d", s.Text, s.Num)
+	case NftLimit:
+		return fmt.Sprintf("limit rate %d/minute burst %d packets", s.Num, s.Last)
+	case NftSetMark:
+		return fmt.Sprintf("meta mark set meta mark & 0x%x | 0x%x", ^s.Mask, s.Num)
+	case NftSetCtMark:
+		return fmt.Sprintf("ct mark set ct mark & 0x%x | 0x%x", ^s.Mask, s.Num)
+	case NftUpdate:
+		return s.update()
+	case NftNotrack:
+		return "notrack"
+	case NftMSS:
+		return fmt.Sprintf("tcp option maxseg size set %d", s.Num)
+	case NftDnatTo:
+		return fmt.Sprintf("dnat to %s map @%s", s.Key, s.Set)
+	case NftSnatTo:
+		return "snat to " + s.Prefix.Addr().String()
+	case NftMasquerade:
+		return "masquerade fully-random"
+	}
+	return fmt.Sprintf("%s vmap @%s", s.Key, s.Set)
+}
+
+func (s NftStmt) update() string {
+	text := "update @" + s.Set + " { " + s.Key.String()
+	if s.Timeout > 0 {
+		text += " timeout " + s.Timeout.String()
+	}
+	if s.Data != (NftKeyExpr{}) {
+		text += " : " + s.Data.String()
+	}
+	return text + " }"
+}
+
+// String prints "ip daddr . meta l4proto . th dport".
+func (k NftKeyExpr) String() string {
+	var parts []string
+	for _, t := range k {
+		if t.Op == NftNoTerm {
+			break
+		}
+		parts = append(parts, t.String())
+	}
+	return strings.Join(parts, " . ")
+}
+
+// String prints the term as nft does.
+func (t NftTerm) String() string {
+	ip, icmp := "ip", "icmp"
+	if t.V6 {
+		ip, icmp = "ip6", "icmpv6"
+	}
+	switch t.Op {
+	case NftSaddr, NftDaddr:
+		return ip + " " + [...]string{"saddr", "daddr"}[t.Op-NftSaddr]
+	case NftICMPType:
+		return icmp + " type"
+	case NftCtDaddr:
+		return "ct original " + ip + " daddr"
+	case NftNumRandom:
+		return fmt.Sprintf("numgen random mod %d", t.Mod)
+	case NftNumInc:
+		return fmt.Sprintf("numgen inc mod %d", t.Mod)
+	case NftHash:
+		var parts []string
+		for _, op := range t.Hash {
+			if op != NftNoTerm {
+				parts = append(parts, NftTerm{Op: op, V6: t.V6}.String())
+			}
+		}
+		return fmt.Sprintf("jhash %s mod %d seed 0x%x", strings.Join(parts, " . "), t.Mod, t.Seed)
+	}
+	return nftTerms[t.Op]
+}
+
+var nftTerms = map[NftTermOp]string{
+	NftNfproto: "meta nfproto", NftL4proto: "meta l4proto", NftSport: "th sport", NftDport: "th dport",
+	NftTCPFlags: "tcp flags", NftPktMark: "meta mark", NftCtMark: "ct mark", NftIif: "iifname",
+	NftOif: "oifname", NftCtDport: "ct original proto-dst", NftCtDir: "ct direction", NftLookupData: "map",
+}
+
+// value prints a number the way nft prints it for the term.
+func (t NftTerm) value(n uint32) string {
+	switch t.Op {
+	case NftL4proto:
+		return nftProto(uint8(n))
+	case NftNfproto:
+		return map[uint32]string{2: "ipv4", 10: "ipv6"}[n]
+	case NftPktMark, NftCtMark:
+		return fmt.Sprintf("0x%x", n)
+	case NftCtDir:
+		return map[uint32]string{0: "original", 1: "reply"}[n]
+	}
+	return strconv.FormatUint(uint64(n), 10)
+}
+
+func bits(n uint32, names map[uint32]string) string {
+	var parts []string
+	for b := uint32(1); b != 0 && b <= n; b <<= 1 {
+		if n&b != 0 {
+			parts = append(parts, names[b])
+		}
+	}
+	return strings.Join(parts, ",")
+}
