@@ -90,7 +90,7 @@ type RouteSettings struct {
 	PodEgress        bool           // --enable-pod-egress
 	EgressExclude    []netip.Prefix // --pod-egress-exclude (ours): destinations not masqueraded
 	ClusterCIDRs     []netip.Prefix // --cluster-cidr: tells pod traffic; empty: the nodes' pod CIDRs
-	SourceDestCheck  bool           // --disable-source-dest-check
+	SourceDestCheck  bool           // not --disable-source-dest-check: the cloud's check stays on
 	SyncPeriod       time.Duration  // --routes-sync-period
 	InjectedPeriod   time.Duration  // --injected-routes-sync-period
 	DrainUnscheduled bool           // --withdraw-on-cordon (ours): a cordoned node announces no service address
@@ -133,6 +133,7 @@ type CNISettings struct {
 type AllocatorSettings struct {
 	Ranges       []netip.Prefix // --loadbalancer-ip-range
 	DefaultClass bool           // --loadbalancer-default-class
+	SyncPeriod   time.Duration  // --loadbalancer-sync-period: the slow comparison with the Services' status
 	Namespace    string         // POD_NAMESPACE: where the leader lease lives
 	Identity     string         // POD_NAME: the holder of the lease
 }

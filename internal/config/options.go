@@ -1,0 +1,42 @@
+package config
+
+import (
+	"time"
+
+	"kube-router/internal/model"
+)
+
+// Options are the checked settings of the daemon and what concerns its process alone.
+type Options struct {
+	Settings         model.Settings
+	Kubeconfig       string        // --kubeconfig; empty: the pod's own service account
+	Master           string        // --master: replaces the API server's address alone
+	CacheSyncTimeout time.Duration // --cache-sync-timeout
+	Verbosity        int           // --v, 0 to 10
+	Health           string        // --health-addr and --health-port, for net.Listen; empty: off
+	Metrics          string        // --metrics-addr and --metrics-port, for net.Listen; empty: off
+	MetricsPath      string        // --metrics-path
+	Pprof            string        // --enable-pprof: 127.0.0.1:6060, or empty; never another address
+	ControlSocket    string        // --control-socket (ours): where show, why and doctor ask
+	Version          bool          // --version
+	Help             bool          // --help
+	Cleanup          bool          // --cleanup-config
+	Remarks          []string      // settings that are valid but do not do what one may think, in order
+}
+
+// Nothing tells whether no part is enabled that would have work to do on this node. The reference counts
+// the allocator alone as nothing; main logs that and exits 0.
+func (o *Options) Nothing() bool {
+	return !o.Settings.Router && !o.Settings.Firewall && !o.Settings.Proxy
+}
+
+// Action is what a command line asks for before its settings are looked at.
+type Action string
+
+// The actions, in the order in which they are recognised.
+const (
+	ActHelp    Action = "help"    // print the usage, exit 0
+	ActVersion Action = "version" // print the version to standard error, exit 0
+	ActCleanup Action = "cleanup" // remove everything we made, then exit
+	ActRun     Action = "run"     // be the daemon
+)

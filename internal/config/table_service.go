@@ -1,0 +1,51 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"kube-router/internal/model"
+)
+
+func serviceFlags() []Flag {
+	s := func(d *draft) *model.ServiceSettings { return &d.Settings.Services }
+	return []Flag{
+		{Name: "service-proxy-engine", Type: "string", Default: "auto", Ours: true,
+			read:  one(func(d *draft) *model.Engine { return &s(d).Engine }, oneOf(model.EngineAuto, model.EngineIPVS, model.EngineNftables)),
+			Usage: "What carries Services: ipvs, nftables, or auto: ipvs where the kernel has it, else nftables."},
+		{Name: "service-cluster-ip-range", Type: "strings", Default: "10.96.0.0/12", read: many(func(d *draft) *[]netip.Prefix { return &s(d).ClusterRanges }, cidr),
+			Usage: "Ranges of cluster addresses, at most two; their families must be enabled."},
+		{Name: "service-external-ip-range", Type: "strings", read: many(func(d *draft) *[]netip.Prefix { return &s(d).ExternalRanges }, cidr),
+			Usage: "Ranges inside which external addresses of Services are accepted; repeatable."},
+		{Name: "service-node-port-range", Type: "string", Default: "30000-32767", read: one(func(d *draft) *ports { return &d.nodePorts }, nodePorts),
+			Usage: "Range of node ports, with '-' or ':' between first and last."},
+		{Name: "strict-external-ip-validation", Type: "bool", Default: "true", read: one(func(d *draft) *bool { return &s(d).StrictExternal }, boolean),
+			Usage: "Serve and announce external and load balancer addresses only inside their ranges and outside the cluster range; without a range none is accepted."},
+		{Name: "nodeport-bindon-all-ip", Type: "bool", Default: "false", read: one(func(d *draft) *bool { return &s(d).NodePortAll }, boolean),
+			Usage: "Serve node ports on every address of the node, not only the primary ones."},
+		{Name: "nodeport-addresses", Type: "strings", Ours: true, read: many(func(d *draft) *[]netip.Prefix { return &s(d).NodePortAddresses }, cidr),
+			Usage: "Serve node ports on the node's addresses inside these ranges only."},
+		{Name: "masquerade-all", Type: "bool", Default: "false", read: one(func(d *draft) *bool { return &s(d).MasqueradeAll }, boolean),
+			Usage: "Hide the source address of all Service traffic behind the node's."},
+		{Name: "hairpin-mode", Type: "bool", Default: "false", read: one(func(d *draft) *bool { return &s(d).Hairpin }, boolean),
+			Usage: "Let a pod reach itself through any of its Services."},
+		{Name: "excluded-cidrs", Type: "strings", read: many(func(d *draft) *[]netip.Prefix { return &s(d).Excluded }, cidr),
+			Usage: "IPVS services with an address in these ranges are left alone."},
+		{Name: "ipvs-permit-all", Type: "bool", Default: "true", read: one(func(d *draft) *bool { return &s(d).PermitAll }, boolean),
+			Usage: "Refuse what is sent to Service addresses on ports that no Service has."},
+		{Name: "ipvs-graceful-termination", Type: "bool", Default: "false", read: one(func(d *draft) *bool { return &s(d).Graceful }, boolean),
+			Usage: "Keep a removed endpoint at weight 0 until its connections end."},
+		{Name: "ipvs-graceful-period", Type: "duration", Default: "30s", read: one(func(d *draft) *time.Duration { return &s(d).GracePeriod }, within(0, 0)),
+			Usage: "How long, when the pod's own termination period is unknown."},
+		{Name: "ipvs-sync-period", Type: "duration", Default: "5m", read: one(func(d *draft) *time.Duration { return &s(d).SyncPeriod }, positive),
+			Usage: "How often the service tables are read again to find what others changed; changes of Services never wait for it."},
+		{Name: "service-tcp-timeout", Type: "duration", Default: "0s", read: one(func(d *draft) *time.Duration { return &s(d).TCPTimeout }, within(0, 0)),
+			Usage: "IPVS timeout of idle TCP connections; 0: the kernel's."},
+		{Name: "service-tcpfin-timeout", Type: "duration", Default: "0s", read: one(func(d *draft) *time.Duration { return &s(d).TCPFinTimeout }, within(0, 0)),
+			Usage: "IPVS timeout of TCP connections after FIN; 0: the kernel's."},
+		{Name: "service-udp-timeout", Type: "duration", Default: "0s", read: one(func(d *draft) *time.Duration { return &s(d).UDPTimeout }, within(0, 0)),
+			Usage: "IPVS timeout of UDP flows; 0: the kernel's."},
+		{Name: "runtime-endpoint", Type: "string", read: one(func(d *draft) *string { return &s(d).RuntimeEndpoint }, anyText),
+			Usage: "Socket of the container runtime (CRI), for direct server return; empty: pods are found without it where possible."},
+	}
+}
