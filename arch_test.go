@@ -1,0 +1,389 @@
+package kuberouter
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// rooms tells which rooms a room may import. A room is the folder below internal/ or cmd/; "plan" stands
+// for all of plan's rooms. The table is the picture of ARCHITECTURE.md: data flows one way.
+var rooms = map[string][]string{
+	"model":     {},                  // because a noun knows nobody
+	"intent":    {},                  // because a noun knows nobody
+	"row":       {},                  // because a noun knows nobody
+	"watch":     {"model"},           // because it turns the outside into what is true
+	"plan":      {"model", "intent"}, // because it turns what is true into what should be
+	"render":    {"intent", "row"},   // because it puts what should be in a facility's words
+	"reconcile": {"row"},             // because it compares rows, whatever they are
+	"driver":    {"row"},             // because it writes rows and knows nothing of why
+	"config":    {"model"},           // because settings are part of what is true
+	"show":      {"model", "intent", "row", "reconcile"},
+	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show"},
+	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
+	"lab":       {"lab"}, // because it is the world around the binary and must not share its mistakes
+	"cmd":       {"agent", "config", "show", "lab", "model", "driver", "row"},
+}
+
+// pure rooms do no I/O, read no clock and log nothing: they return values and remarks.
+var pure = []string{"model", "intent", "row", "plan", "render"}
+
+// mayWait are the rooms in which time passes.
+var mayWait = []string{"reconcile", "lab", "driver", "watch"}
+
+// thirdParty are the modules we depend on directly, each with the rooms that may import it and the reason.
+var thirdParty = map[string]struct {
+	rooms  []string
+	reason string
+}{
+	"k8s.io/client-go":                       {[]string{"watch", "driver", "lab", "agent", "cmd"}, "the Kubernetes client: list-watch, credentials, leader election"},
+	"k8s.io/api":                             {[]string{"watch", "driver", "lab", "agent"}, "the Kubernetes API types"},
+	"k8s.io/apimachinery":                    {[]string{"watch", "driver", "lab", "agent", "cmd"}, "the Kubernetes meta types and codecs"},
+	"k8s.io/cri-api":                         {[]string{"driver"}, "the container runtime's protocol, where no CNI record names a pod's namespace"},
+	"github.com/osrg/gobgp/v4":               {[]string{"driver", "watch", "cmd"}, "the BGP speaker, with its gRPC interface that users know"},
+	"github.com/vishvananda/netlink":         {[]string{"driver", "watch", "lab"}, "links, addresses, routes and rules over rtnetlink"},
+	"github.com/vishvananda/netns":           {[]string{"driver", "watch", "lab", "agent", "cmd"}, "entering a network namespace"},
+	"github.com/google/nftables":             {[]string{"driver"}, "nftables over netlink"},
+	"github.com/mdlayher/netlink":            {[]string{"driver"}, "netlink messages that google/nftables has no words for"},
+	"github.com/moby/ipvs":                   {[]string{"driver"}, "IPVS over generic netlink"},
+	"github.com/ti-mo/conntrack":             {[]string{"driver"}, "conntrack over netlink, with deletion by tuple"},
+	"github.com/ti-mo/netfilter":             {[]string{"driver"}, "the socket that ti-mo/conntrack takes"},
+	"github.com/spf13/cobra":                 {[]string{"cmd"}, "subcommands and their help"},
+	"github.com/spf13/pflag":                 {[]string{"config", "cmd"}, "flags in the syntax that scripts for kube-router use"},
+	"github.com/prometheus/client_golang":    {[]string{"show", "agent"}, "metrics in the format that everybody scrapes"},
+	"github.com/containernetworking/cni":     {[]string{"lab", "cmd"}, "the CNI types of our plugin, and libcni as a container runtime uses it"},
+	"github.com/containernetworking/plugins": {[]string{"lab", "cmd"}, "the reference plugins that the lab runs, at a pinned version"},
+	"sigs.k8s.io/yaml":                       {[]string{"watch", "config", "lab", "show", "cmd"}, "YAML as Kubernetes reads it"},
+	"go.yaml.in/yaml/v3":                     {[]string{"config"}, "YAML with line numbers, so that an error in the configuration file names its line"},
+	"sigs.k8s.io/json":                       {[]string{"lab"}, "strict JSON as the API server reads it"},
+	"github.com/go-logr/logr":                {[]string{"watch"}, "client-go logs through it; we hand it our own logger"},
+	"k8s.io/klog/v2":                         {[]string{"watch"}, "client-go logs through it; we hand it our own logger"},
+	"golang.org/x/sys":                       {[]string{"driver", "watch", "lab", "cmd"}, "system calls and kernel constants"},
+	"golang.org/x/sync":                      {[]string{"agent", "lab", "cmd"}, "errgroup"},
+	"google.golang.org/grpc":                 {[]string{"driver", "cmd"}, "the transport of GoBGP's interface and of CRI"},
+	"google.golang.org/protobuf":             {[]string{"driver"}, "GoBGP's messages"},
+	"github.com/google/go-cmp":               {nil, "readable differences in tests"},
+	"rsc.io/script":                          {[]string{"script"}, "the engine of the script tests"},
+}
+
+const (
+	maxFile     = 400 // lines
+	maxFunction = 60  // lines
+)
+
+type source struct {
+	path string // slash-separated, from the root
+	text []byte
+	file *ast.File
+	fset *token.FileSet
+}
+
+func (s source) test() bool { return strings.HasSuffix(s.path, "_test.go") }
+
+// room is the first folder below internal or cmd ("plan/service" is in room plan); "cmd" for cmd.
+func (s source) room() string {
+	parts := strings.Split(s.path, "/")
+	switch {
+	case parts[0] == "internal":
+		return parts[1]
+	case parts[0] == "cmd":
+		return "cmd"
+	}
+	return ""
+}
+
+func (s source) at(n ast.Node) string {
+	return fmt.Sprintf("%s:%d", s.path, s.fset.Position(n.Pos()).Line)
+}
+
+// sources parses every Go file of the module.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var list []source
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, path, text, parser.ParseComments)
+		list = append(list, source{filepath.ToSlash(path), text, file, fset})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestDataFlowsOneWay(t *testing.T) {
+	for _, s := range sources(t) {
+		allowed, known := rooms[s.room()]
+		if s.test() || s.room() == "" {
+			continue
+		}
+		if !known {
+			t.Errorf("%s: room %q is not in the house; add it to rooms with its because", s.path, s.room())
+		}
+		own := "kube-router/" + filepath.ToSlash(filepath.Dir(s.path))
+		for _, imp := range s.file.Imports {
+			path := strings.Trim(imp.Path.Value, `"`)
+			rest, ours := strings.CutPrefix(path, "kube-router/internal/")
+			to, _, _ := strings.Cut(rest, "/")
+			sub := strings.HasPrefix(path, own+"/") // a room may have chambers of its own
+			if ours && !sub && !slices.Contains(allowed, to) {
+				t.Errorf("%s: %s may not import %s; it may import %v", s.at(imp), s.room(), path, allowed)
+			}
+		}
+	}
+}
+
+func TestThirdPartyHasAReason(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, imp := range s.file.Imports {
+			path := strings.Trim(imp.Path.Value, `"`)
+			if first, _, _ := strings.Cut(path, "/"); !strings.Contains(first, ".") {
+				continue
+			}
+			module := ""
+			for m := range thirdParty {
+				if path == m || strings.HasPrefix(path, m+"/") {
+					module = m
+				}
+			}
+			if module == "" {
+				t.Errorf("%s: %s has no reason in thirdParty", s.at(imp), path)
+			} else if !s.test() && !slices.Contains(thirdParty[module].rooms, s.room()) {
+				t.Errorf("%s: room %q may not import %s; rooms %v may", s.at(imp), s.room(), module, thirdParty[module].rooms)
+			}
+		}
+	}
+}
+
+func TestPureRoomsAreDeterministic(t *testing.T) {
+	impure := []string{"log", "log/slog", "os", "os/exec", "net", "net/http", "sync", "syscall", "math/rand", "math/rand/v2"}
+	for _, s := range sources(t) {
+		if s.test() || !slices.Contains(pure, s.room()) || strings.HasPrefix(s.path, "internal/row/conform/") {
+			continue
+		}
+		for _, imp := range s.file.Imports {
+			if path := strings.Trim(imp.Path.Value, `"`); slices.Contains(impure, path) {
+				t.Errorf("%s: pure room %s imports %s", s.at(imp), s.room(), path)
+			}
+		}
+		calls(s, func(c *ast.CallExpr, name string) {
+			if name == "time.Now" || name == "time.Since" || name == "time.Until" {
+				t.Errorf("%s: pure room %s reads the clock", s.at(c), s.room())
+			}
+		})
+	}
+}
+
+func TestWaitingAndDyingHaveTheirPlace(t *testing.T) {
+	waits := []string{"time.Sleep", "time.After", "time.NewTicker", "time.NewTimer", "time.Tick", "time.AfterFunc"}
+	for _, s := range sources(t) {
+		if s.test() || s.room() == "" {
+			continue
+		}
+		calls(s, func(c *ast.CallExpr, name string) {
+			if slices.Contains(waits, name) && !slices.Contains(mayWait, s.room()) {
+				t.Errorf("%s: %s outside of %v", s.at(c), name, mayWait)
+			}
+			if dies := strings.HasPrefix(name, "log.Fatal") || name == "os.Exit"; dies && s.file.Name.Name != "main" {
+				t.Errorf("%s: %s outside of main", s.at(c), name)
+			}
+		})
+	}
+}
+
+// calls visits every call of a function of another package, by its written name.
+func calls(s source, visit func(*ast.CallExpr, string)) {
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		if c, ok := n.(*ast.CallExpr); ok {
+			if sel, ok := c.Fun.(*ast.SelectorExpr); ok {
+				if x, ok := sel.X.(*ast.Ident); ok {
+					visit(c, x.Name+"."+sel.Sel.Name)
+				}
+			}
+		}
+		return true
+	})
+}
+
+func TestNoInitAndNoMutableState(t *testing.T) {
+	vars := map[string]map[string]bool{} // package folder → names of package-level variables
+	all := sources(t)
+	for _, s := range all {
+		if s.test() {
+			continue
+		}
+		dir := filepath.Dir(s.path)
+		for _, d := range s.file.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if d.Name.Name == "init" && d.Recv == nil {
+					t.Errorf("%s: init hides work from whoever reads main", s.at(d))
+				}
+			case *ast.GenDecl:
+				collectVars(d, dir, vars)
+			}
+		}
+	}
+	for _, s := range all {
+		if !s.test() {
+			assignments(t, s, vars[filepath.Dir(s.path)])
+		}
+	}
+}
+
+func collectVars(d *ast.GenDecl, dir string, vars map[string]map[string]bool) {
+	if d.Tok != token.VAR {
+		return
+	}
+	for _, spec := range d.Specs {
+		for _, n := range spec.(*ast.ValueSpec).Names {
+			if vars[dir] == nil {
+				vars[dir] = map[string]bool{}
+			}
+			vars[dir][n.Name] = true
+		}
+	}
+}
+
+// assignments reports writes to package-level variables; tables that are only read are constants.
+func assignments(t *testing.T, s source, vars map[string]bool) {
+	report := func(n ast.Node, e ast.Expr) {
+		for {
+			if ix, ok := e.(*ast.IndexExpr); ok {
+				e = ix.X
+				continue
+			}
+			break
+		}
+		id, ok := e.(*ast.Ident)
+		if !ok || !vars[id.Name] || id.Name == "_" {
+			return
+		}
+		if id.Obj == nil || id.Obj.Kind == ast.Var && topLevel(s.file, id.Obj.Decl) {
+			t.Errorf("%s: %s is package-level state", s.at(n), id.Name)
+		}
+	}
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.AssignStmt:
+			for _, e := range n.Lhs {
+				if n.Tok != token.DEFINE {
+					report(n, e)
+				}
+			}
+		case *ast.IncDecStmt:
+			report(n, n.X)
+		}
+		return true
+	})
+}
+
+func topLevel(f *ast.File, decl any) bool {
+	for _, d := range f.Decls {
+		if g, ok := d.(*ast.GenDecl); ok {
+			for _, spec := range g.Specs {
+				if spec == decl {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func TestSizes(t *testing.T) {
+	for _, s := range sources(t) {
+		if lines := bytes.Count(s.text, []byte("\n")); lines > maxFile && s.path != "arch_test.go" {
+			t.Errorf("%s: %d lines; the limit is %d: make it two files with a name each", s.path, lines, maxFile)
+		}
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || s.test() {
+				continue
+			}
+			if lines := s.fset.Position(f.End()).Line - s.fset.Position(f.Pos()).Line + 1; lines > maxFunction {
+				t.Errorf("%s: %s has %d lines; the limit is %d", s.at(f), f.Name.Name, lines, maxFunction)
+			}
+		}
+	}
+}
+
+func TestExportedNamesAreDocumented(t *testing.T) {
+	packages := map[string]bool{}
+	for _, s := range sources(t) {
+		if s.test() {
+			continue
+		}
+		dir := filepath.Dir(s.path)
+		packages[dir] = packages[dir] || s.file.Doc != nil
+		for _, d := range s.file.Decls {
+			undocumented(d, func(name string, n ast.Node) {
+				t.Errorf("%s: %s has no doc comment", s.at(n), name)
+			})
+		}
+	}
+	for dir, documented := range packages {
+		if !documented {
+			t.Errorf("%s: no package comment tells its place in the picture", dir)
+		}
+	}
+}
+
+func undocumented(d ast.Decl, report func(string, ast.Node)) {
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Name.IsExported() && d.Doc == nil && exportedReceiver(d) {
+			report(d.Name.Name, d)
+		}
+	case *ast.GenDecl:
+		for _, spec := range d.Specs {
+			switch spec := spec.(type) {
+			case *ast.TypeSpec:
+				if spec.Name.IsExported() && d.Doc == nil && spec.Doc == nil {
+					report(spec.Name.Name, spec)
+				}
+			case *ast.ValueSpec:
+				if spec.Names[0].IsExported() && d.Doc == nil && spec.Doc == nil && spec.Comment == nil {
+					report(spec.Names[0].Name, spec)
+				}
+			}
+		}
+	}
+}
+
+func exportedReceiver(f *ast.FuncDecl) bool {
+	if f.Recv == nil || len(f.Recv.List) == 0 {
+		return true
+	}
+	e := f.Recv.List[0].Type
+	for {
+		switch x := e.(type) {
+		case *ast.StarExpr:
+			e = x.X
+		case *ast.IndexExpr:
+			e = x.X
+		case *ast.IndexListExpr:
+			e = x.X
+		case *ast.Ident:
+			return x.IsExported()
+		default:
+			return false
+		}
+	}
+}
