@@ -1,0 +1,58 @@
+package kube
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"kube-router/internal/model"
+)
+
+// ConvertNode takes over what the network needs of a Node.
+func ConvertNode(o *corev1.Node) *model.Node {
+	n := &model.Node{
+		Name:          o.Name,
+		UID:           string(o.UID),
+		Zone:          o.Labels[labelZone],
+		Labels:        o.Labels,
+		Unschedulable: o.Spec.Unschedulable,
+		ProviderID:    o.Spec.ProviderID,
+	}
+	_, n.ExcludeFromLB = o.Labels[labelExcludeLB]
+	r := &remarks{object: n.Ref()}
+	n.InternalIPs = nodeAddrs(r, o.Status.Addresses, corev1.NodeInternalIP)
+	n.ExternalIPs = nodeAddrs(r, o.Status.Addresses, corev1.NodeExternalIP)
+	nodeOptions(n, r, o.Annotations)
+	if len(n.PodCIDRs) == 0 {
+		n.PodCIDRs = specCIDRs(r, o)
+	}
+	n.Remarks = r.list
+	return n
+}
+
+// nodeAddrs are the addresses of one type, in order. The status may list one several times.
+func nodeAddrs(r *remarks, list []corev1.NodeAddress, t corev1.NodeAddressType) []netip.Addr {
+	var good []netip.Addr
+	for i, a := range list {
+		if a.Type != t {
+			continue
+		}
+		addr, err := parseUnicast(a.Address)
+		if err != nil {
+			r.add(fmt.Sprintf("status.addresses[%d]", i), "%s", err)
+		} else if !slices.Contains(good, addr) {
+			good = append(good, addr)
+		}
+	}
+	return good
+}
+
+// specCIDRs are spec.podCIDRs; an old controller may have set spec.podCIDR alone.
+func specCIDRs(r *remarks, o *corev1.Node) []netip.Prefix {
+	if len(o.Spec.PodCIDRs) == 0 && o.Spec.PodCIDR != "" {
+		return r.prefixes("spec.podCIDR", []string{o.Spec.PodCIDR})
+	}
+	return r.prefixes("spec.podCIDRs[%d]", o.Spec.PodCIDRs)
+}

@@ -1,0 +1,95 @@
+package kube
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"kube-router/internal/model"
+)
+
+// ConvertPod takes over what a policy or a graceful end needs of a Pod; all the rest, by far the larger
+// part, is dropped.
+func ConvertPod(o *corev1.Pod) *model.Pod {
+	p := &model.Pod{
+		Name:        model.Name{Namespace: o.Namespace, Name: o.Name},
+		UID:         string(o.UID),
+		Node:        o.Spec.NodeName,
+		HostNetwork: o.Spec.HostNetwork,
+		Finished:    o.Status.Phase == corev1.PodSucceeded || o.Status.Phase == corev1.PodFailed,
+		Labels:      o.Labels,
+	}
+	r := &remarks{object: p.Ref()}
+	p.Addrs = podAddrs(r, o)
+	p.Ports = podPorts(r, o)
+	if g := o.Spec.TerminationGracePeriodSeconds; g != nil {
+		p.Grace = grace(r, *g)
+	}
+	p.Remarks = r.list
+	return p
+}
+
+// podAddrs are status.podIPs; an old kubelet may have set status.podIP alone.
+func podAddrs(r *remarks, o *corev1.Pod) []netip.Addr {
+	if len(o.Status.PodIPs) == 0 && o.Status.PodIP != "" {
+		return r.addrs("status.podIP", []string{o.Status.PodIP})
+	}
+	list := make([]string, len(o.Status.PodIPs))
+	for i, a := range o.Status.PodIPs {
+		list[i] = a.IP
+	}
+	return r.addrs("status.podIPs[%d].ip", list)
+}
+
+// podPorts are the named ports of the containers that run beside each other: init containers count only
+// when they go on running (sidecars, KEP-753). The first of equal names and protocols has it, as for a
+// Service's targetPort.
+func podPorts(r *remarks, o *corev1.Pod) []model.PodPort {
+	var good []model.PodPort
+	for i, c := range o.Spec.Containers {
+		good = containerPorts(r, good, fmt.Sprintf("spec.containers[%d]", i), c)
+	}
+	for i, c := range o.Spec.InitContainers {
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			good = containerPorts(r, good, fmt.Sprintf("spec.initContainers[%d]", i), c)
+		}
+	}
+	return good
+}
+
+func containerPorts(r *remarks, good []model.PodPort, container string, c corev1.Container) []model.PodPort {
+	for i, p := range c.Ports {
+		if p.Name == "" {
+			continue
+		}
+		field := fmt.Sprintf("%s.ports[%d]", container, i)
+		proto, err := parseProtocol(p.Protocol)
+		if err != nil {
+			r.add(field+".protocol", "port %q ignored: %s", p.Name, err)
+			continue
+		}
+		port, err := parsePort(p.ContainerPort)
+		if err != nil {
+			r.add(field+".containerPort", "port %q ignored: %s", p.Name, err)
+			continue
+		}
+		same := func(g model.PodPort) bool { return g.Name == p.Name && g.Protocol == proto }
+		if !slices.ContainsFunc(good, same) {
+			good = append(good, model.PodPort{Name: p.Name, Protocol: proto, Port: port})
+		}
+	}
+	return good
+}
+
+// grace turns seconds into time; a value that time can't hold is as good as none.
+func grace(r *remarks, seconds int64) time.Duration {
+	const most = 365 * 24 * 3600
+	if seconds < 0 || seconds > most {
+		r.add("spec.terminationGracePeriodSeconds", "%d ignored: not from 0 to a year", seconds)
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}

@@ -1,0 +1,80 @@
+package kube
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"kube-router/internal/model"
+)
+
+// Kinds are the kinds of Kubernetes object that a configuration needs; nothing else is watched.
+// Nodes are always needed. Pods, Namespaces and NetworkPolicies are the large part, and only the firewall
+// reads them. The router needs Services and their endpoints to know which addresses to announce.
+func Kinds(s model.Settings) []model.Kind {
+	kinds := []model.Kind{model.KindNode}
+	if s.Proxy || s.Router || s.Balancer {
+		kinds = append(kinds, model.KindService)
+	}
+	if s.Proxy || s.Router {
+		kinds = append(kinds, model.KindSlice)
+	}
+	if s.Firewall {
+		kinds = append(kinds, model.KindNamespace, model.KindPod, model.KindPolicy)
+	}
+	return kinds
+}
+
+// resource is how one kind is asked for and taken over.
+type resource struct {
+	kind    model.Kind
+	group   schema.GroupVersion
+	name    string // in the URL
+	labels  string // label selector
+	example func() runtime.Object
+	convert func(any) (model.Object, bool)
+}
+
+// resourceOf finds the resource of a kind. Slices of headless Services are not asked for: DNS alone
+// reads them, and on many clusters they are a third of all.
+func resourceOf(k model.Kind) (resource, bool) {
+	core := corev1.SchemeGroupVersion
+	switch k {
+	case model.KindService:
+		return resource{k, core, "services", "", example[corev1.Service], with(ConvertService)}, true
+	case model.KindSlice:
+		return resource{k, discoveryv1.SchemeGroupVersion, "endpointslices", "!" + labelHeadless,
+			example[discoveryv1.EndpointSlice], with(ConvertSlice)}, true
+	case model.KindPod:
+		return resource{k, core, "pods", "", example[corev1.Pod], with(ConvertPod)}, true
+	case model.KindNamespace:
+		return resource{k, core, "namespaces", "", example[corev1.Namespace], with(ConvertNamespace)}, true
+	case model.KindPolicy:
+		return resource{k, networkingv1.SchemeGroupVersion, "networkpolicies", "",
+			example[networkingv1.NetworkPolicy], with(ConvertPolicy)}, true
+	case model.KindNode:
+		return resource{k, core, "nodes", "", example[corev1.Node], with(ConvertNode)}, true
+	}
+	return resource{}, false
+}
+
+// example makes an empty API object, by whose type a Reflector checks what it receives.
+func example[A any, P interface {
+	*A
+	runtime.Object
+}]() runtime.Object {
+	return P(new(A))
+}
+
+// with makes a typed conversion take any object.
+func with[A any, M model.Object](f func(*A) M) func(any) (model.Object, bool) {
+	return func(o any) (model.Object, bool) {
+		a, ok := o.(*A)
+		if !ok {
+			return nil, false
+		}
+		return f(a), true
+	}
+}

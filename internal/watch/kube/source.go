@@ -1,0 +1,186 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+
+	"kube-router/internal/model"
+)
+
+// SourceStatus is how well one kind is being followed.
+type SourceStatus struct {
+	Kind      model.Kind `json:"kind"`
+	Synced    bool       `json:"synced"`              // a first complete list has come
+	Connected bool       `json:"connected"`           // the last request to the API server was accepted
+	Since     time.Time  `json:"since"`               // when Connected took its value; zero: never tried
+	LastError string     `json:"lastError,omitempty"` // why not connected
+	Events    uint64     `json:"events"`              // changes received since start
+}
+
+// source follows one kind: it is both the ListerWatcher that a Reflector asks and the ReflectorStore that
+// it fills. It keeps no objects.
+type source struct {
+	resource resource
+	lw       *cache.ListWatch
+	inbox    Inbox
+	log      *slog.Logger
+	onSync   func()
+
+	mu    sync.Mutex
+	state SourceStatus
+}
+
+func newSource(r resource, c rest.Interface, inbox Inbox, log *slog.Logger, onSync func()) *source {
+	lw := cache.NewFilteredListWatchFromClient(c, r.name, metav1.NamespaceAll, func(o *metav1.ListOptions) {
+		o.LabelSelector = r.labels
+	})
+	return &source{resource: r, lw: lw, inbox: inbox, log: log, onSync: onSync, state: SourceStatus{Kind: r.kind}}
+}
+
+// ListWithContext asks for all objects of the kind.
+func (s *source) ListWithContext(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+	list, err := s.lw.ListWithContext(ctx, o)
+	s.tried(ctx, err)
+	return list, err
+}
+
+// WatchWithContext asks for changes. Reflector answers a refused connection to a streaming list
+// (KEP-3157) by waiting without looking at its context, which would hold up our end; a wrapped error
+// makes it take the ordinary list instead, whose waiting ends with the context.
+func (s *source) WatchWithContext(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	w, err := s.lw.WatchWithContext(ctx, o)
+	s.tried(ctx, err)
+	if err != nil && o.SendInitialEvents != nil && utilnet.IsConnectionRefused(err) {
+		return nil, errors.New(err.Error())
+	}
+	return w, err
+}
+
+// List is the form without a context that cache.ListerWatcher still asks for.
+func (s *source) List(o metav1.ListOptions) (runtime.Object, error) {
+	return s.ListWithContext(context.Background(), o)
+}
+
+// Watch is the form without a context that cache.ListerWatcher still asks for.
+func (s *source) Watch(o metav1.ListOptions) (watch.Interface, error) {
+	return s.WatchWithContext(context.Background(), o)
+}
+
+// Transformer makes a streaming list collect model values, not API objects.
+func (s *source) Transformer() cache.TransformFunc {
+	return func(o any) (any, error) { return s.convert(o) }
+}
+
+// Add forwards a new object.
+func (s *source) Add(o any) error { return s.put(o) }
+
+// Update forwards a changed object.
+func (s *source) Update(o any) error { return s.put(o) }
+
+// Delete forwards the end of an object.
+func (s *source) Delete(o any) error {
+	m, err := meta.Accessor(o)
+	if err != nil {
+		return fmt.Errorf("%s deleted: %w", s.resource.kind, err)
+	}
+	s.count()
+	s.inbox.Delete(model.Ref{Kind: s.resource.kind, Name: model.Name{Namespace: m.GetNamespace(), Name: m.GetName()}})
+	return nil
+}
+
+// Replace forwards a complete list.
+func (s *source) Replace(list []any, _ string) error {
+	objects := make([]model.Object, 0, len(list))
+	for _, o := range list {
+		m, err := s.convert(o)
+		if err != nil {
+			return err
+		}
+		objects = append(objects, m)
+	}
+	s.inbox.Replace(s.resource.kind, objects)
+	s.mu.Lock()
+	s.state.Synced = true
+	s.mu.Unlock()
+	s.onSync()
+	return nil
+}
+
+// Resync has nothing to do: there is no second copy that could differ.
+func (s *source) Resync() error { return nil }
+
+func (s *source) put(o any) error {
+	m, err := s.convert(o)
+	if err != nil {
+		return err
+	}
+	s.count()
+	s.inbox.Put(m)
+	return nil
+}
+
+// convert takes an API object, or a model value that Transformer made of one.
+func (s *source) convert(o any) (model.Object, error) {
+	if m, ok := o.(model.Object); ok {
+		return m, nil
+	}
+	m, ok := s.resource.convert(o)
+	if !ok {
+		return nil, fmt.Errorf("watch %s: the API server sent a %T", s.resource.kind, o)
+	}
+	return m, nil
+}
+
+func (s *source) count() {
+	s.mu.Lock()
+	s.state.Events++
+	s.mu.Unlock()
+}
+
+func (s *source) hasSynced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.Synced
+}
+
+func (s *source) status() SourceStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// tried notes how a request ended, and logs when that changes. A request that we ended ourselves by
+// stopping says nothing about the server.
+func (s *source) tried(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was, first := s.state.Connected, s.state.Since.IsZero()
+	s.state.Connected, s.state.LastError = err == nil, ""
+	if err != nil {
+		s.state.LastError = err.Error()
+	}
+	if !first && was == s.state.Connected {
+		return
+	}
+	s.state.Since = time.Now()
+	if err != nil {
+		s.log.Warn("API server doesn't answer; forwarding goes on with what is known", "kind", s.resource.kind, "error", err)
+	} else if !first {
+		s.log.Info("API server answers again", "kind", s.resource.kind)
+	}
+}
