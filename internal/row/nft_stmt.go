@@ -21,13 +21,14 @@ const (
 	NftMatchState        // ct state has one of the bits Num (NftStateNew …)
 	NftMatchStatus       // ct status has one of the bits Num (NftStatusDNAT …)
 	NftMatchLocal        // Key[0] (an address) is of fib type local
-	NftLookup            // Key in @Set
+	NftLookup            // Key in @Set; with Via: Key followed by what map Via holds for Data is in @Set
 	NftCounter           // count packets and bytes
 	NftLog               // log to group Num with prefix Text
 	NftLimit             // at most Num per minute, burst Last
 	NftSetMark           // packet mark = mark & ^Mask | Num
 	NftSetCtMark         // conntrack mark = mark & ^Mask | Num
-	NftUpdate            // update @Set with Key, timeout Timeout, data Data
+	NftUpdate            // update @Set with Key, timeout Timeout, data Data (or what Via holds for Data)
+	NftForget            // delete Key from dynamic @Set (Linux 5.1)
 	NftNotrack           // bypass conntrack
 	NftMSS               // clamp the TCP MSS option to Num
 	NftDnatTo            // dnat to Key map @Set (address . port)
@@ -109,7 +110,8 @@ type NftStmt struct {
 	Op      NftOp
 	Not     bool // the match is negated
 	Key     NftKeyExpr
-	Data    NftKeyExpr // data of NftUpdate on a map
+	Data    NftKeyExpr // data of NftUpdate on a map; with Via: the key to look up in map Via first
+	Via     string     // a map: the value that it holds for Data is used in Data's place; no value: no match
 	Num     uint32
 	Last    uint32
 	Mask    uint32
@@ -177,6 +179,9 @@ func (s NftStmt) match() string {
 		}
 		return "fib " + dir + " type " + neg + "local"
 	case NftLookup:
+		if s.Via != "" {
+			key += " . ( " + s.data() + " )"
+		}
 		return key + eq + "@" + s.Set
 	}
 	return ""
@@ -196,6 +201,8 @@ func (s NftStmt) action() string {
 		return fmt.Sprintf("ct mark set ct mark & 0x%x | 0x%x", ^s.Mask, s.Num)
 	case NftUpdate:
 		return s.update()
+	case NftForget:
+		return "delete @" + s.Set + " { " + s.Key.String() + " }"
 	case NftNotrack:
 		return "notrack"
 	case NftMSS:
@@ -216,9 +223,17 @@ func (s NftStmt) update() string {
 		text += " timeout " + s.Timeout.String()
 	}
 	if s.Data != (NftKeyExpr{}) {
-		text += " : " + s.Data.String()
+		text += " : " + s.data()
 	}
 	return text + " }"
+}
+
+// data prints Data, or the look-up of it that stands in its place.
+func (s NftStmt) data() string {
+	if s.Via == "" {
+		return s.Data.String()
+	}
+	return s.Data.String() + " map @" + s.Via
 }
 
 // String prints "ip daddr . meta l4proto . th dport".
