@@ -1,0 +1,28 @@
+# Two commands matter: `make demo` shows it working, `make test` runs everything that CI runs.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+GOFLAGS_BUILD = -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+export CGO_ENABLED = 0
+
+.PHONY: all build check test demo setup clean
+
+all: build
+
+build:
+	go build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
+
+check:
+	gofmt -l . | (! grep .)
+	go vet ./...
+	go test .
+
+# Everything, with the time of each stage. STAGES="unit lab" runs only some.
+test:
+	test/run $(STAGES)
+
+demo:
+	test/setup demo
+	@$(MAKE) --no-print-directory build
+	bin/kube-router lab demo
+
+clean:
+	rm -rf bin

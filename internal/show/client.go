@@ -1,0 +1,41 @@
+package show
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Ask gets one page from the daemon that listens at a socket path.
+func Ask(ctx context.Context, socket, view string, args []string) (Page, error) {
+	client := &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives: true,
+	}}
+	u := url.URL{Scheme: "http", Host: "kube-router", Path: "/" + view, RawQuery: url.Values{"arg": args}.Encode()}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return Page{}, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return Page{}, fmt.Errorf("is kube-router running on this node? %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		return Page{}, fmt.Errorf("%s", strings.TrimSpace(string(text)))
+	}
+	var p Page
+	if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
+		return Page{}, fmt.Errorf("answer of kube-router: %w", err)
+	}
+	return p, nil
+}
