@@ -12,7 +12,7 @@ func (d *draft) check() {
 	d.checkFamilies()
 	d.checkBGP()
 	d.checkProcess()
-	if d.Settings.Balancer && len(d.Settings.Allocator.Ranges) == 0 && !d.faulty("--loadbalancer-ip-range") {
+	if d.Settings.Balancer && len(d.Settings.Allocator.Ranges) == 0 && !d.unread["loadbalancer-ip-range"] {
 		d.wrong("run-loadbalancer", true, "needs --loadbalancer-ip-range")
 	}
 	if d.Settings.Balancer && d.Settings.Allocator.Namespace == "" {
@@ -24,7 +24,10 @@ func (d *draft) check() {
 // checkFamilies refuses ranges of families that are not enabled, as the reference does.
 func (d *draft) checkFamilies() {
 	s := &d.Settings
-	if !s.IPv4 && !s.IPv6 && !d.faulty("--enable-ipv") {
+	if d.unread["enable-ipv4"] || d.unread["enable-ipv6"] {
+		return
+	}
+	if !s.IPv4 && !s.IPv6 {
 		d.wrong("enable-ipv4", false, "no address family is left: enable IPv4 or IPv6")
 	}
 	if len(s.Services.ClusterRanges) > 2 {
@@ -38,7 +41,7 @@ func (d *draft) checkFamilies() {
 func (d *draft) checkRanges(flag string, ranges []netip.Prefix) {
 	for _, p := range ranges {
 		f := model.FamilyOf(p.Addr())
-		if d.Settings.Has(f) || d.faulty("--enable-ipv") {
+		if d.Settings.Has(f) {
 			continue
 		}
 		why := "set it to a range of an enabled family"
@@ -58,12 +61,12 @@ func (d *draft) checkBGP() {
 	d.checkSpan("bgp-graceful-restart-time", b.RestartTime, 4095*time.Second)
 	d.checkSpan("bgp-graceful-restart-deferral-time", b.DeferralTime, 18*time.Hour)
 	if b.BFD != nil {
-		d.remark("--enable-bfd with --bgp-graceful-restart: a restart of the daemon stops BFD too, so peers drop our routes at once unless they honour its control plane independent bit (RFC 5882 section 4.3)")
+		d.remark("--enable-bfd: with --bgp-graceful-restart a restart of the daemon stops BFD too, so peers drop our routes at once unless they honour its control plane independent bit (RFC 5882 section 4.3)")
 	}
 }
 
 func (d *draft) checkSpan(flag string, v, high time.Duration) {
-	if (v <= 0 || v > high) && !d.faulty("--"+flag+" ") {
+	if (v <= 0 || v > high) && !d.unread[flag] {
 		d.wrong(flag, v, "must be greater than 0 and at most %s", high)
 	}
 }

@@ -25,6 +25,7 @@ type draft struct {
 	bfd                     bfd
 	faults                  []error
 	given                   map[string]bool // flags said on the command line or in the file
+	unread                  map[string]bool // flags whose value could not be understood
 	env                     func(string) string
 	readFile                func(string) ([]byte, error)
 }
@@ -92,6 +93,7 @@ func many[T any](at func(*draft) *[]T, parse func(string) (T, error)) reader {
 
 // fault notes what is wrong with a flag's value; a secret value is left out.
 func (d *draft) fault(f *Flag, text, where string, err error) {
+	d.unread[f.Name] = true
 	if f.Secret {
 		text = "(secret)"
 	} else {
@@ -125,7 +127,7 @@ func (r *Raw) Options(env func(string) string, readFile func(string) ([]byte, er
 
 // draft reads file, flags and environment, and checks what they say together.
 func (r *Raw) draft(env func(string) string, readFile func(string) ([]byte, error)) *draft {
-	d := &draft{given: map[string]bool{}, env: env, readFile: readFile}
+	d := &draft{given: map[string]bool{}, unread: map[string]bool{}, env: env, readFile: readFile}
 	said := r.said(d)
 	for _, f := range Table() {
 		s := said[f.Name]

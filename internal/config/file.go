@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -63,7 +64,7 @@ func parseFile(text []byte) (map[string]said, []error) {
 	case errors.Is(err, io.EOF):
 		return nil, nil
 	case err != nil:
-		return nil, []error{errors.New("not YAML")}
+		return nil, []error{notYAML(err)}
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, []error{errors.New("more than one YAML document")}
@@ -76,6 +77,14 @@ func parseFile(text []byte) (map[string]said, []error) {
 		return nil, []error{errors.New("not a mapping from flag names to values")}
 	}
 	return entries(root)
+}
+
+// notYAML keeps the line of a syntax error and drops the rest, which may quote the text.
+func notYAML(err error) error {
+	if line := regexp.MustCompile(`line \d+`).FindString(err.Error()); line != "" {
+		return fmt.Errorf("%s: not YAML", line)
+	}
+	return errors.New("not YAML")
 }
 
 func entries(root *yaml.Node) (map[string]said, []error) {

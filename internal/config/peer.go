@@ -32,24 +32,14 @@ func (p *peers) list(d *draft) []model.Peer {
 	return all
 }
 
-// count checks that a flag has as many entries as there are routers. After a fault in an entry the counts
-// say nothing, so they are not judged.
+// count checks that a flag has as many entries as there are routers. Where an entry could not be
+// understood the counts say nothing, so they are not judged.
 func (p *peers) count(d *draft, flag string, n int, optional bool) bool {
 	if n == len(p.addrs) || n == 0 && optional {
 		return true
 	}
-	if !d.faulty("--peer-router-") {
+	if !d.unread[flag] && !d.unread["peer-router-ips"] {
 		d.faults = append(d.faults, fmt.Errorf("--%s: %d entries for %d addresses in --peer-router-ips", flag, n, len(p.addrs)))
-	}
-	return false
-}
-
-// faulty tells whether a fault about such a flag was found already.
-func (d *draft) faulty(prefix string) bool {
-	for _, err := range d.faults {
-		if strings.HasPrefix(err.Error(), prefix) {
-			return true
-		}
 	}
 	return false
 }

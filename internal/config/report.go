@@ -1,0 +1,80 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+)
+
+// Check is the text of `kube-router config check`: every setting in force with where it was said, then
+// remarks and faults. The error joins the faults and is nil when the daemon would start.
+func (r *Raw) Check(env func(string) string, readFile func(string) ([]byte, error)) (string, error) {
+	d := r.draft(env, readFile)
+	values := r.said(&draft{readFile: readFile})
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "SETTING\tVALUE\tFROM")
+	for _, f := range Table() {
+		if !f.Process {
+			fmt.Fprintf(w, "%s\t%s\t%s\n", f.Name, shown(&f, values[f.Name]), orElse(values[f.Name].source, "default"))
+		}
+	}
+	_ = w.Flush() // a strings.Builder takes everything
+	fmt.Fprintf(&b, "\nnode %s, CNI file %s\n", d.Settings.Node, d.Settings.CNI.File)
+	for _, s := range d.Remarks {
+		fmt.Fprintf(&b, "remark: %s\n", s)
+	}
+	for _, err := range d.faults {
+		fmt.Fprintf(&b, "fault: %s\n", err)
+	}
+	fmt.Fprintf(&b, "%d faults, %d remarks\n", len(d.faults), len(d.Remarks))
+	return b.String(), errors.Join(d.faults...)
+}
+
+// shown is a value as text, "-" for none.
+func shown(f *Flag, s said) string {
+	if f.Secret && s.source != "" {
+		return "(secret)"
+	}
+	if f.List() {
+		return orElse(strings.Join(s.texts, ","), "-")
+	}
+	return orElse(s.texts[len(s.texts)-1], "-")
+}
+
+// Markdown is the guide's table of all flags, by group. Flags that kube-router v2.11 doesn't know carry
+// a plus sign.
+func Markdown() string {
+	var b strings.Builder
+	group := ""
+	for _, f := range Table() {
+		if f.Group != group {
+			group = f.Group
+			fmt.Fprintf(&b, "\n### %s\n\n| flag | type | default | meaning |\n|---|---|---|---|\n", group)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", markdownName(&f), f.Type, markdownDefault(&f), strings.ReplaceAll(f.Usage, "|", "\\|"))
+	}
+	return b.String()
+}
+
+func markdownName(f *Flag) string {
+	name := "`--" + f.Name + "`"
+	if f.Short != "" {
+		name += ", `-" + f.Short + "`"
+	}
+	if f.Ours {
+		name += " +"
+	}
+	return name
+}
+
+func markdownDefault(f *Flag) string {
+	switch {
+	case f.Default == "" && f.List():
+		return "none"
+	case f.Default == "":
+		return "empty"
+	}
+	return "`" + f.Default + "`"
+}
