@@ -1,0 +1,1 @@
+qemu_prepare() { die "no QEMU engine yet"; }

@@ -1,0 +1,40 @@
+# uml.sh: the User-Mode-Linux engine of ../run. The kernel is an ordinary program that
+# reads the host's files directly (hostfs): boots in a second and needs no KVM.
+
+uml_find() { # sets kernel to a ready UML kernel; fails where none is to be had
+	kernel=${KUBE_ROUTER_GUEST_KERNEL:-$here/../../../shared/guest/linux-uml.tar.xz}
+	if [ ! -f "$kernel" ]; then
+		[ -z "${KUBE_ROUTER_GUEST_KERNEL:-}" ] || die "KUBE_ROUTER_GUEST_KERNEL: no file $kernel"
+		return 1
+	fi
+	case $kernel in *.tar|*.tar.*|*.tgz) uml_unpack "$kernel";; esac
+	kernel=$(readlink -f "$kernel")
+	[ -x "$kernel" ] || die "not a program: $kernel"
+	plain "the kernel's path" "$kernel"
+}
+
+uml_unpack() { # TARBALL: into the cache, under the name of its digest; sets kernel
+	local dir fresh
+	case $1 in *.xz) need xz:xz-utils;; esac
+	dir=$cache/uml-$(sha256sum <"$1" | cut -c1-16)
+	kernel=$dir/linux-uml
+	[ -d "$dir" ] && return
+	fresh=$(mktemp -d "$cache/new.XXXXXX") && chmod 755 "$fresh" && tar xf "$1" -C "$fresh" &&
+		[ -f "$fresh/linux-uml" ] && mv "$fresh" "$dir" && return
+	rm -rf "$fresh"; die "$1 holds no linux-uml"
+}
+
+uml_prepare() {
+	# one CPU by default: SMP makes system calls of a UML guest twice as dear
+	modules=$kernel.modules cpus=${cpus:-1} boot=60
+}
+
+uml_command() { # sets command. uml_dir is where the kernel keeps its pid file and socket
+	command=("$kernel" "uml_dir=$work/uml/" "mem=${mem}M" "ncpus=$cpus" seccomp=auto
+		root=/dev/root rootfstype=hostfs rootflags=/ ro
+		con=null con0=null,fd:7 ssl=null ssl0=null,fd:8
+		quiet loglevel=4 panic=-1 oops=panic
+		# netns teardown waits for RCU: expedited, a test with many of them takes half as long
+		rcupdate.rcu_expedited=1 rcupdate.rcu_cpu_stall_suppress=1
+		init=/bin/bash -- "$job/uml-root.sh" "$job")
+}
