@@ -20,6 +20,7 @@ type Model struct {
 
 	slicesOf map[Name]map[Name]*Slice
 	podsBy   map[netip.Addr]map[Name]*Pod
+	nodesBy  map[netip.Addr]map[string]*Node
 }
 
 // New makes an empty model with its settings.
@@ -36,6 +37,7 @@ func New(s Settings) *Model {
 		Paths:      map[netip.Prefix]*Path{},
 		slicesOf:   map[Name]map[Name]*Slice{},
 		podsBy:     map[netip.Addr]map[Name]*Pod{},
+		nodesBy:    map[netip.Addr]map[string]*Node{},
 	}
 }
 
@@ -69,6 +71,9 @@ func (m *Model) Put(o Object) Object {
 		m.Policies[o.Name] = o
 	case *Node:
 		m.Nodes[o.Name] = o
+		for _, a := range o.addrs() {
+			index(m.nodesBy, a, o.Name, o)
+		}
 	case *Link:
 		m.Links[o.Name] = o
 	case *Path:
@@ -91,7 +96,7 @@ func (m *Model) Delete(r Ref) Object {
 	case KindPolicy:
 		return take(m.Policies, r.Name)
 	case KindNode:
-		return take(m.Nodes, r.Name.Name)
+		return m.deleteNode(r.Name.Name)
 	case KindLink:
 		return take(m.Links, r.Name.Name)
 	case KindPath:

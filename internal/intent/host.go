@@ -1,0 +1,44 @@
+package intent
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// Host says how this node is prepared for pods.
+type Host struct {
+	V4, V6  bool     // the families that are forwarded
+	Uplinks []string // links with the node's addresses, sorted
+	MTU     int      // of the bridge and of pods; 0: unknown or not managed
+	Bridged bool     // bridged packets pass the firewall too, so that policies see pods of one node
+	CNI     *CNI     // nil: the CNI file isn't ours to write
+}
+
+// CNI says what the CNI configuration file must contain.
+type CNI struct {
+	File   string
+	Ranges []netip.Prefix // at most one per family, IPv4 first
+	MTU    int            // 0: the plugin's default
+	Socket string         // of the daemon, for the plugin that waits for the firewall; empty: not chained
+}
+
+// String prints what is special.
+func (h *Host) String() string {
+	s := fmt.Sprintf("forward v4=%t v6=%t uplinks=%v mtu=%d bridged=%t", h.V4, h.V6, h.Uplinks, h.MTU, h.Bridged)
+	if h.CNI != nil {
+		s += fmt.Sprintf(" cni=%s ranges=%v mtu=%d socket=%s", h.CNI.File, h.CNI.Ranges, h.CNI.MTU, h.CNI.Socket)
+	}
+	return s
+}
+
+// Egress says which packets leave with the node's address: those from Pods to anywhere but Keep.
+type Egress struct {
+	Pods []netip.Prefix // this node's pod ranges; none overlaps another
+	Keep []netip.Prefix // destinations that see pod addresses: pods, nodes, exclusions; none overlaps another
+	Drop []netip.Prefix // service ranges that we announce whole: what no Service takes is dropped, not forwarded
+}
+
+// String prints the ranges.
+func (e *Egress) String() string {
+	return fmt.Sprintf("masquerade %v except to %v, drop to %v", e.Pods, e.Keep, e.Drop)
+}

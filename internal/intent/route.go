@@ -1,0 +1,94 @@
+package intent
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Encap is how packets travel through a tunnel.
+type Encap string
+
+// The encapsulations, as --overlay-encap spells them.
+const (
+	IPIP  Encap = "ipip"  // IP in IP (RFC 2003, RFC 2473)
+	FOU   Encap = "fou"   // IP in GUE in UDP (draft-ietf-intarea-gue), as the reference's fou
+	VXLAN Encap = "vxlan" // RFC 7348
+)
+
+// Overhead is how many bytes a tunnel adds to a packet.
+func (e Encap) Overhead(v6 bool) int {
+	outer := 20 // IPv4 header
+	if v6 {
+		outer = 40
+	}
+	switch e {
+	case FOU:
+		return outer + 8 + 4 // UDP, GUE without options
+	case VXLAN:
+		return outer + 8 + 8 + 14 // UDP, VXLAN, inner Ethernet
+	}
+	return outer
+}
+
+// Tunnel is a way to one other node that needs nothing of the routers between.
+type Tunnel struct {
+	Encap  Encap
+	Local  netip.Addr
+	Remote netip.Addr
+	Port   uint16 // UDP destination port of fou and vxlan
+	MTU    int    // 0: unknown
+}
+
+// String prints "ipip 10.0.0.1>10.0.1.2".
+func (t Tunnel) String() string { return fmt.Sprintf("%s %s>%s", t.Encap, t.Local, t.Remote) }
+
+// Hop is one way to a prefix: straight through a link, or through a tunnel.
+type Hop struct {
+	Via    netip.Addr
+	Dev    string  // the link in whose subnet Via is; empty with a tunnel
+	Tunnel *Tunnel // nil: straight
+}
+
+// String prints "via 10.0.0.2 dev eth0" or "via ipip 10.0.0.1>10.0.1.2".
+func (h Hop) String() string {
+	if h.Tunnel != nil {
+		return "via " + h.Tunnel.String()
+	}
+	return "via " + h.Via.String() + " dev " + h.Dev
+}
+
+// Compare orders hops by address.
+func (h Hop) Compare(o Hop) int {
+	return cmp.Or(h.Via.Compare(o.Via), strings.Compare(h.Dev, o.Dev))
+}
+
+// Route says how one prefix is reached.
+type Route struct {
+	Prefix netip.Prefix
+	Hops   []Hop      // sorted; several share the traffic
+	Drop   bool       // ours: what nothing more specific or local takes is dropped, so that it can't loop
+	Source netip.Addr // the node's own packets' source; zero: by the link
+}
+
+// Key is the prefix.
+func (r *Route) Key() netip.Prefix { return r.Prefix }
+
+// String prints the prefix and the hops.
+func (r *Route) String() string {
+	if r.Drop {
+		return "drop rest of " + r.Prefix.String()
+	}
+	parts := []string{r.Prefix.String()}
+	for _, h := range r.Hops {
+		parts = append(parts, h.String())
+	}
+	return strings.Join(parts, " ")
+}
+
+// PodTable says that packets from these pod ranges see the tunnels even to the nodes' own addresses.
+type PodTable struct{ Sources []netip.Prefix }
+
+// String prints the ranges.
+func (t *PodTable) String() string { return fmt.Sprintf("tunnel nodes for %v", t.Sources) }

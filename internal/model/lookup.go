@@ -1,0 +1,60 @@
+package model
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// NodeAt is the Node that has an address, or nil. Of several the first by name.
+func (m *Model) NodeAt(a netip.Addr) *Node {
+	var best *Node
+	for _, n := range m.nodesBy[a] {
+		if best == nil || n.Name < best.Name {
+			best = n
+		}
+	}
+	return best
+}
+
+// LinkWith is the link that has an address, or nil. Of several the first by name.
+func (m *Model) LinkWith(a netip.Addr) *Link {
+	return m.bestLink(func(p netip.Prefix) bool { return p.Addr() == a })
+}
+
+// LinkTo is the link that is up and has an address in one subnet with a, or nil. The longest subnet wins, then
+// the first name.
+func (m *Model) LinkTo(a netip.Addr) *Link {
+	return m.bestLink(func(p netip.Prefix) bool { return !p.IsSingleIP() && p.Contains(a) })
+}
+
+func (m *Model) bestLink(fits func(netip.Prefix) bool) *Link {
+	var best *Link
+	bits := -1
+	for _, l := range m.Links {
+		for _, p := range l.Addrs {
+			if !l.Up || !fits(p) || p.Bits() < bits {
+				continue
+			}
+			if best == nil || p.Bits() > bits || strings.Compare(l.Name, best.Name) < 0 {
+				best, bits = l, p.Bits()
+			}
+		}
+	}
+	return best
+}
+
+func (n *Node) addrs() []netip.Addr {
+	return append(n.InternalIPs[:len(n.InternalIPs):len(n.InternalIPs)], n.ExternalIPs...)
+}
+
+func (m *Model) deleteNode(name string) Object {
+	n, ok := m.Nodes[name]
+	if !ok {
+		return nil
+	}
+	delete(m.Nodes, name)
+	for _, a := range n.addrs() {
+		unindex(m.nodesBy, a, name)
+	}
+	return n
+}
