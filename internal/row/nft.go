@@ -3,7 +3,6 @@ package row
 import (
 	"fmt"
 	"strings"
-	"unique"
 )
 
 // NftTable is the one nftables table that is ours, in family inet. Nothing outside of it is written.
@@ -95,8 +94,9 @@ func (c NftChain) String() string {
 	return fmt.Sprintf("%s { type %s hook %s priority %d ; policy %s ; }", s, typ, c.Hook, c.Priority, policy)
 }
 
-// NftRule is one rule. Rules of a chain stand at positions 0, 1, 2 … without a gap, so a rule that comes
-// or goes in the middle shifts those behind it; chains are short.
+// NftRule is one rule. Rules of a chain stand at positions 0, 1, 2 … , so a rule that comes or goes in the
+// middle shifts those behind it; chains are short. A position that is missing (because the kernel refused
+// its rule) is held by a rule that does nothing, so that the others keep theirs.
 type NftRule struct {
 	Chain string
 	Pos   int
@@ -111,36 +111,45 @@ func (r NftRule) String() string {
 	return "add rule inet " + NftTable + " " + r.Chain + " " + r.Body.String()
 }
 
-// nftMaxStmts bounds the statements of one rule.
-const nftMaxStmts = 10
-
-// NftBody is the list of statements of a rule. Equal bodies share one copy, which makes them cheap to
-// hold and to compare.
+// NftBody is the list of statements of a rule, kept in the compact form in which the driver also leaves it
+// in the kernel beside the rule (see Wire). Equal bodies are equal strings: cheap to hold and to compare.
 type NftBody struct {
-	h unique.Handle[[nftMaxStmts]NftStmt]
+	wire string
 }
 
-// NftMakeBody makes a body of at most ten statements; more are a programming error and panic.
+// NftMakeBody makes a body of statements.
 func NftMakeBody(stmts ...NftStmt) NftBody {
-	var a [nftMaxStmts]NftStmt
-	if copy(a[:], stmts) < len(stmts) {
-		panic(fmt.Sprintf("row: a rule of %d statements; the limit is %d", len(stmts), nftMaxStmts))
+	var b []byte
+	for _, s := range stmts {
+		b = s.appendWire(b)
 	}
-	return NftBody{unique.Make(a)}
+	return NftBody{string(b)}
+}
+
+// NftForeignBody is the body of a rule that somebody else put into a chain of ours. A dump shows it so that
+// the difference to what is wanted shows too; nobody can want it.
+func NftForeignBody(why string) NftBody {
+	return NftMakeBody(NftStmt{Op: NftForeign, Text: why})
+}
+
+// Wire is the compact form. The driver refuses a rule whose body is longer than NftBodyMax bytes.
+func (b NftBody) Wire() string { return b.wire }
+
+// NftBodyMax is the longest body in bytes: the kernel keeps at most 256 bytes of user data with a rule
+// (NFT_USERDATA_MAXLEN), of which six are spent on type, length and checksum. A body of three statements
+// takes 20 to 60 bytes and the names of its sets and chains.
+const NftBodyMax = 250
+
+// NftBodyOfWire reads the compact form.
+func NftBodyOfWire(wire string) (NftBody, error) {
+	_, err := nftReadStmts(wire)
+	return NftBody{wire}, err
 }
 
 // Stmts are the statements in order.
 func (b NftBody) Stmts() []NftStmt {
-	if b == (NftBody{}) {
-		return nil
-	}
-	a := b.h.Value()
-	for i, s := range a {
-		if s.Op == NftNop {
-			return a[:i]
-		}
-	}
-	return a[:]
+	stmts, _ := nftReadStmts(b.wire)
+	return stmts
 }
 
 // String prints the statements as nft does.

@@ -22,12 +22,12 @@ const (
 	NftProto           // inet_proto, 1 byte
 	NftPort            // inet_service, 2 bytes, big endian
 	NftMark            // mark, 4 bytes, host order
-	NftSlot            // integer of 32 bits as numgen and jhash make it, host order
+	NftSlot            // 32 bits as numgen and jhash make them, host order; nft shows it as a mark
 	NftIfname          // ifname, 16 bytes
 	NftVerdict         // verdict, for values only
 )
 
-var nftTypes = [...]string{"", "ipv4_addr", "ipv6_addr", "inet_proto", "inet_service", "mark", "slot", "ifname", "verdict"}
+var nftTypes = [...]string{"", "ipv4_addr", "ipv6_addr", "inet_proto", "inet_service", "mark", "mark", "ifname", "verdict"}
 var nftSizes = [...]int{0, 4, 16, 1, 2, 4, 4, 16, 0}
 
 // String prints the type as nft does.
@@ -56,7 +56,11 @@ func (c NftTypes) String() string {
 	return strings.Join(parts, " . ")
 }
 
-// NftSet is a set, map or verdict map. Values empty: a set.
+// NftSet is a set, map or verdict map. Values empty: a set. A set that somebody else put into our table
+// comes from a dump with its name alone, and so do chains of theirs; nobody wants them, so they go.
+//
+// What a set is can't be changed in place: the driver takes it out of its rules, makes it anew and puts it
+// back in one transaction. Elements name the whole set (NftElement.Of), so they change with it.
 type NftSet struct {
 	Name     string
 	Keys     NftTypes

@@ -12,6 +12,10 @@ import (
 type NftOp uint8
 
 // The statements: first the matches, then what is done with a packet that matched, then the verdicts.
+//
+// Whatever a statement presumes of the packet is matched by the driver if no statement before it did: the
+// family of an address (by V6), TCP for TCP flags, MSS and reset, ICMP for its type. Ports alone need the
+// protocol said before (NftMatchNum of NftL4proto) or in the same key, or the rule is refused.
 const (
 	NftNop         NftOp = iota
 	NftMatchNet          // Key[0] (an address) in Prefix
@@ -21,17 +25,17 @@ const (
 	NftMatchState        // ct state has one of the bits Num (NftStateNew …)
 	NftMatchStatus       // ct status has one of the bits Num (NftStatusDNAT …)
 	NftMatchLocal        // Key[0] (an address) is of fib type local
-	NftLookup            // Key in @Set; with Via: Key followed by what map Via holds for Data is in @Set
+	NftLookup            // Key in @Set; with Via: Key . (Data map @Via) in @Set
 	NftCounter           // count packets and bytes
-	NftLog               // log to group Num with prefix Text
+	NftLog               // log to group Num with prefix Text, Last bytes of the packet (0: all)
 	NftLimit             // at most Num per minute, burst Last
 	NftSetMark           // packet mark = mark & ^Mask | Num
 	NftSetCtMark         // conntrack mark = mark & ^Mask | Num
-	NftUpdate            // update @Set with Key, timeout Timeout, data Data (or what Via holds for Data)
+	NftUpdate            // update dynamic @Set { Key timeout Timeout : data }; data is Data, or Data map @Via; a set has none
 	NftForget            // delete Key from dynamic @Set (Linux 5.1)
 	NftNotrack           // bypass conntrack
-	NftMSS               // clamp the TCP MSS option to Num
-	NftDnatTo            // dnat to Key map @Set (address . port)
+	NftMSS               // lower the TCP MSS option to Num where it is more
+	NftDnatTo            // dnat to Key map @Set, whose values are address . port (or an address alone)
 	NftSnatTo            // snat to Prefix's address
 	NftMasquerade        // masquerade fully-random
 	NftVmap              // Key vmap @Set
@@ -42,6 +46,7 @@ const (
 	NftGotoChain   // goto Chain
 	NftReject      // icmpx port-unreachable, tcp reset for TCP where Num is 1
 	NftRejectAdmin // icmpx admin-prohibited
+	NftForeign     // in dumps only: a rule that is not ours, told by Text
 )
 
 // Bits of NftMatchState and NftMatchStatus, as nft and the kernel number them.
@@ -67,19 +72,18 @@ const (
 	NftL4proto
 	NftSport
 	NftDport
-	NftICMPType   // icmp type, or icmpv6 type when V6
-	NftTCPFlags   // the byte of TCP flags
-	NftPktMark    // meta mark
-	NftCtMark     // ct mark
-	NftIif        // meta iifname
-	NftOif        // meta oifname
-	NftCtDaddr    // ct original daddr
-	NftCtDport    // ct original proto-dst
-	NftCtDir      // ct direction: 0 original, 1 reply
-	NftNumRandom  // numgen random mod Mod
-	NftNumInc     // numgen inc mod Mod
-	NftHash       // jhash of Hash's fields mod Mod with Seed
-	NftLookupData // the value that @Set of the statement's Data holds for the key so far
+	NftICMPType  // icmp type, or icmpv6 type when V6
+	NftTCPFlags  // the byte of TCP flags
+	NftPktMark   // meta mark, host order
+	NftCtMark    // ct mark
+	NftIif       // meta iifname
+	NftOif       // meta oifname
+	NftCtDaddr   // ct original daddr
+	NftCtDport   // ct original proto-dst
+	NftCtDir     // ct direction: 0 original, 1 reply
+	NftNumRandom // numgen random mod Mod
+	NftNumInc    // numgen inc mod Mod
+	NftHash      // jhash of Hash's fields mod Mod with Seed
 )
 
 // NftTerm is one term of a key. V6 tells the family of addresses.
@@ -143,6 +147,8 @@ func (s NftStmt) String() string {
 		return "goto " + s.Chain
 	case NftRejectAdmin:
 		return "reject with icmpx admin-prohibited"
+	case NftForeign:
+		return "# not ours: " + s.Text
 	}
 	if s.Num == 1 {
 		return "reject with tcp reset"
@@ -158,10 +164,14 @@ func (s NftStmt) match() string {
 	key := s.Key.String()
 	if s.Mask != 0 {
 		key += fmt.Sprintf(" & 0x%x", s.Mask)
+		eq = " == "
+		if s.Not {
+			eq = " != "
+		}
 	}
 	switch s.Op {
 	case NftMatchNet:
-		return key + eq + s.Prefix.String()
+		return key + eq + nftPrefix(s.Prefix)
 	case NftMatchNum:
 		return key + eq + s.Key[0].value(s.Num)
 	case NftMatchRange:
@@ -192,6 +202,9 @@ func (s NftStmt) action() string {
 	case NftCounter:
 		return "counter"
 	case NftLog:
+		if s.Last != 0 {
+			return fmt.Sprintf("log prefix %q group %d snaplen %d", s.Text, s.Num, s.Last)
+		}
 		return fmt.Sprintf("log prefix %q group %d", s.Text, s.Num)
 	case NftLimit:
 		return fmt.Sprintf("limit rate %d/minute burst %d packets", s.Num, s.Last)
@@ -208,9 +221,9 @@ func (s NftStmt) action() string {
 	case NftMSS:
 		return fmt.Sprintf("tcp option maxseg size set %d", s.Num)
 	case NftDnatTo:
-		return fmt.Sprintf("dnat to %s map @%s", s.Key, s.Set)
+		return fmt.Sprintf("dnat %s to %s map @%s", family(s.Key.V6()), s.Key, s.Set)
 	case NftSnatTo:
-		return "snat to " + s.Prefix.Addr().String()
+		return "snat " + family(s.Prefix.Addr().Is6()) + " to " + s.Prefix.Addr().String()
 	case NftMasquerade:
 		return "masquerade fully-random"
 	}
@@ -236,6 +249,16 @@ func (s NftStmt) data() string {
 	return s.Data.String() + " map @" + s.Via
 }
 
+// V6 tells whether the key is of IPv6 packets: whether any of its terms is.
+func (k NftKeyExpr) V6() bool {
+	for _, t := range k {
+		if t.V6 {
+			return true
+		}
+	}
+	return false
+}
+
 // String prints "ip daddr . meta l4proto . th dport".
 func (k NftKeyExpr) String() string {
 	var parts []string
@@ -250,9 +273,9 @@ func (k NftKeyExpr) String() string {
 
 // String prints the term as nft does.
 func (t NftTerm) String() string {
-	ip, icmp := "ip", "icmp"
+	ip, icmp := family(t.V6), "icmp"
 	if t.V6 {
-		ip, icmp = "ip6", "icmpv6"
+		icmp = "icmpv6"
 	}
 	switch t.Op {
 	case NftSaddr, NftDaddr:
@@ -277,10 +300,10 @@ func (t NftTerm) String() string {
 	return nftTerms[t.Op]
 }
 
-var nftTerms = map[NftTermOp]string{
+var nftTerms = [...]string{
 	NftNfproto: "meta nfproto", NftL4proto: "meta l4proto", NftSport: "th sport", NftDport: "th dport",
 	NftTCPFlags: "tcp flags", NftPktMark: "meta mark", NftCtMark: "ct mark", NftIif: "iifname",
-	NftOif: "oifname", NftCtDport: "ct original proto-dst", NftCtDir: "ct direction", NftLookupData: "map",
+	NftOif: "oifname", NftCtDport: "ct original proto-dst", NftCtDir: "ct direction",
 }
 
 // value prints a number the way nft prints it for the term.
@@ -296,6 +319,20 @@ func (t NftTerm) value(n uint32) string {
 		return map[uint32]string{0: "original", 1: "reply"}[n]
 	}
 	return strconv.FormatUint(uint64(n), 10)
+}
+
+func family(v6 bool) string {
+	if v6 {
+		return "ip6"
+	}
+	return "ip"
+}
+
+func nftPrefix(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
 }
 
 func bits(n uint32, names map[uint32]string) string {
