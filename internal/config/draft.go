@@ -147,6 +147,7 @@ func (d *draft) assemble() {
 	s.Services.NodePortFirst, s.Services.NodePortLast = d.nodePorts.first, d.nodePorts.last
 	s.Routes.SourceDestCheck = !d.noSourceDestCheck
 	s.CNI.File = orElse(d.env("KUBE_ROUTER_CNI_CONF_FILE"), "/etc/cni/net.d/10-kuberouter.conflist")
+	d.ProcSys = orElse(d.env("KUBE_ROUTER_PROC_SYS"), "/proc/sys")
 	s.Node = d.node()
 	s.Allocator.Identity = orElse(d.env("POD_NAME"), s.Node)
 	s.Allocator.Namespace = d.namespace()

@@ -6,6 +6,12 @@ import (
 	"kube-router/internal/model"
 )
 
+// DefaultControlSocket is where the daemon answers show, why and doctor unless --control-socket says else.
+const DefaultControlSocket = "/run/kube-router/control.sock"
+
+// DefaultCNISocket is where the daemon answers kube-router-cni unless --cni-socket says else.
+const DefaultCNISocket = "/run/kube-router/cni.sock"
+
 // Options are the checked settings of the daemon and what concerns its process alone.
 type Options struct {
 	Settings         model.Settings
@@ -18,6 +24,7 @@ type Options struct {
 	MetricsPath      string        // --metrics-path
 	Pprof            string        // --enable-pprof: 127.0.0.1:6060, or empty; never another address
 	ControlSocket    string        // --control-socket (ours): where show, why and doctor ask
+	ProcSys          string        // KUBE_ROUTER_PROC_SYS: where the host's /proc/sys can be written
 	Version          bool          // --version
 	Help             bool          // --help
 	Cleanup          bool          // --cleanup-config

@@ -39,6 +39,7 @@ func TestNodeName(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	h := caseHost()
 	h.env["KUBE_ROUTER_CNI_CONF_FILE"] = "/cni"
+	h.env["KUBE_ROUTER_PROC_SYS"] = "/host/proc/sys"
 	h.env["POD_NAME"], h.env["POD_NAMESPACE"] = "p", ""
 	h.files["/var/run/secrets/kubernetes.io/serviceaccount/namespace"] = "ns\n"
 	o, err := parse(t, h)
@@ -46,7 +47,7 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := o.Settings
-	if s.CNI.File != "/cni" || s.Allocator.Identity != "p" || s.Allocator.Namespace != "ns" {
+	if s.CNI.File != "/cni" || s.Allocator.Identity != "p" || s.Allocator.Namespace != "ns" || o.ProcSys != "/host/proc/sys" {
 		t.Errorf("have %+v %+v", s.CNI, s.Allocator)
 	}
 }

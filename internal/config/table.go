@@ -75,7 +75,7 @@ func processFlags() []Flag {
 			Usage: "Port of the Prometheus metrics; 0: off."},
 		{Name: "metrics-path", Type: "string", Default: "/metrics", read: one(func(d *draft) *string { return &d.MetricsPath }, urlPath),
 			Usage: "Path of the Prometheus metrics."},
-		{Name: "control-socket", Type: "string", Default: "/run/kube-router/control.sock", Ours: true, read: one(func(d *draft) *string { return &d.ControlSocket }, socket),
+		{Name: "control-socket", Type: "string", Default: DefaultControlSocket, Ours: true, read: one(func(d *draft) *string { return &d.ControlSocket }, socket),
 			Usage: "Unix socket on which show, why and doctor ask the daemon."},
 	}
 }
@@ -120,7 +120,7 @@ func interfaceFlags() []Flag {
 			Usage: "Write the node's CNI file (KUBE_ROUTER_CNI_CONF_FILE)."},
 		{Name: "auto-mtu", Type: "bool", Default: "true", read: one(func(d *draft) *bool { return &c(d).AutoMTU }, boolean),
 			Usage: "Set the MTU of bridge and pods to what the node's link and the tunnel leave."},
-		{Name: "cni-socket", Type: "string", Default: "/run/kube-router/cni.sock", Ours: true, read: one(func(d *draft) *string { return &c(d).Socket }, socket),
+		{Name: "cni-socket", Type: "string", Default: DefaultCNISocket, Ours: true, read: one(func(d *draft) *string { return &c(d).Socket }, socket),
 			Usage: "Unix socket on which the kube-router-cni plugin finds the daemon."},
 	}
 }
