@@ -70,8 +70,11 @@ type Service struct {
 	// Near are the backends for clients outside the cluster when that is another list: externalTrafficPolicy
 	// Local. Far says that it is in force, since Near may be empty: then outside clients are dropped, so that
 	// the balancer's health check, not a reset, moves them.
-	Near       []Backend
-	Far        bool
+	Near []Backend
+	Far  bool
+	// Keep are endpoints that serve but get no new connections here: draining ones while others are ready,
+	// those of another zone or, under Local policy, of another node. Flows that they have live on.
+	Keep       []Backend
 	KeepSource bool           // outside clients' addresses are kept (externalTrafficPolicy Local)
 	Masquerade bool           // every client's address is replaced by the node's (--masquerade-all)
 	Sources    []netip.Prefix // the clients that may use a balancer front; empty: everybody
@@ -136,6 +139,9 @@ func (s *Service) String() string {
 	fmt.Fprintf(&b, " -> %v", s.Backends)
 	if s.Far {
 		fmt.Fprintf(&b, " outside -> %v", s.Near)
+	}
+	if len(s.Keep) > 0 {
+		fmt.Fprintf(&b, " keep %v", s.Keep)
 	}
 	return b.String()
 }

@@ -1,0 +1,75 @@
+package service
+
+import (
+	"cmp"
+	"slices"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+)
+
+// candidates joins the slices of a Service into the endpoints of one port and family, sorted. A slice's
+// port belongs to the Service's port of the same name and protocol; each slice may map it to another
+// number. Of several addresses of an endpoint the first is used: they are fungible (discovery.k8s.io/v1).
+func candidates(m *model.Model, s *model.Service, p model.ServicePort, f model.Family) []candidate {
+	var list []candidate
+	for _, sl := range m.SlicesOf(s.Name) {
+		if sl.Family != f {
+			continue
+		}
+		for _, sp := range sl.Ports {
+			if sp.Name != p.Name || sp.Protocol != p.Protocol || sp.Port == 0 {
+				continue
+			}
+			for _, e := range sl.Endpoints {
+				if len(e.Addrs) > 0 {
+					list = append(list, candidateOf(m, e, sp.Port))
+				}
+			}
+		}
+	}
+	return once(list)
+}
+
+func candidateOf(m *model.Model, e model.Endpoint, port model.Port) candidate {
+	c := candidate{
+		Backend: intent.Backend{
+			Addr:     e.Addrs[0],
+			Port:     uint16(port),
+			Local:    e.Node != "" && e.Node == m.Settings.Node,
+			Draining: e.Terminating,
+		},
+		ready: e.Ready, serving: e.Serving, terminating: e.Terminating,
+		zones: e.ForZones, nodes: e.ForNodes,
+	}
+	if e.Pod.Name != "" {
+		c.Pod = e.Pod.String()
+		if p := m.Pods[e.Pod]; p != nil {
+			c.Grace = p.Grace
+		}
+	}
+	return c
+}
+
+// once sorts the candidates and keeps each address and port in its best state: while an endpoint moves
+// from one slice to another it may be in both (discovery.k8s.io/v1). What is left must not depend on the
+// order of slices, so every field that counts is compared.
+func once(list []candidate) []candidate {
+	slices.SortFunc(list, func(a, b candidate) int {
+		return cmp.Or(a.Backend.Compare(b.Backend), -cmp.Compare(a.fitness(), b.fitness()),
+			slices.Compare(a.nodes, b.nodes), slices.Compare(a.zones, b.zones), cmp.Compare(a.Pod, b.Pod))
+	})
+	return slices.CompactFunc(list, func(a, b candidate) bool { return a.Backend.Compare(b.Backend) == 0 })
+}
+
+// fitness orders the states of an endpoint; among equals, one on this node counts.
+func (c candidate) fitness() int {
+	n := 0
+	for _, b := range []bool{c.ready, c.serving, c.terminating, c.Local} {
+		n <<= 1
+		if b {
+			n |= 1
+		}
+	}
+	return n
+}

@@ -1,0 +1,74 @@
+package service
+
+import (
+	"fmt"
+	"slices"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+)
+
+// schedulers are the names that IPVS knows.
+func schedulers() []string {
+	return []string{"rr", "wrr", "lc", "wlc", "fo", "ovf", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "twos"}
+}
+
+// scheduler reads the scheduler and its flags. flag-1 and flag-2 are IP_VS_SVC_F_SCHED1 and 2, which mh
+// calls mh-fallback and mh-port (Linux net/netfilter/ipvs/ip_vs_mh.c); flag-3 means nothing to it.
+func scheduler(s *model.Service, r *remarks) (intent.Scheduler, []string) {
+	name := s.Options.Scheduler
+	if name != "" && !slices.Contains(schedulers(), name) {
+		r.add("kube-router.io/service.scheduler", "%q is no scheduler: the default is used", name)
+		name = ""
+	}
+	if name != "mh" {
+		return intent.Scheduler(name), nil
+	}
+	var flags []string
+	for _, f := range s.Options.SchedulerFlags {
+		switch f {
+		case "flag-1":
+			f = "mh-fallback"
+		case "flag-2":
+			f = "mh-port"
+		}
+		flags = append(flags, f)
+	}
+	return intent.Scheduler(name), flags
+}
+
+// dsr decides whether replies of a front go straight from the pods. Only IPVS tunnels; packets keep the
+// front's port on their way, so the pod must listen there; and the address must be set up inside the pod,
+// which a pod on the host's network has no place for.
+func (t *template) dsr(index int, out *intent.Service) {
+	if !t.s.Options.DSR || out.Kind != intent.BalancerFront && out.Kind != intent.ExternalFront {
+		return
+	}
+	const field = "kube-router.io/service.dsr"
+	if t.m.Settings.Services.Engine != model.EngineIPVS {
+		t.add(field, "ignored: direct server return needs the ipvs engine")
+		return
+	}
+	for _, b := range slices.Concat(out.Backends, out.Near) {
+		if b.Port != out.Port {
+			t.add(field, "ignored for %s: the pods listen on port %d, which must be the Service's", portField(index), b.Port)
+			return
+		}
+		if t.hostNetwork(b) {
+			t.add(field, "ignored for %s: pod %s is on the host's network", portField(index), b.Pod)
+			return
+		}
+	}
+	out.DSR = true
+}
+
+func (t *template) hostNetwork(b intent.Backend) bool {
+	for _, p := range t.m.PodsAt(b.Addr) {
+		if p.Name.String() == b.Pod {
+			return p.HostNetwork
+		}
+	}
+	return false
+}
+
+func portField(index int) string { return fmt.Sprintf("spec.ports[%d]", index) }

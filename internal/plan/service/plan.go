@@ -1,0 +1,125 @@
+package service
+
+import (
+	"cmp"
+	"slices"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+)
+
+// ourProxyName is the value of label service.kubernetes.io/service-proxy-name that means us.
+const ourProxyName = "kube-router"
+
+// Plan makes the intents of one Service: every front with the backends that answer there. A Service that
+// is gone, headless, an ExternalName or another proxy's has none. Remarks tell what was not taken over
+// here; those of the conversion stay with the object.
+//
+// Two Services may want one front: the ledger of intents decides, by the kind of front and the name.
+func Plan(m *model.Model, name model.Name) ([]*intent.Service, []model.Remark) {
+	s := m.Services[name]
+	if s == nil || !served(s) {
+		return nil, nil
+	}
+	r := &remarks{object: s.Ref()}
+	t := &template{m: m, s: s, remarks: r, at: here(m), external: addresses(m, s, r)}
+	t.scheduler, t.flags = scheduler(s, r)
+	var list []*intent.Service
+	for i, p := range s.Ports {
+		list = append(list, t.port(i, p)...)
+	}
+	slices.SortFunc(list, func(a, b *intent.Service) int {
+		return cmp.Or(a.Front.Compare(b.Front), cmp.Compare(a.Kind, b.Kind))
+	})
+	list = slices.CompactFunc(list, func(a, b *intent.Service) bool { return a.Front == b.Front })
+	slices.SortFunc(r.list, model.Remark.Compare)
+	return list, slices.Compact(r.list)
+}
+
+// served tells whether a Service is ours to serve.
+func served(s *model.Service) bool {
+	ours := s.ProxyName == "" || s.ProxyName == ourProxyName
+	return ours && !s.Headless && s.Type != model.ExternalName
+}
+
+func here(m *model.Model) place {
+	at := place{node: m.Settings.Node}
+	if self := m.Self(); self != nil {
+		at.zone = self.Zone
+	}
+	return at
+}
+
+// template is what all fronts of one Service have in common.
+type template struct {
+	*remarks
+	m         *model.Model
+	s         *model.Service
+	at        place
+	external  []address // all addresses but the node's
+	scheduler intent.Scheduler
+	flags     []string
+}
+
+// port makes the fronts of one port in every family.
+func (t *template) port(index int, p model.ServicePort) []*intent.Service {
+	var list []*intent.Service
+	for _, f := range families(&t.m.Settings, t.s) {
+		c := choose(candidates(t.m, t.s, p, f), t.at)
+		for _, a := range t.external {
+			if model.FamilyOf(a.Addr) == f {
+				list = append(list, t.front(index, p, a, uint16(p.Port), c))
+			}
+		}
+		if p.NodePort == 0 {
+			continue
+		}
+		for _, a := range nodeAddresses(t.m, f) {
+			list = append(list, t.front(index, p, address{a, intent.NodeFront}, uint16(p.NodePort), c))
+		}
+	}
+	return list
+}
+
+// front makes one intent.
+func (t *template) front(index int, p model.ServicePort, a address, port uint16, c choice) *intent.Service {
+	out := &intent.Service{
+		Front:      intent.Front{Addr: a.Addr, Port: port, Protocol: uint8(p.Protocol)},
+		Kind:       a.kind,
+		Owner:      t.s.Name.String(),
+		PortName:   p.Name,
+		Masquerade: t.m.Settings.Services.MasqueradeAll,
+		Affinity:   t.s.Affinity,
+		Scheduler:  t.scheduler,
+		Flags:      t.flags,
+		Hairpin:    t.s.Options.HairpinExternal,
+	}
+	if a.kind == intent.ClusterFront || a.kind == intent.NodeFront {
+		out.Hairpin = t.s.Options.Hairpin || t.m.Settings.Services.Hairpin
+	}
+	if a.kind == intent.BalancerFront {
+		out.Sources = t.s.Sources
+	}
+	t.policy(out, c)
+	t.dsr(index, out)
+	return out
+}
+
+// policy applies the traffic policies. internalTrafficPolicy governs cluster addresses, externalTrafficPolicy
+// all others, and there only clients outside the cluster: pods and nodes reach a Local address as if their
+// traffic had gone out to the balancer and come back, from every node (KEP-2086, API text of
+// externalTrafficPolicy).
+func (t *template) policy(out *intent.Service, c choice) {
+	out.Backends = backends(c.cluster)
+	rest := except(c.serving, c.cluster)
+	switch {
+	case out.Kind == intent.ClusterFront && t.s.Internal == model.Local:
+		out.Backends = backends(c.local)
+		rest = except(c.serving, c.local)
+	case out.Kind != intent.ClusterFront && (t.s.External == model.Local || t.s.Options.Local):
+		out.Far, out.KeepSource = true, true
+		out.Near = backends(c.local)
+		rest = except(c.serving, c.cluster, c.local)
+	}
+	out.Keep = backends(rest)
+}
