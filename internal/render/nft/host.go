@@ -1,0 +1,119 @@
+package nft
+
+import (
+	"net/netip"
+	"unique"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/row"
+)
+
+// The chains and sets of the host room. Set names end in the family.
+const (
+	hostMasquerade = "host-masquerade"
+	hostForward    = "host-forward"
+	hostPods       = "host-pods"
+	hostKeep       = "host-keep"
+	hostDrop       = "host-drop"
+)
+
+// Priorities of the host room's base chains: source translation just before others' (100), and the last
+// word on forwarding after services and policies (0) had theirs.
+const (
+	prioMasquerade = 99
+	prioForward    = 10
+)
+
+// Egress renders the masquerade of what pods send outside, and the end of packets to announced service
+// addresses that no Service took: they would go back to the router they came from.
+func Egress(e *intent.Egress) []row.Nft {
+	var rows []row.Nft
+	var masquerade, forward []row.NftBody
+	for _, f := range hostFamilies {
+		pods, keep, drop := f.only(e.Pods), f.only(e.Keep), f.only(e.Drop)
+		if len(pods) > 0 {
+			rows = append(rows, f.set(hostPods, pods)...)
+			rows = append(rows, f.set(hostKeep, keep)...)
+			masquerade = append(masquerade, f.masquerade())
+		}
+		if len(drop) > 0 {
+			rows = append(rows, f.set(hostDrop, drop)...)
+			forward = append(forward, f.drop())
+		}
+	}
+	if len(masquerade) > 0 {
+		rows = append(rows, row.NftChain{Name: hostMasquerade, Hook: row.NftPostrouting, Nat: true, Priority: prioMasquerade})
+		rows = append(rows, row.NftRules(hostMasquerade, masquerade...)...)
+	}
+	if len(forward) > 0 {
+		rows = append(rows, row.NftChain{Name: hostForward, Hook: row.NftForward, Priority: prioForward})
+		rows = append(rows, row.NftRules(hostForward, forward...)...)
+	}
+	return rows
+}
+
+// hostFamily is what differs between the families in these rows.
+type hostFamily struct {
+	v6     bool
+	suffix string
+	proto  uint32 // as meta nfproto has it
+	addr   row.NftType
+}
+
+var hostFamilies = [...]hostFamily{
+	{false, "4", 2, row.NftIPv4},
+	{true, "6", 10, row.NftIPv6},
+}
+
+func (f hostFamily) only(list []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range list {
+		if p.Addr().Is6() == f.v6 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (f hostFamily) set(name string, list []netip.Prefix) []row.Nft {
+	set := row.NftSet{Name: name + f.suffix, Keys: row.NftTypesOf(f.addr), Interval: true}
+	rows := []row.Nft{set}
+	of := unique.Make(set)
+	for _, p := range list {
+		e := row.NftElement{Of: of, Elem: string(row.NftWire{}.Addr(p.Addr()))}
+		if !p.IsSingleIP() {
+			e.Last = string(row.NftWire{}.Addr(last(p)))
+		}
+		rows = append(rows, e)
+	}
+	return rows
+}
+
+func (f hostFamily) masquerade() row.NftBody {
+	return row.NftMakeBody(f.is(), f.in(row.NftSaddr, hostPods, false), f.in(row.NftDaddr, hostKeep, true),
+		row.NftStmt{Op: row.NftMasquerade})
+}
+
+func (f hostFamily) drop() row.NftBody {
+	return row.NftMakeBody(f.is(), f.in(row.NftDaddr, hostDrop, false), row.NftStmt{Op: row.NftCounter},
+		row.NftStmt{Op: row.NftDropPkt})
+}
+
+// is matches packets of the family; the table has both.
+func (f hostFamily) is() row.NftStmt {
+	return row.NftStmt{Op: row.NftMatchNum, Key: row.NftKeyOf(row.NftTerm{Op: row.NftNfproto}), Num: f.proto}
+}
+
+func (f hostFamily) in(term row.NftTermOp, set string, not bool) row.NftStmt {
+	return row.NftStmt{Op: row.NftLookup, Not: not, Set: set + f.suffix, Key: row.NftKeyOf(row.NftTerm{Op: term, V6: f.v6})}
+}
+
+// last is the last address of a range.
+func last(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for bit := p.Bits(); bit < len(b)*8; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}

@@ -1,0 +1,236 @@
+package nft
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/row"
+)
+
+// seed is that of every hash, the same on every node so that all nodes choose alike.
+const seed = 0x6b72
+
+// masking says whose source address is replaced by the node's.
+type masking string
+
+const (
+	maskNone    masking = "plain"   // nobody's
+	maskAll     masking = "all"     // everybody's
+	maskOutside masking = "outside" // of clients that are neither pods nor this node
+	maskNoPod   masking = "nopod"   // of clients that are not pods: the node may have chosen the front's own address as its source
+	maskNode    masking = "node"    // of this node alone, for the same reason
+)
+
+// class is all that the rules of a front depend on. Fronts of one class share a chain.
+type class struct {
+	family
+	pick    pick
+	far     bool
+	near    pick // of outside clients, if far
+	mask    masking
+	sources bool // clients are checked
+}
+
+func classOf(s *intent.Service) class {
+	f := familyOf(s.Addr)
+	c := class{family: f, pick: pickOf(s, len(s.Backends)), far: s.Far, mask: maskOf(s), sources: len(s.Sources) > 0}
+	if s.Far {
+		c.near = pickOf(s, len(s.Near))
+	}
+	return c
+}
+
+// maskOf decides whose address is replaced. An outside client's must be where its backend may be on
+// another node, for that node would answer past us; under policy Local it never is. Pods keep theirs: every
+// node has a route back to them.
+func maskOf(s *intent.Service) masking {
+	switch {
+	case s.Masquerade:
+		return maskAll
+	case s.KeepSource:
+		return maskNode
+	case s.Kind == intent.ClusterFront:
+		return maskOutside
+	}
+	return maskNoPod
+}
+
+// name spells every field, so that two classes never share a chain.
+func (c class) name() string {
+	parts := []string{"services", "v" + c.suffix, c.pick.name()}
+	if c.far {
+		parts = append(parts, "near", c.near.name())
+	}
+	parts = append(parts, string(c.mask))
+	if c.sources {
+		parts = append(parts, "sources")
+	}
+	return strings.Join(parts, "-")
+}
+
+// rows are the chain and its rules, and the chain that it leads to.
+func (c class) rows() []row.Nft {
+	var rows []row.Nft
+	rules := c.before()
+	if !c.far {
+		rules = append(rules, c.pick.rules(c.family, c.everybody())...)
+	} else {
+		inner := class{family: c.family, pick: c.pick, mask: maskNone}
+		rows = inner.rows()
+		to := row.NftStmt{Op: row.NftGotoChain, Chain: inner.name()}
+		rules = append(rules, body(c.fromInside(false), to), body(c.fromNode(false), to))
+		rules = append(rules, c.near.rules(c.family, c.family.near())...)
+	}
+	rows = append(rows, row.NftChain{Name: c.name()})
+	return append(rows, row.NftRules(c.name(), rules...)...)
+}
+
+// before are the rules ahead of the choice: may the client come in, and must it be masked. A packet that is
+// dropped leaves no connection behind, so the client's next try is judged anew.
+func (c class) before() []row.NftBody {
+	var rules []row.NftBody
+	if c.sources {
+		key := row.NftKeyOf(c.frontKey(c.saddr())...)
+		rules = append(rules, body(row.NftStmt{Op: row.NftLookup, Not: true, Key: key, Set: c.family.sources().Name},
+			row.NftStmt{Op: row.NftDropPkt}))
+	}
+	mark := row.NftStmt{Op: row.NftSetMark, Num: MasqueradeMark, Mask: MasqueradeMark}
+	switch c.mask {
+	case maskAll:
+		rules = append(rules, body(mark))
+	case maskOutside:
+		rules = append(rules, body(c.fromInside(true), c.fromNode(true), mark))
+	case maskNoPod:
+		rules = append(rules, body(c.fromInside(true), mark))
+	case maskNode:
+		rules = append(rules, body(c.fromNode(false), mark))
+	}
+	return rules
+}
+
+func (c class) fromInside(not bool) row.NftStmt {
+	return row.NftStmt{Op: row.NftLookup, Not: not, Key: row.NftKeyOf(c.saddr()), Set: c.inside().Name}
+}
+
+func (c class) fromNode(not bool) row.NftStmt {
+	return row.NftStmt{Op: row.NftMatchLocal, Not: not, Key: row.NftKeyOf(c.saddr())}
+}
+
+// pick is how one of n backends is chosen.
+type pick struct {
+	n      int
+	kind   string        // random, rr, sh, dh, mh or mhport
+	sticky time.Duration // a client stays with its backend for so long
+	front  string        // of rr: a counter can't be shared, or two fronts that are used in turn would each see every other number
+}
+
+// kindOf is the scheduler as this engine knows it. All weights are 1, so wrr is rr.
+func kindOf(s *intent.Service) string {
+	switch s.Scheduler {
+	case "rr", "wrr":
+		return "rr"
+	case "sh", "dh":
+		return string(s.Scheduler)
+	case "mh":
+		for _, f := range s.Flags {
+			if f == "mh-port" {
+				return "mhport"
+			}
+		}
+		return "mh"
+	}
+	return "random"
+}
+
+func pickOf(s *intent.Service, n int) pick {
+	p := pick{n: n, kind: kindOf(s), sticky: s.Affinity}
+	if p.kind == "rr" {
+		p.front = fmt.Sprintf("%s-%s-%d", strings.ReplaceAll(s.Addr.StringExpanded(), ":", "."), intent.ProtocolName(s.Protocol), s.Port)
+	}
+	return p
+}
+
+func (p pick) name() string {
+	name := fmt.Sprintf("%s-%d", p.kind, p.n)
+	if p.sticky > 0 {
+		name += fmt.Sprintf("-sticky-%d", p.sticky/time.Second)
+	}
+	if p.front != "" {
+		name += "-" + p.front
+	}
+	return name
+}
+
+// slot is the term that numbers the slot.
+func (p pick) slot(v6 bool) row.NftTerm {
+	t := row.NftTerm{Op: row.NftHash, V6: v6, Mod: uint32(p.size()), Seed: seed}
+	switch p.kind {
+	case "rr":
+		return row.NftTerm{Op: row.NftNumInc, Mod: uint32(p.n)}
+	case "dh":
+		t.Hash[0] = row.NftDaddr
+	case "sh", "mh":
+		t.Hash[0] = row.NftSaddr
+	case "mhport":
+		t.Hash[0], t.Hash[1] = row.NftSaddr, row.NftSport
+	default:
+		return row.NftTerm{Op: row.NftNumRandom, Mod: uint32(p.n)}
+	}
+	return t
+}
+
+// size is the number of slots.
+func (p pick) size() int {
+	if p.kind == "mh" || p.kind == "mhport" {
+		return maglevSize(p.n)
+	}
+	return p.n
+}
+
+// fill puts the backends into their slots.
+func (p pick) fill(backends []intent.Backend) []intent.Backend {
+	if p.size() == len(backends) {
+		return backends
+	}
+	return maglev(backends, p.size())
+}
+
+// rules choose a backend and send the packet there. A packet may meet the old rules with the new elements
+// for a moment, because the kernel reads its generation anew in each look-up: then its slot may be gone, and
+// the first slot, which is always there, takes it. What finds nothing is dropped and comes again.
+func (p pick) rules(f family, l list) []row.NftBody {
+	drop := body(row.NftStmt{Op: row.NftDropPkt})
+	if p.n == 0 {
+		return []row.NftBody{drop}
+	}
+	var rules []row.NftBody
+	if p.sticky > 0 {
+		rules = p.stick(f, l)
+	}
+	rules = append(rules, dnat(f, l, p.slot(f.v6)))
+	if p.size() > 1 {
+		rules = append(rules, dnat(f, l, row.NftTerm{Op: row.NftNumRandom, Mod: 1}))
+	}
+	return append(rules, drop)
+}
+
+func dnat(f family, l list, slot row.NftTerm) row.NftBody {
+	return body(row.NftStmt{Op: row.NftDnatTo, Key: row.NftKeyOf(f.frontKey(slot)...), Set: l.slots.Name})
+}
+
+// stick are the rules of session affinity. A client that is remembered goes where it went, if that is a
+// backend still, and is remembered anew. Any other is forgotten, since the kernel would keep what it has
+// (nft_dynset: an update refreshes the time, never the data), gets a backend, and goes there. When the map
+// is full the rules that follow serve it without.
+func (p pick) stick(f family, l list) []row.NftBody {
+	client, affinity := f.clientKey(), f.affinity().Name
+	known := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.frontKey()...), Data: client, Via: affinity, Set: l.valid.Name}
+	again := row.NftStmt{Op: row.NftUpdate, Set: affinity, Key: client, Timeout: p.sticky, Data: client, Via: affinity}
+	first := again
+	first.Data, first.Via = row.NftKeyOf(f.frontKey(p.slot(f.v6))...), l.slots.Name
+	forget := row.NftStmt{Op: row.NftForget, Set: affinity, Key: client}
+	to := row.NftStmt{Op: row.NftDnatTo, Key: client, Set: affinity}
+	return []row.NftBody{body(known, again, to), body(forget), body(first, to)}
+}

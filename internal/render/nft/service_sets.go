@@ -1,0 +1,145 @@
+package nft
+
+import (
+	"net/netip"
+	"unique"
+
+	"kube-router/internal/row"
+)
+
+// MasqueradeMark is the bit of the packet mark that says, between prerouting or output and postrouting of
+// one packet, that its source address is to be replaced. It is cleared before the packet leaves.
+const MasqueradeMark = 0x4000
+
+// The base chains of Services. Destination NAT comes before everybody's at -100, source NAT before the
+// masquerade of what leaves the cluster, refusal before the policies at 0.
+const (
+	chainPrerouting    = "services-prerouting"
+	chainOutput        = "services-output"
+	chainPostrouting   = "services-postrouting"
+	chainRefuse        = "services-refuse"
+	chainRefuseInput   = "services-refuse-input"
+	chainRefuseForward = "services-refuse-forward"
+	chainRefuseOutput  = "services-refuse-output"
+
+	priorityDnat   = -105
+	prioritySnat   = 98
+	priorityRefuse = -1
+)
+
+// affinityLimit bounds the clients that session affinity remembers, for each family. Beyond it new clients
+// are served without.
+const affinityLimit = 1 << 18
+
+// NFPROTO_IPV4 and NFPROTO_IPV6 (linux/netfilter.h).
+const (
+	nfIPv4 = 2
+	nfIPv6 = 10
+)
+
+// family is an address family as the rules of Services spell it.
+type family struct {
+	v6     bool
+	suffix string // of set names
+	addr   row.NftType
+	number uint32 // NFPROTO
+}
+
+func familyOf(a netip.Addr) family {
+	if a.Is4() {
+		return family{false, "4", row.NftIPv4, nfIPv4}
+	}
+	return family{true, "6", row.NftIPv6, nfIPv6}
+}
+
+func (f family) set(name string, keys, values []row.NftType) row.NftSet {
+	return row.NftSet{Name: name + f.suffix, Keys: row.NftTypesOf(keys...), Values: row.NftTypesOf(values...)}
+}
+
+// front is the type of a front, which most keys begin with, and what follows.
+func (f family) front(more ...row.NftType) []row.NftType {
+	return append([]row.NftType{f.addr, row.NftProto, row.NftPort}, more...)
+}
+
+func (f family) backend() []row.NftType { return []row.NftType{f.addr, row.NftPort} }
+
+// heads leads from a front to the chain that serves it.
+func (f family) heads() row.NftSet {
+	return f.set("services-heads", f.front(), []row.NftType{row.NftVerdict})
+}
+
+// none are the fronts without any endpoint, which are refused.
+func (f family) none() row.NftSet { return f.set("services-none", f.front(), nil) }
+
+// vips are the cluster addresses: what arrives there for another port is refused, not sent out.
+func (f family) vips() row.NftSet { return f.set("services-vips", []row.NftType{f.addr}, nil) }
+
+// inside are the blocks of all pods of the cluster: everybody else is an outside client.
+func (f family) inside() row.NftSet {
+	s := f.set("services-inside", []row.NftType{f.addr}, nil)
+	s.Interval = true
+	return s
+}
+
+// sources are the clients that may use a front that is not for everybody.
+func (f family) sources() row.NftSet {
+	s := f.set("services-sources", f.front(f.addr), nil)
+	s.Interval = true
+	return s
+}
+
+// hairpin are the endpoints of this node, twice each: what they send to themselves through a Service gets
+// another source address, for else they would answer themselves directly.
+func (f family) hairpin() row.NftSet {
+	return f.set("services-hairpin", []row.NftType{f.addr, f.addr}, nil)
+}
+
+// affinity leads from a client and front to the endpoint that served it last. Rules fill it.
+func (f family) affinity() row.NftSet {
+	s := f.set("services-affinity", append([]row.NftType{f.addr}, f.front()...), f.backend())
+	s.Dynamic, s.Size = true, affinityLimit
+	return s
+}
+
+// list names the two sets of one list of backends: slots to choose from, and valid, which tells whether an
+// endpoint that affinity remembers is one still.
+type list struct{ slots, valid row.NftSet }
+
+// everybody is the list for clients in the cluster, and for all where there is no other.
+func (f family) everybody() list {
+	return list{
+		f.set("services-slots", f.front(row.NftSlot), f.backend()),
+		f.set("services-valid", f.front(f.backend()...), nil),
+	}
+}
+
+// near is the list for outside clients under externalTrafficPolicy Local.
+func (f family) near() list {
+	return list{
+		f.set("services-near", f.front(row.NftSlot), f.backend()),
+		f.set("services-near-valid", f.front(f.backend()...), nil),
+	}
+}
+
+func (f family) sets() []row.NftSet {
+	all, near := f.everybody(), f.near()
+	return []row.NftSet{f.heads(), all.slots, all.valid, near.slots, near.valid, f.none(), f.vips(),
+		f.inside(), f.sources(), f.hairpin(), f.affinity()}
+}
+
+// elements makes elements of one set.
+type elements struct{ of unique.Handle[row.NftSet] }
+
+func elementsOf(s row.NftSet) elements { return elements{unique.Make(s)} }
+
+func (e elements) key(w row.NftWire) row.NftElement {
+	return row.NftElement{Of: e.of, Elem: string(w)}
+}
+
+func (e elements) data(w, value row.NftWire) row.NftElement {
+	return row.NftElement{Of: e.of, Elem: string(w), Value: string(value)}
+}
+
+func (e elements) span(first, last row.NftWire) row.NftElement {
+	return row.NftElement{Of: e.of, Elem: string(first), Last: string(last)}
+}

@@ -1,0 +1,103 @@
+package nft
+
+import (
+	"net/netip"
+
+	"kube-router/internal/row"
+)
+
+// ServiceParams is what the static part of Services depends on.
+type ServiceParams struct {
+	IPv4, IPv6 bool
+	Inside     []netip.Prefix // the pods of the whole cluster; clients elsewhere are outside
+}
+
+// ServiceSkeleton is the part of Services that is there without any Service: sets, base chains and the
+// rules that lead into the heads.
+func ServiceSkeleton(p ServiceParams) []row.Nft {
+	var rows []row.Nft
+	var dnat, refuse, snat []row.NftBody
+	snat = append(snat, masqueradeMarked())
+	for _, f := range p.families() {
+		for _, s := range f.sets() {
+			rows = append(rows, s)
+		}
+		dnat = append(dnat, body(f.is(), f.vmap(f.heads())))
+		refuse = append(refuse, f.refusals()...)
+		snat = append(snat, f.masqueradeHairpin())
+		rows = append(rows, inside(f, p.Inside)...)
+	}
+	return append(rows, baseChains(dnat, refuse, snat)...)
+}
+
+func (p ServiceParams) families() []family {
+	var list []family
+	if p.IPv4 {
+		list = append(list, familyOf(netip.IPv4Unspecified()))
+	}
+	if p.IPv6 {
+		list = append(list, familyOf(netip.IPv6Unspecified()))
+	}
+	return list
+}
+
+func baseChains(dnat, refuse, snat []row.NftBody) []row.Nft {
+	rows := []row.Nft{
+		row.NftChain{Name: chainPrerouting, Hook: row.NftPrerouting, Nat: true, Priority: priorityDnat},
+		row.NftChain{Name: chainOutput, Hook: row.NftOutput, Nat: true, Priority: priorityDnat},
+		row.NftChain{Name: chainPostrouting, Hook: row.NftPostrouting, Nat: true, Priority: prioritySnat},
+		row.NftChain{Name: chainRefuse},
+		row.NftChain{Name: chainRefuseInput, Hook: row.NftInput, Priority: priorityRefuse},
+		row.NftChain{Name: chainRefuseForward, Hook: row.NftForward, Priority: priorityRefuse},
+		row.NftChain{Name: chainRefuseOutput, Hook: row.NftOutput, Priority: priorityRefuse},
+	}
+	rows = append(rows, row.NftRules(chainPrerouting, dnat...)...)
+	rows = append(rows, row.NftRules(chainOutput, dnat...)...)
+	rows = append(rows, row.NftRules(chainPostrouting, snat...)...)
+	rows = append(rows, row.NftRules(chainRefuse, refuse...)...)
+	// Packets of a connection that stands were judged when it began; they pay one comparison here.
+	begin := body(row.NftStmt{Op: row.NftMatchState, Not: true, Num: row.NftStateEstablished | row.NftStateRelated},
+		row.NftStmt{Op: row.NftJumpTo, Chain: chainRefuse})
+	for _, c := range []string{chainRefuseInput, chainRefuseForward, chainRefuseOutput} {
+		rows = append(rows, row.NftRules(c, begin)...)
+	}
+	return rows
+}
+
+// refusals end at once what no endpoint will answer: TCP by a reset, which firewalls between pass more
+// readily than ICMP and the kernel doesn't limit, all else by port unreachable. They come after destination
+// NAT, so that an address that is still a front's was not served.
+func (f family) refusals() []row.NftBody {
+	tcp := match(row.NftTerm{Op: row.NftL4proto}, 6)
+	reset, unreachable := row.NftStmt{Op: row.NftReject, Num: 1}, row.NftStmt{Op: row.NftReject}
+	none := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.frontKey()...), Set: f.none().Name}
+	vips := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.daddr()), Set: f.vips().Name}
+	return []row.NftBody{
+		body(f.is(), tcp, none, reset), body(f.is(), none, unreachable),
+		body(f.is(), tcp, vips, reset), body(f.is(), vips, unreachable),
+	}
+}
+
+// masqueradeMarked replaces the source of what a chain of Services has marked. The mark goes, so that an
+// encapsulated copy of the packet, which inherits it, isn't judged again.
+func masqueradeMarked() row.NftBody {
+	marked := match(row.NftTerm{Op: row.NftPktMark}, MasqueradeMark)
+	marked.Mask = MasqueradeMark
+	return body(marked, row.NftStmt{Op: row.NftSetMark, Mask: MasqueradeMark}, row.NftStmt{Op: row.NftMasquerade})
+}
+
+func (f family) masqueradeHairpin() row.NftBody {
+	return body(f.is(),
+		row.NftStmt{Op: row.NftMatchStatus, Num: row.NftStatusDNAT},
+		row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.saddr(), f.daddr()), Set: f.hairpin().Name},
+		row.NftStmt{Op: row.NftMasquerade})
+}
+
+func inside(f family, blocks []netip.Prefix) []row.Nft {
+	var rows []row.Nft
+	e := elementsOf(f.inside())
+	for _, p := range disjoint(f, blocks) {
+		rows = append(rows, e.span(row.NftWire{}.Addr(p.Addr()), row.NftWire{}.Addr(lastOf(p))))
+	}
+	return rows
+}
