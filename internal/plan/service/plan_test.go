@@ -1,0 +1,275 @@
+package service
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+)
+
+func addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+func addrs(list ...string) []netip.Addr {
+	var out []netip.Addr
+	for _, s := range list {
+		out = append(out, addr(s))
+	}
+	return out
+}
+
+func settings() model.Settings {
+	s := model.Settings{Node: "self", Proxy: true, IPv4: true, IPv6: true}
+	s.Services.Engine = model.EngineIPVS
+	s.Services.StrictExternal = true
+	s.Services.ClusterRanges = []netip.Prefix{prefix("10.96.0.0/12"), prefix("fd00:96::/112")}
+	s.Services.ExternalRanges = []netip.Prefix{prefix("198.51.100.0/24")}
+	s.Allocator.Ranges = []netip.Prefix{prefix("203.0.113.0/24")}
+	return s
+}
+
+var web = model.Name{Namespace: "default", Name: "web"}
+
+// world is a cluster of the node "self" and the node "other" with the Service default/web.
+func world(set model.Settings, change func(*model.Service), endpoints ...model.Endpoint) *model.Model {
+	m := model.New(set)
+	m.Put(&model.Node{Name: "self", Zone: "a", InternalIPs: addrs("192.0.2.1", "2001:db8::1")})
+	m.Put(&model.Node{Name: "other", Zone: "b", InternalIPs: addrs("192.0.2.2", "2001:db8::2")})
+	m.Put(&model.Link{Name: "eth0", Addrs: []netip.Prefix{prefix("192.0.2.1/24"), prefix("fe80::1/64"), prefix("2001:db8::1/64")}})
+	m.Put(&model.Link{Name: "eth1", Addrs: []netip.Prefix{prefix("172.16.0.1/24")}})
+	m.Put(&model.Link{Name: "lo", Addrs: []netip.Prefix{prefix("127.0.0.1/8")}})
+	m.Put(&model.Link{Name: "docker0", Addrs: []netip.Prefix{prefix("172.17.0.1/16")}})
+	s := &model.Service{
+		Name: web, Type: model.ClusterIP, ClusterIPs: addrs("10.96.0.10"), Internal: model.Cluster, External: model.Cluster,
+		Ports: []model.ServicePort{{Name: "http", Protocol: model.TCP, Port: 80}},
+	}
+	if change != nil {
+		change(s)
+	}
+	m.Put(s)
+	m.Put(&model.Slice{
+		Name: model.Name{Namespace: "default", Name: "web-1"}, Service: web, Family: model.IPv4, Endpoints: endpoints,
+		Ports: []model.SlicePort{{Name: "http", Protocol: model.TCP, Port: 8080}},
+	})
+	return m
+}
+
+// at is a ready endpoint on a node.
+func at(node, a string) model.Endpoint {
+	return model.Endpoint{Addrs: addrs(a), Ready: true, Serving: true, Node: node}
+}
+
+func dying(e model.Endpoint) model.Endpoint {
+	e.Ready, e.Terminating = false, true
+	return e
+}
+
+func zones(e model.Endpoint, z ...string) model.Endpoint { e.ForZones = z; return e }
+func nodes(e model.Endpoint, n ...string) model.Endpoint { e.ForNodes = n; return e }
+
+func lines(list []*intent.Service) string {
+	var out []string
+	for _, s := range list {
+		out = append(out, s.String())
+	}
+	return strings.Join(out, "\n")
+}
+
+func text(list []model.Remark) string {
+	var out []string
+	for _, r := range list {
+		out = append(out, r.String())
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestPlan(t *testing.T) {
+	here, there := at("self", "10.244.1.5"), at("other", "10.244.2.5")
+	all := func(s *model.Service) {
+		s.Type = model.LoadBalancer
+		s.Ports[0].NodePort = 30080
+		s.ExternalIPs = addrs("198.51.100.7")
+		s.Ingress = []model.Ingress{{Addr: addr("203.0.113.9")}}
+		s.Sources = []netip.Prefix{prefix("198.18.0.0/15")}
+	}
+	for _, c := range []struct {
+		name      string
+		set       func(*model.Settings)
+		change    func(*model.Service)
+		endpoints []model.Endpoint
+		want      string
+		remarks   string
+	}{
+		{"cluster address", nil, nil, []model.Endpoint{there, here},
+			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080 10.244.2.5:8080]", ""},
+		{"nobody answers", nil, nil, nil, "10.96.0.10:80/tcp cluster default/web:http -> []", ""},
+		{"every front", nil, all, []model.Endpoint{here}, `
+10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080]
+192.0.2.1:30080/tcp node default/web:http -> [10.244.1.5:8080]
+198.51.100.7:80/tcp external default/web:http -> [10.244.1.5:8080]
+203.0.113.9:80/tcp balancer default/web:http from=[198.18.0.0/15] -> [10.244.1.5:8080]`, ""},
+		{"internal Local", nil, func(s *model.Service) { s.Internal = model.Local }, []model.Endpoint{here, there},
+			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080] keep [10.244.2.5:8080]", ""},
+		{"internal Local without any here", nil, func(s *model.Service) { s.Internal = model.Local }, []model.Endpoint{there},
+			"10.96.0.10:80/tcp cluster default/web:http -> [] keep [10.244.2.5:8080]", ""},
+		{"external Local", nil, func(s *model.Service) { all(s); s.External = model.Local }, []model.Endpoint{here, there}, `
+10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080 10.244.2.5:8080]
+192.0.2.1:30080/tcp node default/web:http keep-source -> [10.244.1.5:8080 10.244.2.5:8080] outside -> [10.244.1.5:8080]
+198.51.100.7:80/tcp external default/web:http keep-source -> [10.244.1.5:8080 10.244.2.5:8080] outside -> [10.244.1.5:8080]
+203.0.113.9:80/tcp balancer default/web:http keep-source from=[198.18.0.0/15] -> [10.244.1.5:8080 10.244.2.5:8080] outside -> [10.244.1.5:8080]`, ""},
+		{"external Local without any here", nil, func(s *model.Service) {
+			s.External, s.Ports[0].NodePort = model.Local, 30080
+		}, []model.Endpoint{there}, `
+10.96.0.10:80/tcp cluster default/web:http -> [10.244.2.5:8080]
+192.0.2.1:30080/tcp node default/web:http keep-source -> [10.244.2.5:8080] outside -> []`, ""},
+		{"both Local", nil, func(s *model.Service) {
+			s.Internal, s.External, s.Ports[0].NodePort = model.Local, model.Local, 30080
+		}, []model.Endpoint{here, there}, `
+10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080] keep [10.244.2.5:8080]
+192.0.2.1:30080/tcp node default/web:http keep-source -> [10.244.1.5:8080 10.244.2.5:8080] outside -> [10.244.1.5:8080]`, ""},
+		{"annotation local", nil, func(s *model.Service) {
+			s.Options.Local, s.Ports[0].NodePort = true, 30080
+		}, []model.Endpoint{there}, `
+10.96.0.10:80/tcp cluster default/web:http -> [10.244.2.5:8080]
+192.0.2.1:30080/tcp node default/web:http keep-source -> [10.244.2.5:8080] outside -> []`, ""},
+		{"a dying one while others are ready", nil, nil, []model.Endpoint{dying(here), there},
+			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.2.5:8080] keep [10.244.1.5:8080]", ""},
+		{"dying ones as the last resort", nil, nil, []model.Endpoint{dying(here), {Addrs: addrs("10.244.2.9"), Serving: true}},
+			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080] keep [10.244.2.9:8080]", ""},
+		{"dying one here, ready one there, Local", nil, func(s *model.Service) {
+			s.External, s.Ports[0].NodePort = model.Local, 30080
+		}, []model.Endpoint{dying(here), there}, `
+10.96.0.10:80/tcp cluster default/web:http -> [10.244.2.5:8080] keep [10.244.1.5:8080]
+192.0.2.1:30080/tcp node default/web:http keep-source -> [10.244.2.5:8080] outside -> [10.244.1.5:8080]`, ""},
+		{"same zone", nil, nil, []model.Endpoint{zones(here, "a"), zones(there, "b")},
+			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080] keep [10.244.2.5:8080]", ""},
+		{"one without a hint", nil, nil, []model.Endpoint{zones(here, "a"), there},
+			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080 10.244.2.5:8080]", ""},
+		{"no hint names us", nil, nil, []model.Endpoint{zones(here, "b"), zones(there, "c")},
+			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080 10.244.2.5:8080]", ""},
+		{"same node before same zone", nil, nil, []model.Endpoint{
+			nodes(zones(here, "a"), "self"), nodes(zones(there, "a"), "other")},
+			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080] keep [10.244.2.5:8080]", ""},
+		{"same zone where no node hint names us", nil, nil, []model.Endpoint{
+			nodes(zones(here, "b"), "third"), nodes(zones(there, "a"), "other")},
+			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.2.5:8080] keep [10.244.1.5:8080]", ""},
+		{"Local ignores hints", nil, func(s *model.Service) { s.Internal = model.Local }, []model.Endpoint{zones(here, "b"), zones(there, "a")},
+			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080] keep [10.244.2.5:8080]", ""},
+		{"headless", nil, func(s *model.Service) { s.Headless = true }, nil, "", ""},
+		{"ExternalName", nil, func(s *model.Service) { s.Type = model.ExternalName }, nil, "", ""},
+		{"another proxy's", nil, func(s *model.Service) { s.ProxyName = "mesh" }, nil, "", ""},
+		{"ours by name", nil, func(s *model.Service) { s.ProxyName = "kube-router" }, nil,
+			"10.96.0.10:80/tcp cluster default/web:http -> []", ""},
+		{"bind on all", func(s *model.Settings) { s.Services.NodePortAll = true }, func(s *model.Service) {
+			s.Ports[0].NodePort, s.ClusterIPs, s.Families = 30080, nil, []model.Family{model.IPv4, model.IPv6}
+		}, nil, `
+172.16.0.1:30080/tcp node default/web:http -> []
+192.0.2.1:30080/tcp node default/web:http -> []
+[2001:db8::1]:30080/tcp node default/web:http -> []`, ""},
+		{"node port blocks", func(s *model.Settings) {
+			s.Services.NodePortAddresses = []netip.Prefix{prefix("172.16.0.0/12"), prefix("127.0.0.0/8")}
+		}, func(s *model.Service) { s.Ports[0].NodePort, s.ClusterIPs, s.Families = 30080, nil, []model.Family{model.IPv4} }, nil,
+			"172.16.0.1:30080/tcp node default/web:http -> []", ""},
+		{"addresses out of bounds", nil, func(s *model.Service) {
+			s.ClusterIPs, s.Families = nil, []model.Family{model.IPv4}
+			s.ExternalIPs = addrs("192.0.2.99", "10.96.0.1", "198.51.100.8", "2001:db8::99")
+			s.Ingress = []model.Ingress{{Addr: addr("198.51.100.9")}, {Addr: addr("203.0.113.1"), Proxy: true}}
+		}, nil, "198.51.100.8:80/tcp external default/web:http -> []", `
+Service default/web: spec.externalIPs[0]: 192.0.2.99 ignored: not in --service-external-ip-range
+Service default/web: spec.externalIPs[1]: 10.96.0.1 ignored: it lies in the range of cluster addresses
+Service default/web: spec.externalIPs[3]: 2001:db8::99 ignored: the Service has no endpoints of IPv6
+Service default/web: status.loadBalancer.ingress[0].ip: 198.51.100.9 ignored: not in --loadbalancer-ip-range`},
+		{"no range permits none", func(s *model.Settings) { s.Services.ExternalRanges = nil }, func(s *model.Service) {
+			s.ExternalIPs = addrs("198.51.100.8")
+		}, nil, "10.96.0.10:80/tcp cluster default/web:http -> []",
+			"Service default/web: spec.externalIPs[0]: 198.51.100.8 ignored: not in --service-external-ip-range"},
+		{"without the strict check", func(s *model.Settings) { s.Services.StrictExternal = false }, func(s *model.Service) {
+			s.ClusterIPs, s.Families, s.ExternalIPs = nil, []model.Family{model.IPv4}, addrs("192.0.2.99")
+		}, nil, "192.0.2.99:80/tcp external default/web:http -> []", ""},
+		{"skiplbips", nil, func(s *model.Service) {
+			s.Ingress, s.Options.SkipLBIPs = []model.Ingress{{Addr: addr("203.0.113.9")}}, true
+		}, nil, "10.96.0.10:80/tcp cluster default/web:http -> []", ""},
+		{"a family that is off", func(s *model.Settings) { s.IPv6 = false }, func(s *model.Service) {
+			s.ClusterIPs, s.Families = addrs("10.96.0.10", "fd00:96::1"), []model.Family{model.IPv4, model.IPv6}
+		}, nil, "10.96.0.10:80/tcp cluster default/web:http -> []", ""},
+		{"options", func(s *model.Settings) { s.Services.MasqueradeAll, s.Services.Hairpin = true, true }, func(s *model.Service) {
+			s.Affinity, s.Options.Scheduler, s.Options.SchedulerFlags = 3*time.Hour, "mh", []string{"flag-1", "flag-2"}
+		}, nil, "10.96.0.10:80/tcp cluster default/web:http affinity=3h0m0s scheduler=mh,mh-fallback,mh-port masquerade hairpin -> []", ""},
+		{"an unknown scheduler", nil, func(s *model.Service) { s.Options.Scheduler = "best" }, nil,
+			"10.96.0.10:80/tcp cluster default/web:http -> []",
+			`Service default/web: kube-router.io/service.scheduler: "best" is no scheduler: the default is used`},
+		{"DSR on another port", nil, func(s *model.Service) {
+			s.ClusterIPs, s.Families = nil, []model.Family{model.IPv4}
+			s.ExternalIPs, s.Options.DSR = addrs("198.51.100.7"), true
+		}, []model.Endpoint{here}, "198.51.100.7:80/tcp external default/web:http -> [10.244.1.5:8080]",
+			"Service default/web: kube-router.io/service.dsr: ignored for spec.ports[0]: the pods listen on port 8080, which must be the Service's"},
+		{"DSR", nil, func(s *model.Service) {
+			s.ExternalIPs, s.Options.DSR, s.Ports[0].Port = addrs("198.51.100.7"), true, 8080
+		}, []model.Endpoint{here}, `
+10.96.0.10:8080/tcp cluster default/web:http -> [10.244.1.5:8080]
+198.51.100.7:8080/tcp external default/web:http dsr -> [10.244.1.5:8080]`, ""},
+		{"DSR on nftables", func(s *model.Settings) { s.Services.Engine = model.EngineNftables }, func(s *model.Service) {
+			s.ClusterIPs, s.Families = nil, []model.Family{model.IPv4}
+			s.ExternalIPs, s.Options.DSR, s.Ports[0].Port = addrs("198.51.100.7"), true, 8080
+		}, []model.Endpoint{here}, "198.51.100.7:8080/tcp external default/web:http -> [10.244.1.5:8080]",
+			"Service default/web: kube-router.io/service.dsr: ignored: direct server return needs the ipvs engine"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			set := settings()
+			if c.set != nil {
+				c.set(&set)
+			}
+			got, remarks := Plan(world(set, c.change, c.endpoints...), web)
+			if d := cmp.Diff(strings.TrimSpace(c.want), lines(got)); d != "" {
+				t.Errorf("intents (-want +got):\n%s", d)
+			}
+			if d := cmp.Diff(strings.TrimSpace(c.remarks), text(remarks)); d != "" {
+				t.Errorf("remarks (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestBackendsKnowTheirPod(t *testing.T) {
+	e := dying(at("self", "10.244.1.5"))
+	e.Pod = model.Name{Namespace: "default", Name: "web-0"}
+	m := world(settings(), nil, e)
+	m.Put(&model.Pod{Name: e.Pod, Addrs: e.Addrs, Grace: time.Minute})
+	got, _ := Plan(m, web)
+	want := []intent.Backend{{Addr: addr("10.244.1.5"), Port: 8080, Local: true, Draining: true, Pod: "default/web-0", Grace: time.Minute}}
+	if d := cmp.Diff(want, got[0].Backends, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestAnAddressInTwoSlicesCountsOnce(t *testing.T) {
+	m := world(settings(), nil, dying(at("self", "10.244.1.5")))
+	m.Put(&model.Slice{
+		Name: model.Name{Namespace: "default", Name: "web-0"}, Service: web, Family: model.IPv4,
+		Endpoints: []model.Endpoint{at("self", "10.244.1.5")},
+		Ports:     []model.SlicePort{{Name: "http", Protocol: model.TCP, Port: 8080}},
+	})
+	got, _ := Plan(m, web)
+	if want := "10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080]"; lines(got) != want || got[0].Backends[0].Draining {
+		t.Errorf("got %s, draining %v; want %s, ready", lines(got), got[0].Backends[0].Draining, want)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	local := func(s *model.Service) {
+		s.Type, s.External, s.HealthPort = model.LoadBalancer, model.Local, 31000
+	}
+	eps := []model.Endpoint{at("self", "10.244.1.5"), at("self", "10.244.1.6"), dying(at("self", "10.244.1.7")), at("other", "10.244.2.5")}
+	h := Health(world(settings(), local, eps...), web)
+	if h == nil || h.String() != "health :31000 default/web local=2" {
+		t.Errorf("got %v; want two ready local endpoints", h)
+	}
+	if h := Health(world(settings(), func(s *model.Service) { local(s); s.External = model.Cluster }, eps...), web); h != nil {
+		t.Errorf("policy Cluster has health %v; want none", h)
+	}
+}
