@@ -2,7 +2,6 @@ package kube
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -117,6 +116,10 @@ func block(r *remarks, field string, o *networkingv1.IPBlock) (model.PolicyPeer,
 	for i, s := range o.Except {
 		at := fmt.Sprintf("%s.except[%d]", field, i)
 		e, err := parsePrefix(s)
+		if err == nil && e.Overlaps(cidr) && e.Bits() <= cidr.Bits() {
+			r.add(at, "%s leaves nothing of %s", e, cidr)
+			e = cidr
+		}
 		switch {
 		case err != nil:
 			r.add(at, "%s; this peer allows nothing", err)
@@ -126,10 +129,6 @@ func block(r *remarks, field string, o *networkingv1.IPBlock) (model.PolicyPeer,
 		case slices.Contains(p.Except, e):
 			r.add(at, "%s ignored: already given", e)
 		default:
-			if e.Bits() <= cidr.Bits() {
-				r.add(at, "%s leaves nothing of %s", e, cidr)
-				e = netip.PrefixFrom(cidr.Addr(), cidr.Bits())
-			}
 			p.Except = append(p.Except, e)
 		}
 	}

@@ -1,0 +1,57 @@
+package kube
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"kube-router/internal/model"
+)
+
+func TestConvertPod(t *testing.T) {
+	p := ConvertPod(decode[corev1.Pod](t, `
+metadata: {name: p, namespace: a, uid: u, labels: {app: web}}
+spec:
+	nodeName: n1
+	hostNetwork: true
+	terminationGracePeriodSeconds: 45
+	containers:
+	- name: c1
+		ports: [{name: http, containerPort: 8080}, {containerPort: 9}, {name: http, containerPort: 81}, {name: http, containerPort: 82, protocol: UDP}, {name: bad, containerPort: 0}]
+	initContainers:
+	- {name: once, ports: [{name: once, containerPort: 1}]}
+	- {name: side, restartPolicy: Always, ports: [{name: side, containerPort: 2}, {name: odd, containerPort: 2, protocol: X}]}
+status: {phase: Running, podIP: 10.1.0.1, podIPs: [{ip: 10.1.0.1}, {ip: "fd00::1"}, {ip: junk}]}
+`))
+	sameRemarks(t, []string{
+		`status.podIPs[2].ip: "junk" ignored: not an IP address`,
+		`spec.containers[0].ports[4].containerPort: port "bad" ignored: 0 is not a port from 1 to 65535`,
+		`spec.initContainers[1].ports[1].protocol: port "odd" ignored: unknown protocol "X"`,
+	}, p.Remarks)
+	p.Remarks = nil
+	same(t, &model.Pod{
+		Name: model.Name{Namespace: "a", Name: "p"}, UID: "u", Node: "n1", Addrs: addrs("10.1.0.1", "fd00::1"),
+		HostNetwork: true, Labels: map[string]string{"app": "web"}, Grace: 45 * time.Second,
+		Ports: []model.PodPort{{Name: "http", Protocol: model.TCP, Port: 8080}, {Name: "http", Protocol: model.UDP, Port: 82}, {Name: "side", Protocol: model.TCP, Port: 2}},
+	}, p)
+}
+
+func TestConvertPodPhases(t *testing.T) {
+	for phase, finished := range map[string]bool{"": false, "Pending": false, "Running": false, "Unknown": false, "Succeeded": true, "Failed": true} {
+		p := ConvertPod(decode[corev1.Pod](t, `{status: {podIP: 10.1.0.1, phase: "`+phase+`"}}`))
+		same(t, finished, p.Finished)
+		same(t, addrs("10.1.0.1"), p.Addrs)
+	}
+}
+
+func TestConvertPodGrace(t *testing.T) {
+	p := ConvertPod(decode[corev1.Pod](t, `{spec: {terminationGracePeriodSeconds: 9223372036854775807}}`))
+	same(t, time.Duration(0), p.Grace)
+	same(t, 1, len(p.Remarks))
+}
+
+func TestConvertNamespace(t *testing.T) {
+	n := ConvertNamespace(decode[corev1.Namespace](t, `{metadata: {name: a, labels: {team: x}}}`))
+	same(t, &model.Namespace{Name: "a", Labels: map[string]string{"team": "x"}}, n)
+}
