@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,25 +22,28 @@ type Object interface {
 
 // A kind is one line of the table of what is served. Everything that differs between resources is here.
 type kind struct {
-	group, version   string
-	resource, kind   string // "services", "Service"
-	short            []string
-	inAll            bool // part of `kubectl get all`
-	namespaced       bool
-	hasStatus        bool // has a /status subresource; writes elsewhere don't touch the status
-	statusOnCreate   bool // a status given at creation is kept, as that of a Node
-	scale            bool
-	generation       bool     // metadata.generation counts changes of what is neither metadata nor status
-	fields           []string // selectable fields beside metadata.name and metadata.namespace
-	alsoIn           string   // the group whose resource of the same name holds the same objects (Events)
-	create           func() Object
-	defaults         func(Object)
-	validate         func(now, was Object) field.ErrorList // was is nil at creation
-	validateName     func(name string, prefix bool) []string
-	columns          []metav1.TableColumnDefinition
-	cells            func(Object) []any
-	immediatelyGone  bool // deletion ignores finalizers
-	strategicPatchOf any
+	group, version string
+	resource, kind string // "services", "Service"
+	short          []string
+	inAll          bool // part of `kubectl get all`
+	namespaced     bool
+	hasStatus      bool // has a /status subresource; writes elsewhere don't touch the status
+	statusOnCreate bool // a status given at creation is kept, as that of a Node
+	scale          bool
+	generation     bool     // metadata.generation counts changes of what is neither metadata nor status
+	fields         []string // selectable fields beside metadata.name and metadata.namespace; "=x" names the value of an absent one
+	view           *view    // set if the objects are stored under another kind and only shown as this one
+	create         func() Object
+	defaults       func(Object)
+	validate       func(now, was Object) field.ErrorList // was is nil at creation
+	validateName   func(name string, prefix bool) []string
+	columns        []column
+}
+
+// A view is a kind whose objects are stored as another kind under other field names, as an events.k8s.io Event is a core Event.
+type view struct {
+	of     string            // key of the table that stores them
+	stored map[string]string // name in this kind → name as stored
 }
 
 // of makes the constructor of one Kubernetes type.
@@ -59,6 +63,14 @@ func (k *kind) gr() schema.GroupResource {
 }
 
 func (k *kind) apiVersion() string { return k.gvk().GroupVersion().String() }
+
+// table is the key of the table that holds the kind's objects.
+func (k *kind) table() string {
+	if k.view != nil {
+		return k.view.of
+	}
+	return k.gr().String()
+}
 
 // root is the path under which the kind's group and version are served.
 func (k *kind) root() string {
@@ -108,4 +120,47 @@ func clearPart(name string, obj Object) {
 	if v := part(obj, name); v.IsValid() {
 		v.SetZero()
 	}
+}
+
+// toStored turns JSON of a view into that of the kind that stores it.
+func (k *kind) toStored(raw []byte, as *kind) ([]byte, error) {
+	if k.view == nil {
+		return raw, nil
+	}
+	return rename(raw, as, k.view.stored)
+}
+
+// toShown is the opposite of toStored.
+func (k *kind) toShown(raw []byte) ([]byte, error) {
+	if k.view == nil {
+		return raw, nil
+	}
+	shown := map[string]string{}
+	for theirs, stored := range k.view.stored {
+		shown[stored] = theirs
+	}
+	return rename(raw, k, shown)
+}
+
+func rename(raw []byte, as *kind, names map[string]string) ([]byte, error) {
+	var fields, out map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, fmt.Errorf("converting to %s: %w", as.gvk(), err)
+	}
+	out = make(map[string]json.RawMessage, len(fields))
+	for name, value := range fields {
+		if other, ok := names[name]; ok {
+			name = other
+		}
+		out[name] = value
+	}
+	out["apiVersion"], _ = json.Marshal(as.apiVersion())
+	out["kind"], _ = json.Marshal(as.kind)
+	return json.Marshal(out)
+}
+
+// indexes tells whether the kind can be selected by that field.
+func (k *kind) indexes(name string) bool {
+	return name == "metadata.name" || name == "metadata.namespace" ||
+		slices.ContainsFunc(k.fields, func(f string) bool { return f == name || strings.HasPrefix(f, name+"=") })
 }
