@@ -113,11 +113,13 @@ func (f FouPort) String() string {
 	return fmt.Sprintf("fou port %d gue%s", f.Port, family)
 }
 
-// Addr is an address on a link of ours.
+// Addr is an address on a link of ours other than the bridge, whose addresses the CNI plugin gives.
 type Addr struct {
-	Dev       string
-	Net       netip.Prefix // the address with its length, not masked
-	LinkScope bool         // scope link, so that the kernel never takes it as a source by itself
+	Dev string
+	Net netip.Prefix // the address with its length, not masked
+	// NoSource keeps the kernel from choosing the address as a source by itself: scope link in IPv4, a preferred
+	// lifetime of zero in IPv6 (RFC 6724, rule 3).
+	NoSource bool
 }
 
 // Key is the link and the address.
@@ -126,8 +128,11 @@ func (a Addr) Key() LinuxKey { return LinuxKey{Kind: LinuxAddr, Name: a.Dev, Net
 // String prints the address as ip(8)'s add command.
 func (a Addr) String() string {
 	s := fmt.Sprintf("addr %s dev %s", a.Net, a.Dev)
-	if a.LinkScope {
+	switch {
+	case a.NoSource && a.Net.Addr().Is4():
 		s += " scope link"
+	case a.NoSource:
+		s += " preferred_lft 0"
 	}
 	return s
 }

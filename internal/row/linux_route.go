@@ -19,7 +19,18 @@ const (
 	RouteBlackhole
 )
 
-var routeKinds = [...]string{"", "local ", "blackhole "}
+// String prints the type before the destination, as ip(8) does.
+func (k RouteKind) String() string {
+	switch k {
+	case RouteUnicast:
+		return ""
+	case RouteLocal:
+		return "local "
+	case RouteBlackhole:
+		return "blackhole "
+	}
+	return fmt.Sprintf("type-%d ", uint8(k))
+}
 
 // Route is a route of ours (protocol 17).
 type Route struct {
@@ -40,7 +51,7 @@ func (r Route) Key() LinuxKey {
 // String prints the route as ip(8) does.
 func (r Route) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "route %s%s", routeKinds[r.Kind], single(r.Dst))
+	fmt.Fprintf(&b, "route %s%s", r.Kind, single(r.Dst))
 	if list := r.Hops.List(); len(list) == 1 {
 		b.WriteString(" " + list[0].String())
 	}

@@ -1,0 +1,110 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"kube-router/internal/row"
+)
+
+// Driver is the table of CNI files: one file, or none.
+type Driver struct{ path string }
+
+// New makes the driver for the CNI file at path.
+func New(path string) *Driver { return &Driver{path} }
+
+// Dump returns what we wrote into the file, if it is ours. A file in which some of it was changed gives a row
+// without contents.
+func (d *Driver) Dump(context.Context) (map[string]row.Conflist, error) {
+	text, err := os.ReadFile(d.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return map[string]row.Conflist{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	c, ours := read(d.path, text)
+	if !ours {
+		return map[string]row.Conflist{}, nil
+	}
+	return map[string]row.Conflist{d.path: c}, nil
+}
+
+// Apply writes the file, or puts back what was there before us.
+func (d *Driver) Apply(_ context.Context, changes []row.Change[string, row.Conflist]) error {
+	failed := row.Failed[string]{}
+	for _, c := range changes {
+		if err := d.change(c); err != nil {
+			failed[c.Key] = err
+		}
+	}
+	if len(failed) > 0 {
+		return failed
+	}
+	return nil
+}
+
+func (d *Driver) change(c row.Change[string, row.Conflist]) error {
+	if c.Key != d.path {
+		return fmt.Errorf("%s is not the CNI file of this node (%s)", c.Key, d.path)
+	}
+	before, err := os.ReadFile(d.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if c.New == nil {
+		return d.restore(before)
+	}
+	text, err := merge(*c.New, before)
+	if err != nil {
+		return err
+	}
+	if _, ours := read(d.path, before); len(before) > 0 && !ours {
+		if err := replace(d.backup(), before); err != nil {
+			return err
+		}
+	}
+	return replace(d.path, text)
+}
+
+// restore removes a file of ours and brings back the one that was there before.
+func (d *Driver) restore(text []byte) error {
+	if _, ours := read(d.path, text); !ours {
+		return nil
+	}
+	err := os.Rename(d.backup(), d.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.Remove(d.path)
+	}
+	return err
+}
+
+// backup is where the file from before us is kept. Runtimes read *.conf, *.conflist and *.json alone.
+func (d *Driver) backup() string {
+	return filepath.Join(filepath.Dir(d.path), "."+filepath.Base(d.path)+".before-kube-router")
+}
+
+// replace writes a file in one step, so that a runtime never reads half of it, and it outlives a power cut.
+func replace(path string, text []byte) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the CNI directory %s does not exist (yet): the container runtime's package or the manifest's mount makes it", dir)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package host
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+)
+
+// minMTU6 is the least MTU that a link with IPv6 may have (RFC 8200, section 5).
+const minMTU6 = 1280
+
+// Plan plans the node's preparation. Without a Node object of ours there is nothing yet to prepare for.
+func Plan(m *model.Model) ([]*intent.Host, []model.Remark) {
+	self, s := m.Self(), &m.Settings
+	if self == nil || !s.Router && !s.Firewall && !s.Proxy {
+		return nil, nil
+	}
+	h := &intent.Host{V4: s.IPv4, V6: s.IPv6, Uplinks: uplinks(m, self), Bridged: s.Firewall || s.Proxy}
+	if !s.Router {
+		return []*intent.Host{h}, nil
+	}
+	h.Bridge = true
+	note := remarks{object: self.Ref()}
+	if s.CNI.AutoMTU {
+		h.MTU = mtu(m, self, &note)
+	}
+	h.CNI = cni(s, self, h.MTU, &note)
+	return []*intent.Host{h}, note.list
+}
+
+// uplinks are the links that have one of the node's addresses.
+func uplinks(m *model.Model, self *model.Node) []string {
+	var names []string
+	for _, f := range m.Settings.Families() {
+		if l := m.LinkWith(self.IP(f)); l != nil {
+			names = append(names, l.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// mtu is the MTU of pods: the least of the uplinks', less what a tunnel adds when one may be in the way. It
+// is one for all destinations, since a pod has one.
+func mtu(m *model.Model, self *model.Node, note *remarks) int {
+	least := 0
+	for _, f := range m.Settings.Families() {
+		l := m.LinkWith(self.IP(f))
+		if l == nil {
+			continue
+		}
+		size := l.MTU
+		if m.Settings.Routes.Overlay {
+			size -= intent.Encap(m.Settings.Routes.OverlayEncap).Overhead(f == model.IPv6)
+		}
+		if least == 0 || size < least {
+			least = size
+		}
+	}
+	if least == 0 {
+		note.add("status.addresses", "the MTU of pods is left to the kernel: no link of this node has its address")
+	}
+	if least > 0 && least < minMTU6 && m.Settings.IPv6 {
+		note.add("", fmt.Sprintf("pods get an MTU of %d, and IPv6 needs %d", least, minMTU6))
+	}
+	return least
+}
+
+func cni(s *model.Settings, self *model.Node, mtu int, note *remarks) *intent.CNI {
+	if !s.CNI.Enabled {
+		return nil
+	}
+	c := &intent.CNI{File: s.CNI.File, MTU: mtu}
+	for _, f := range s.Families() {
+		if p := podRange(self, f, note); p.IsValid() {
+			c.Ranges = append(c.Ranges, p)
+		}
+	}
+	if len(c.Ranges) == 0 {
+		note.add("spec.podCIDRs", "no pod range yet, so pods can't start here: the controller manager allocates it "+
+			"(--allocate-node-cidrs), or the annotation kube-router.io/pod-cidrs names it")
+		return nil
+	}
+	if s.Firewall && s.CNI.Socket != "" {
+		c.Socket = s.CNI.Socket
+	}
+	if c.Socket != "" && !strings.HasSuffix(c.File, ".conflist") {
+		note.add("", c.File+" holds a single plugin, so pods don't wait for their firewall: use a .conflist")
+		c.Socket = ""
+	}
+	return c
+}
+
+// podRange is the range from which pods get their address of one family: the first, since the bridge plugin
+// keeps one gateway address per family.
+func podRange(n *model.Node, f model.Family, note *remarks) netip.Prefix {
+	var first netip.Prefix
+	for _, p := range n.PodCIDRs {
+		switch {
+		case model.FamilyOf(p.Addr()) != f:
+		case first.IsValid():
+			note.add("spec.podCIDRs", p.String()+" gets no pods: only the first range of a family does")
+		default:
+			first = p
+		}
+	}
+	return first
+}
+
+// remarks collects remarks about one object.
+type remarks struct {
+	object model.Ref
+	list   []model.Remark
+}
+
+func (r *remarks) add(field, message string) {
+	r.list = append(r.list, model.Remark{Object: r.object, Field: field, Message: message})
+}

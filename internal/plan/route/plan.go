@@ -1,0 +1,173 @@
+package route
+
+import (
+	"net/netip"
+	"slices"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+)
+
+// SourceAPI is the value of --node-routes that takes the nodes' pod ranges from their Node objects.
+const SourceAPI = "api"
+
+// Path plans the route to a learned prefix.
+func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark) {
+	p := m.Paths[prefix]
+	if p == nil || !m.Settings.Router {
+		return nil, nil
+	}
+	note := remarks{object: p.Ref()}
+	switch {
+	case !m.Settings.Has(family(prefix)):
+		note.add("", "ignored: "+family(prefix).String()+" is not enabled")
+		return nil, note.list
+	case ownRange(m, prefix):
+		note.add("", "ignored: it is part of this node's own pod range")
+		return nil, note.list
+	case m.Settings.Routes.Source == SourceAPI && (!p.External || nodeRange(m, prefix)):
+		return nil, nil
+	}
+	return build(m, prefix, p.NextHops, &note), note.list
+}
+
+// Node plans the routes to another node's pod ranges where they come from its Node object.
+func Node(m *model.Model, name string) ([]*intent.Route, []model.Remark) {
+	n := m.Nodes[name]
+	if n == nil || name == m.Settings.Node || !m.Settings.Router || m.Settings.Routes.Source != SourceAPI {
+		return nil, nil
+	}
+	note := remarks{object: n.Ref()}
+	var list []*intent.Route
+	for _, prefix := range n.PodCIDRs {
+		f := family(prefix)
+		switch {
+		case !m.Settings.Has(f):
+			continue
+		case ownRange(m, prefix):
+			note.add("spec.podCIDRs", prefix.String()+" ignored: it is part of this node's own pod range")
+		case !n.IP(f).IsValid():
+			note.add("status.addresses", prefix.String()+" has no route: the node has no "+f.String()+" address")
+		default:
+			list = append(list, build(m, prefix, []netip.Addr{n.IP(f)}, &note)...)
+		}
+	}
+	return list, note.list
+}
+
+// Self plans what keeps packets to our own pod ranges from looping and, with overlays, what makes packets
+// from our pods see the tunnels even to the nodes' own addresses.
+func Self(m *model.Model) ([]*intent.Route, []*intent.PodTable, []model.Remark) {
+	n := m.Self()
+	if n == nil || !m.Settings.Router {
+		return nil, nil, nil
+	}
+	var list []*intent.Route
+	table := &intent.PodTable{}
+	for _, prefix := range n.PodCIDRs {
+		if !m.Settings.Has(family(prefix)) {
+			continue
+		}
+		list = append(list, &intent.Route{Prefix: prefix, Drop: true})
+		table.Sources = append(table.Sources, prefix)
+	}
+	if !m.Settings.Routes.Overlay || len(table.Sources) == 0 {
+		return list, nil, nil
+	}
+	return list, []*intent.PodTable{table}, nil
+}
+
+// build makes the route to a prefix through those next hops that can be used.
+func build(m *model.Model, prefix netip.Prefix, via []netip.Addr, note *remarks) []*intent.Route {
+	r := &intent.Route{Prefix: prefix}
+	for _, a := range via {
+		h, why := hop(m, family(prefix), a)
+		if why != "" {
+			note.add("", "next hop "+a.String()+" of "+prefix.String()+" not used: "+why)
+			continue
+		}
+		r.Hops = append(r.Hops, h)
+		if h.Tunnel != nil {
+			r.Source = h.Tunnel.Local
+		}
+	}
+	if len(r.Hops) == 0 {
+		return nil
+	}
+	slices.SortFunc(r.Hops, intent.Hop.Compare)
+	r.Hops = slices.CompactFunc(r.Hops, func(a, b intent.Hop) bool { return a.Compare(b) == 0 })
+	return []*intent.Route{r}
+}
+
+// hop tells how a next hop is reached, or why it can't be.
+func hop(m *model.Model, f model.Family, via netip.Addr) (intent.Hop, string) {
+	settings := &m.Settings.Routes
+	link, node := m.LinkTo(via), m.NodeAt(via)
+	switch {
+	case model.FamilyOf(via) != f:
+		return intent.Hop{}, "it is of another family than the prefix"
+	case m.LinkWith(via) != nil || node != nil && node.Name == m.Settings.Node:
+		return intent.Hop{}, "it is this node"
+	case settings.Overlay && node != nil && (link == nil || settings.OverlayType == "full"):
+		return tunnel(m, f, via)
+	case link != nil:
+		return intent.Hop{Via: via, Dev: link.Name}, ""
+	case node != nil:
+		return intent.Hop{}, "it is in no subnet of this node and overlays are off; the network must route it"
+	}
+	return intent.Hop{}, "it is neither a node nor in a subnet of this node; the network must route it"
+}
+
+// vxlanPort is the UDP port that Linux uses for VXLAN, as others on the same nodes expect.
+const vxlanPort = 8472
+
+func tunnel(m *model.Model, f model.Family, remote netip.Addr) (intent.Hop, string) {
+	local := netip.Addr{}
+	if n := m.Self(); n != nil {
+		local = n.IP(f)
+	}
+	if !local.IsValid() {
+		return intent.Hop{}, "a tunnel needs an " + f.String() + " address of this node"
+	}
+	t := &intent.Tunnel{Encap: intent.Encap(m.Settings.Routes.OverlayEncap), Local: local, Remote: remote}
+	switch t.Encap {
+	case intent.FOU:
+		t.Port = uint16(m.Settings.Routes.OverlayPort)
+	case intent.VXLAN:
+		t.Port = vxlanPort
+	}
+	if l := m.LinkWith(local); l != nil {
+		t.MTU = l.MTU - t.Encap.Overhead(f == model.IPv6)
+	}
+	return intent.Hop{Via: remote, Tunnel: t}, ""
+}
+
+// ownRange tells whether a prefix is one of our pod ranges or lies within one.
+func ownRange(m *model.Model, p netip.Prefix) bool {
+	n := m.Self()
+	return n != nil && slices.ContainsFunc(n.PodCIDRs, func(own netip.Prefix) bool {
+		return own.Bits() <= p.Bits() && own.Contains(p.Addr())
+	})
+}
+
+// nodeRange tells whether a prefix is a pod range of some node.
+func nodeRange(m *model.Model, p netip.Prefix) bool {
+	for _, n := range m.Nodes {
+		if slices.Contains(n.PodCIDRs, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func family(p netip.Prefix) model.Family { return model.FamilyOf(p.Addr()) }
+
+// remarks collects remarks about one object.
+type remarks struct {
+	object model.Ref
+	list   []model.Remark
+}
+
+func (r *remarks) add(field, message string) {
+	r.list = append(r.list, model.Remark{Object: r.object, Field: field, Message: message})
+}

@@ -1,0 +1,93 @@
+package linux
+
+import (
+	"slices"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/row"
+)
+
+// Links renders the bridge that pods hang on. Its address is given by the CNI bridge plugin (isGateway), which
+// refuses a bridge whose IPv4 address it didn't expect; the link is ours so that it stands, with its MTU, before
+// the first pod.
+func Links(h *intent.Host) []row.Linux {
+	if !h.Bridge {
+		return nil
+	}
+	return []row.Linux{row.Link{Name: row.BridgeName, Kind: row.LinkBridge, MTU: h.MTU}}
+}
+
+// Sysctls renders the kernel settings. Those of the bridge fail until the bridge is there and are tried again.
+func Sysctls(h *intent.Host) []row.Sysctl {
+	var rows []row.Sysctl
+	if h.V4 {
+		rows = append(rows, row.Sysctl{Name: "net/ipv4/ip_forward", Value: "1"})
+		for _, dev := range append(links(h), "all") {
+			rows = append(rows, looseFilter(dev))
+		}
+	}
+	if h.V6 {
+		rows = append(rows, forward6(h)...)
+	}
+	if h.Bridged {
+		rows = append(rows, bridged(h)...)
+	}
+	return rows
+}
+
+// looseFilter relaxes strict reverse path filtering (RFC 3704): with tunnels and several uplinks the way
+// back need not be the way in. Where an operator has it off it stays off.
+func looseFilter(dev string) row.Sysctl {
+	return row.Sysctl{Name: "net/ipv4/conf/" + dev + "/rp_filter", Value: "2", OnlyFrom: "1"}
+}
+
+// links are the links whose settings matter.
+func links(h *intent.Host) []string {
+	list := slices.Clone(h.Uplinks)
+	if h.Bridge {
+		list = append(list, row.BridgeName)
+	}
+	return list
+}
+
+// forward6 renders IPv6 forwarding. A forwarding node ignores router advertisements unless accept_ra is 2, so an
+// uplink that relies on them (1) gets 2. The bridge never listens to pods' advertisements (CVE-2020-10749).
+func forward6(h *intent.Host) []row.Sysctl {
+	rows := []row.Sysctl{{Name: "net/ipv6/conf/all/forwarding", Value: "1"}}
+	if h.Bridge {
+		rows = append(rows, row.Sysctl{Name: "net/ipv6/conf/" + row.BridgeName + "/accept_ra", Value: "0"})
+	}
+	for _, dev := range h.Uplinks {
+		rows = append(rows, row.Sysctl{Name: "net/ipv6/conf/" + dev + "/accept_ra", Value: "2", OnlyFrom: "1"})
+	}
+	return rows
+}
+
+// bridged sends frames between pods of one node through the firewall. The settings exist only with the
+// br_netfilter module; without it those frames are seen by nobody.
+func bridged(h *intent.Host) []row.Sysctl {
+	var rows []row.Sysctl
+	if h.V4 {
+		rows = append(rows, row.Sysctl{Name: "net/bridge/bridge-nf-call-iptables", Value: "1", Optional: true})
+	}
+	if h.V6 {
+		rows = append(rows, row.Sysctl{Name: "net/bridge/bridge-nf-call-ip6tables", Value: "1", Optional: true})
+	}
+	return rows
+}
+
+// Conflists renders our part of the CNI file.
+func Conflists(h *intent.Host) []row.Conflist {
+	if h.CNI == nil {
+		return nil
+	}
+	c := row.Conflist{Path: h.CNI.File, MTU: h.CNI.MTU, Socket: h.CNI.Socket}
+	for _, p := range h.CNI.Ranges {
+		if p.Addr().Is4() {
+			c.Ranges[0] = p
+		} else {
+			c.Ranges[1] = p
+		}
+	}
+	return []row.Conflist{c}
+}

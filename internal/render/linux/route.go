@@ -1,0 +1,109 @@
+package linux
+
+import (
+	"crypto/sha256"
+	"net/netip"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/row"
+)
+
+// dropMetric is worse than that of any route to real pods, so that theirs win while they exist.
+const dropMetric = 65535
+
+// vni is the VXLAN network identifier of our vxlan links: the number of the pods' routing table.
+const vni = 77
+
+// Route renders a route, with the tunnels it goes through. Nodes behind a tunnel also get a route in the pods'
+// table, as in the reference, so that packets from pods to the node itself take the tunnel as well.
+func Route(r *intent.Route) []row.Linux {
+	if r.Drop {
+		return []row.Linux{row.Route{Table: row.TableMain, Dst: r.Prefix, Metric: dropMetric, Kind: row.RouteBlackhole}}
+	}
+	var rows []row.Linux
+	var hops []row.Hop
+	mtu := 0
+	for _, h := range r.Hops {
+		if h.Tunnel == nil {
+			hops = append(hops, row.Hop{Via: h.Via, Dev: h.Dev})
+			continue
+		}
+		hop := tunnelHop(h.Tunnel)
+		hops = append(hops, hop)
+		rows = append(rows, tunnel(h.Tunnel)...)
+		rows = append(rows, row.Route{Table: row.TablePods, Dst: host(h.Tunnel.Remote), Hops: row.MakeHops(hop)})
+		mtu = h.Tunnel.MTU
+	}
+	return append(rows, row.Route{
+		Table: row.TableMain, Dst: r.Prefix, Hops: row.MakeHops(hops...), Src: r.Source, MTU: mtu,
+	})
+}
+
+// PodTable renders the rules that send packets from pods to the pods' table.
+func PodTable(t *intent.PodTable) []row.Linux {
+	var rows []row.Linux
+	for _, p := range t.Sources {
+		rows = append(rows, row.Rule{Priority: row.RulePods, V6: p.Addr().Is6(), Src: p, Table: row.TablePods})
+	}
+	return rows
+}
+
+func tunnelHop(t *intent.Tunnel) row.Hop {
+	if t.Encap == intent.VXLAN {
+		return row.Hop{Via: t.Remote, Dev: vxlanName(t), Onlink: true}
+	}
+	return row.Hop{Dev: row.TunnelName(t.Remote)}
+}
+
+// tunnel renders the links of a tunnel.
+func tunnel(t *intent.Tunnel) []row.Linux {
+	if t.Encap == intent.VXLAN {
+		return vxlan(t)
+	}
+	v6 := t.Remote.Is6()
+	link := row.Link{
+		Name: row.TunnelName(t.Remote), Kind: row.LinkIPIP, MTU: t.MTU, Local: t.Local, Remote: t.Remote, Port: t.Port,
+	}
+	if v6 {
+		link.Kind = row.LinkIP6Tnl
+	}
+	if t.Encap == intent.FOU {
+		return []row.Linux{row.FouPort{V6: v6, Port: t.Port}, link}
+	}
+	return []row.Linux{link}
+}
+
+// vxlan renders the node's one vxlan link of a family and the far node's fixed place on it: a static
+// neighbour and forwarding entry, so that nothing is flooded and nothing is learned from packets.
+func vxlan(t *intent.Tunnel) []row.Linux {
+	mac := vxlanMAC(t.Remote)
+	return []row.Linux{
+		row.Link{
+			Name: vxlanName(t), Kind: row.LinkVxlan, MTU: t.MTU, MAC: vxlanMAC(t.Local), Local: t.Local, VNI: vni, Port: t.Port,
+		},
+		row.Neigh{Dev: vxlanName(t), Addr: t.Remote, MAC: mac},
+		row.Neigh{Dev: vxlanName(t), Addr: t.Remote, MAC: mac, Fdb: true},
+	}
+}
+
+func vxlanName(t *intent.Tunnel) string {
+	if t.Remote.Is6() {
+		return row.Vxlan6Name
+	}
+	return row.VxlanName
+}
+
+// vxlanMAC derives a node's MAC on the vxlan link from its address, so that nobody needs to be told it. An IPv4
+// address fits in whole; an IPv6 address is hashed to 46 bits. Both are unicast and locally administered
+// (IEEE 802 section 8.4), and differ in the first byte.
+func vxlanMAC(a netip.Addr) row.MAC {
+	if a.Is4() {
+		b := a.As4()
+		return row.MAC{0x0a, vni, b[0], b[1], b[2], b[3]}
+	}
+	b := a.As16()
+	sum := sha256.Sum256(b[:])
+	return row.MAC{sum[0]&^0x03 | 0x02, sum[1], sum[2], sum[3], sum[4], sum[5]}
+}
+
+func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
