@@ -1,0 +1,177 @@
+package conntrack
+
+import (
+	"context"
+	"net/netip"
+
+	"kube-router/internal/row"
+)
+
+// Table makes flows obey rows. It is a row.Target whose Dump tells which of the rows hold: those that were
+// applied and that no flow breaks. After a restart it knows none, so the lane applies all of them and every
+// flow is checked against what is true now, whatever happened in between.
+//
+// A row that takes endpoints away is applied twice, a moment apart, and answers row.Later the first time:
+// until the other lanes have changed the service tables, a packet may still begin a flow to the old endpoint.
+type Table struct {
+	kernel Kernel
+	holds  map[row.FlowsKey]row.Flows
+	once   map[row.FlowsKey]row.Flows // applied the first time; a zero row: removed
+}
+
+// NewTable makes a table of a kernel's flows.
+func NewTable(k Kernel) *Table {
+	return &Table{kernel: k, holds: map[row.FlowsKey]row.Flows{}, once: map[row.FlowsKey]row.Flows{}}
+}
+
+// fewFronts is up to how many fronts are asked for one by one; more share one look at all flows of their
+// family and protocol. The kernel walks its table for each.
+const fewFronts = 4
+
+// Dump lists the rows that hold. It reads no flow where there is no row.
+func (t *Table) Dump(ctx context.Context) (map[row.FlowsKey]row.Flows, error) {
+	want := make(map[row.FlowsKey]*row.Flows, len(t.holds))
+	for k, r := range t.holds {
+		want[k] = &r
+	}
+	broken, err := t.broken(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	have := make(map[row.FlowsKey]row.Flows, len(t.holds))
+	for k, r := range t.holds {
+		if len(broken[k]) == 0 {
+			have[k] = r
+		}
+	}
+	return have, nil
+}
+
+// Apply deletes the flows that changed rows don't allow.
+func (t *Table) Apply(ctx context.Context, changes []row.Change[row.FlowsKey, row.Flows]) error {
+	check := map[row.FlowsKey]*row.Flows{}
+	for _, c := range changes {
+		if narrows(c) {
+			check[c.Key] = c.New
+		}
+	}
+	broken, err := t.broken(ctx, check)
+	if err != nil {
+		return err
+	}
+	failed := row.Failed[row.FlowsKey]{}
+	for _, c := range changes {
+		flows := broken[c.Key]
+		if err := t.kernel.Delete(flows...); err != nil {
+			failed[c.Key] = err
+			continue
+		}
+		if t.unsure(c, len(flows) > 0) {
+			failed[c.Key] = row.Later{Reason: "the service tables may still send flows to an endpoint that went"}
+			continue
+		}
+		t.settle(c)
+	}
+	if len(failed) > 0 {
+		return failed
+	}
+	return nil
+}
+
+// narrows tells whether a flow that was allowed may no longer be. A front that had nobody may have flows to
+// where routing took them before it was a front.
+func narrows(c row.Change[row.FlowsKey, row.Flows]) bool {
+	if c.New == nil || c.Old == nil || c.Old.To == "" {
+		return true
+	}
+	now := set(*c.New)
+	for _, e := range c.Old.Endpoints() {
+		if _, ok := now[e]; !ok {
+			return true
+		}
+	}
+	return false
+}
+
+// unsure tells whether the change is to be looked at once more: something was there to take away, and this
+// was the first time.
+func (t *Table) unsure(c row.Change[row.FlowsKey, row.Flows], found bool) bool {
+	var want row.Flows
+	if c.New != nil {
+		want = *c.New
+	}
+	if before, ok := t.once[c.Key]; ok && before == want {
+		return false
+	}
+	if !found && (c.Old == nil || !narrows(c)) {
+		return false
+	}
+	t.once[c.Key] = want
+	return true
+}
+
+func (t *Table) settle(c row.Change[row.FlowsKey, row.Flows]) {
+	delete(t.once, c.Key)
+	if c.New == nil {
+		delete(t.holds, c.Key)
+		return
+	}
+	t.holds[c.Key] = *c.New
+}
+
+// broken lists the flows that rows don't allow. A nil row is a front that is gone: flows that were sent to
+// an endpoint end, others are none of ours.
+func (t *Table) broken(ctx context.Context, want map[row.FlowsKey]*row.Flows) (map[row.FlowsKey][]Flow, error) {
+	allowed := make(map[row.FlowsKey]map[netip.AddrPort]struct{}, len(want))
+	for k, r := range want {
+		if r != nil {
+			allowed[k] = set(*r)
+		}
+	}
+	out := map[row.FlowsKey][]Flow{}
+	for _, f := range filters(want) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		err := t.kernel.Flows(f, func(w Flow) {
+			k := row.FlowsKey{Addr: w.Orig.Dst.Addr(), Port: w.Orig.Dst.Port(), Protocol: w.Protocol}
+			r, ok := want[k]
+			if !ok {
+				return
+			}
+			if _, fine := allowed[k][w.Reply.Src]; fine || r == nil && w.Reply.Src == w.Orig.Dst {
+				return
+			}
+			out[k] = append(out[k], w)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// filters are the questions to the kernel that cover all fronts.
+func filters(want map[row.FlowsKey]*row.Flows) []Filter {
+	seen := map[Filter]struct{}{}
+	for k := range want {
+		f := Filter{V6: k.Addr.Is6(), Protocol: k.Protocol}
+		if len(want) <= fewFronts {
+			f.Dst = netip.AddrPortFrom(k.Addr, k.Port)
+		}
+		seen[f] = struct{}{}
+	}
+	list := make([]Filter, 0, len(seen))
+	for f := range seen {
+		list = append(list, f)
+	}
+	return list
+}
+
+func set(r row.Flows) map[netip.AddrPort]struct{} {
+	m := map[netip.AddrPort]struct{}{}
+	for _, e := range r.Endpoints() {
+		m[e] = struct{}{}
+	}
+	return m
+}
