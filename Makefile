@@ -3,12 +3,17 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 GOFLAGS_BUILD = -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 export CGO_ENABLED = 0
 
-.PHONY: all build check test demo setup clean
+.PHONY: all build image check test demo setup clean
 
 all: build
 
 build:
 	go build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
+
+# The container image, made without a container engine; ARCH=arm64 for another machine, TAG for another name.
+image:
+	@mkdir -p bin
+	go run ./deploy/image -tag $(or $(TAG),kube-router:dev) -arch $(or $(ARCH),$(shell go env GOARCH)) -version $(VERSION) -o bin/kube-router-image.tar
 
 check:
 	gofmt -l . | (! grep .)
