@@ -66,11 +66,15 @@ func (k LinuxKey) String() string {
 		}
 		return fmt.Sprintf("neigh %s dev %s", k.Net.Addr(), k.Name)
 	case LinuxRoute:
-		return fmt.Sprintf("route %s table %s", k.Net, k.Table)
+		s := fmt.Sprintf("route %s table %s", single(k.Net), k.Table)
+		if k.Num > 0 {
+			s += fmt.Sprintf(" metric %d", k.Num)
+		}
+		return s
 	case LinuxRule:
-		return fmt.Sprintf("rule %d %s", k.Num, k.Net)
+		return Rule{Priority: k.Num, V6: k.V6, Src: k.Net, Mark: k.Mark, Table: k.Table}.selector()
 	case LinuxFouPort:
-		return fmt.Sprintf("fou port %d", k.Num)
+		return FouPort{V6: k.V6, Port: uint16(k.Num)}.String()
 	}
 	return k.Kind.String() + " " + k.Name
 }

@@ -155,7 +155,9 @@ func (r Rule) Key() LinuxKey {
 }
 
 // String prints the rule as ip(8) does.
-func (r Rule) String() string {
+func (r Rule) String() string { return fmt.Sprintf("%s proto %d", r.selector(), RouteProtocol) }
+
+func (r Rule) selector() string {
 	from, family := "all", ""
 	if r.Src.IsValid() {
 		from = single(r.Src)
@@ -165,7 +167,10 @@ func (r Rule) String() string {
 	}
 	s := fmt.Sprintf("rule %s%d: from %s", family, r.Priority, from)
 	if r.Mark != 0 {
-		s += fmt.Sprintf(" fwmark 0x%x/0x%x", r.Mark, r.Mask)
+		s += fmt.Sprintf(" fwmark 0x%x", r.Mark)
 	}
-	return fmt.Sprintf("%s lookup %s proto %d", s, r.Table, RouteProtocol)
+	if r.Mask != 0 {
+		s += fmt.Sprintf("/0x%x", r.Mask)
+	}
+	return fmt.Sprintf("%s lookup %s", s, r.Table)
 }

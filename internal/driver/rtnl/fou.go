@@ -1,10 +1,13 @@
 package rtnl
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"kube-router/internal/row"
@@ -44,13 +47,35 @@ func fou(r row.FouPort) netlink.Fou {
 }
 
 func (d *Driver) setFou(r row.FouPort) error {
-	err := d.h.FouAdd(fou(r))
+	err := d.addFou(fou(r))
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("this kernel has no foo-over-UDP (module fou): %w", err)
 	case errors.Is(err, unix.EADDRINUSE), errors.Is(err, unix.EALREADY):
 		return d.sameFou(r, err)
 	}
+	return err
+}
+
+// addFou adds a GUE port. The library's own function says that the inner protocol is 0, which kernels since 6.13
+// refuse: GUE carries the protocol in each packet, so the attribute must be left out.
+func (d *Driver) addFou(f netlink.Fou) error {
+	id, err := netlink.FouFamilyId()
+	if err != nil {
+		return err
+	}
+	socket, err := nl.GetNetlinkSocketAt(d.ns, netns.None(), unix.NETLINK_GENERIC)
+	if err != nil {
+		return fmt.Errorf("open generic netlink: %w", err)
+	}
+	defer socket.Close()
+	req := nl.NewNetlinkRequest(id, unix.NLM_F_ACK)
+	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_GENERIC: {Socket: socket}}
+	req.AddData(&nl.Genlmsg{Command: netlink.FOU_CMD_ADD, Version: 1})
+	req.AddData(nl.NewRtAttr(netlink.FOU_ATTR_PORT, binary.BigEndian.AppendUint16(nil, uint16(f.Port))))
+	req.AddData(nl.NewRtAttr(netlink.FOU_ATTR_TYPE, []byte{byte(f.EncapType)}))
+	req.AddData(nl.NewRtAttr(netlink.FOU_ATTR_AF, []byte{byte(f.Family)}))
+	_, err = req.Execute(unix.NETLINK_GENERIC, 0)
 	return err
 }
 

@@ -78,7 +78,7 @@ func (w watcher) one(m syscall.NetlinkMessage) bool {
 	return false
 }
 
-// link tells whether a link is ours or has changed between up and down, which takes its routes away. Messages of
+// link tells whether a link is ours or has gone down, which takes its routes away. Messages of
 // family bridge are about ports.
 func (w watcher) link(m syscall.NetlinkMessage) bool {
 	if len(m.Data) < unix.SizeofIfInfomsg {
@@ -94,7 +94,7 @@ func (w watcher) link(m syscall.NetlinkMessage) bool {
 		return true
 	}
 	up := m.Header.Type == unix.RTM_NEWLINK && info.Flags&unix.IFF_UP != 0
-	before, known := w.up[info.Index]
+	before := w.up[info.Index]
 	ours := row.LinkNameIsOurs(l.Attrs().Name)
 	if m.Header.Type == unix.RTM_DELLINK {
 		delete(w.up, info.Index)
@@ -102,5 +102,5 @@ func (w watcher) link(m syscall.NetlinkMessage) bool {
 		return ours || before
 	}
 	w.up[info.Index], w.ours[info.Index] = up, ours
-	return ours || known && before != up
+	return ours || before && !up
 }
