@@ -37,7 +37,7 @@ var rooms = map[string][]string{
 var pure = []string{"model", "intent", "row", "plan", "render"}
 
 // mayWait are the rooms in which time passes.
-var mayWait = []string{"reconcile", "lab", "driver", "watch"}
+var mayWait = []string{"reconcile", "lab", "driver", "watch", "cmd"}
 
 // thirdParty are the modules we depend on directly, each with the rooms that may import it and the reason.
 var thirdParty = map[string]struct {
@@ -64,6 +64,7 @@ var thirdParty = map[string]struct {
 	"sigs.k8s.io/yaml":                       {[]string{"watch", "config", "lab", "show", "cmd"}, "YAML as Kubernetes reads it"},
 	"go.yaml.in/yaml/v3":                     {[]string{"config"}, "YAML with line numbers, so that an error in the configuration file names its line"},
 	"sigs.k8s.io/json":                       {[]string{"lab"}, "strict JSON as the API server reads it"},
+	"gopkg.in/evanphx/json-patch.v4":         {[]string{"lab"}, "JSON patch and merge patch as the API server applies them"},
 	"github.com/go-logr/logr":                {[]string{"watch"}, "client-go logs through it; we hand it our own logger"},
 	"k8s.io/klog/v2":                         {[]string{"watch"}, "client-go logs through it; we hand it our own logger"},
 	"golang.org/x/sys":                       {[]string{"driver", "watch", "lab", "cmd"}, "system calls and kernel constants"},

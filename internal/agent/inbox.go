@@ -112,3 +112,10 @@ func (n news) apply(m *model.Model) []change {
 	}
 	return list
 }
+
+// Nudge wakes the thinking goroutine without news: a source has just become whole.
+func (b *Inbox) Nudge() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.signal()
+}

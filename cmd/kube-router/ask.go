@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kube-router/internal/agent"
+	"kube-router/internal/config"
+	"kube-router/internal/show"
+)
+
+// asking are the flags of all commands that ask a running daemon.
+type asking struct {
+	socket string
+	format string
+	watch  bool
+}
+
+func (a *asking) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.socket, "control-socket", config.DefaultControlSocket, "where the daemon listens")
+	cmd.Flags().StringVarP(&a.format, "output", "o", "text", "text, json or yaml")
+	cmd.Flags().BoolVarP(&a.watch, "watch", "w", false, "ask again every second until interrupted")
+}
+
+func (a *asking) run(ctx context.Context, view string, args []string) error {
+	for {
+		page, err := show.Ask(ctx, a.socket, view, args)
+		if err != nil {
+			return err
+		}
+		if err := page.Print(os.Stdout, show.Format(a.format)); err != nil || !a.watch {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func showCommand() *cobra.Command {
+	var a asking
+	cmd := &cobra.Command{
+		Use:   "show WHAT [ARG...]",
+		Short: "Show what a running kube-router knows, wants and has",
+		Long:  "Show what a running kube-router knows, wants and has. WHAT is one of:\n\n" + agent.ViewHelp(),
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{"summary"}
+			}
+			return a.run(cmd.Context(), args[0], args[1:])
+		},
+	}
+	a.flags(cmd)
+	return cmd
+}
+
+func whyCommand() *cobra.Command {
+	var a asking
+	cmd := &cobra.Command{
+		Use:   "why ADDRESS[:PORT[/PROTOCOL]] | SERVICE | FROM TO PORT/PROTOCOL",
+		Short: "Tell why an address is served so, or whether one pod may talk to another",
+		Args:  cobra.RangeArgs(1, 3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.run(cmd.Context(), "why", args)
+		},
+	}
+	a.flags(cmd)
+	return cmd
+}
+
+func configCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Look at the configuration"}
+	check := &cobra.Command{
+		Use: "check", Short: "Check flags, environment and --config file, and print what they mean", Args: cobra.NoArgs,
+	}
+	raw := config.Flags(check.Flags())
+	check.RunE = func(cmd *cobra.Command, _ []string) error {
+		text, err := raw.Check(os.Getenv, os.ReadFile)
+		cmd.Print(text)
+		return err
+	}
+	cmd.AddCommand(check)
+	return cmd
+}
+
+func cleanupCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "cleanup", Short: "Remove from this node everything that kube-router made, and nothing else", Args: cobra.NoArgs,
+	}
+	raw := config.Flags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if os.Geteuid() != 0 {
+			return errors.New("cleanup needs root")
+		}
+		o, err := raw.Options(os.Getenv, os.ReadFile)
+		if err != nil {
+			return err
+		}
+		return agent.Cleanup(cmd.Context(), o, logger(o.Verbosity))
+	}
+	return cmd
+}
+
+func doctorCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Check what this node needs and say how to mend it", Args: cobra.NoArgs,
+	}
+	raw := config.Flags(cmd.Flags())
+	format := cmd.Flags().StringP("output", "o", "text", "text, json or yaml")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o, err := raw.Options(os.Getenv, os.ReadFile)
+		if err != nil {
+			return err
+		}
+		page, bad := agent.Doctor(cmd.Context(), o)
+		if err := page.Print(os.Stdout, show.Format(strings.ToLower(*format))); err != nil {
+			return err
+		}
+		if bad > 0 {
+			return exitCode(1)
+		}
+		return nil
+	}
+	return cmd
+}

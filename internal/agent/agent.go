@@ -1,0 +1,192 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"kube-router/internal/config"
+	"kube-router/internal/model"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/show"
+	"kube-router/internal/watch/host"
+	"kube-router/internal/watch/kube"
+
+	"github.com/vishvananda/netns"
+)
+
+// Build tells which program this is.
+type Build struct{ Version string }
+
+// agent is the running daemon.
+type agent struct {
+	o        *config.Options
+	build    Build
+	log      *slog.Logger
+	born     time.Time
+	inbox    *Inbox
+	kube     *kube.Watch
+	host     *host.Watch
+	tables   *tables
+	ledgers  ledgers
+	services *services
+	thinker  *thinker
+	meter    *show.Meter
+}
+
+// Run is the daemon: it follows the cluster and this node and keeps the kernel so, until ctx ends. The
+// kernel is left as it is then, so that traffic goes on. An error means that it could not work at all.
+func Run(ctx context.Context, o *config.Options, build Build, log *slog.Logger) error {
+	a, err := assemble(o, build, log)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, part := range a.parts() {
+		g.Go(func() error {
+			if err := part.run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("%s: %w", part.name, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// part is one thing that runs beside the others.
+type part struct {
+	name string
+	run  func(context.Context) error
+}
+
+func (a *agent) parts() []part {
+	return []part{
+		{"Kubernetes", a.kube.Run},
+		{"links", a.host.Run},
+		{"thinking", a.thinker.Run},
+		{"tables", a.act},
+		{"control socket", show.NewServer(a.o.ControlSocket, a.views()).Run},
+		{"health", func(ctx context.Context) error { return show.Serve(ctx, a.o.Health, show.HealthHandler(a.pulse)) }},
+		{"metrics", func(ctx context.Context) error { return show.Serve(ctx, a.o.Metrics, a.metrics()) }},
+		{"pprof", func(ctx context.Context) error { return show.Serve(ctx, a.o.Pprof, show.PprofHandler()) }},
+	}
+}
+
+// act runs the tables, once the first whole picture has been planned.
+func (a *agent) act(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-a.thinker.started:
+	}
+	a.log.Info("the first plan is complete; writing")
+	return a.tables.run(ctx)
+}
+
+// assemble builds everything and starts nothing.
+func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) {
+	a := &agent{o: o, build: build, log: log, born: time.Now(), inbox: NewInbox(), tables: &tables{log: log}}
+	if err := a.watch(); err != nil {
+		return nil, err
+	}
+	var err error
+	if a.ledgers, err = openTables(a.tables, o); err != nil {
+		return nil, err
+	}
+	a.services = newServices(a.ledgers)
+	a.thinker = newThinker(model.New(o.Settings), a.inbox, a.stages())
+	a.thinker.synced = a.synced
+	a.thinker.settle = a.services.settle
+	a.meter = show.NewMeter(build.Version, a.tables.statuses, a.samples)
+	return a, nil
+}
+
+// watch prepares the sources.
+func (a *agent) watch() error {
+	rest, err := kube.Config(a.o.Kubeconfig, a.o.Master, "kube-router/"+a.build.Version)
+	if err != nil {
+		return err
+	}
+	a.kube, err = kube.New(kube.Options{
+		Config: rest, Kinds: kube.Kinds(a.o.Settings), Inbox: a.inbox, Log: a.log, Synced: a.inbox.Nudge,
+	})
+	a.host = host.New(netns.None(), a.inbox)
+	return err
+}
+
+// synced tells whether every source has given its first whole picture.
+func (a *agent) synced() bool {
+	return a.kube.HasSynced() && len(a.thinker.model.Links) > 0
+}
+
+// stages are the planners in the order in which a turn runs them.
+func (a *agent) stages() []stage {
+	return append([]stage{a.services.stage()}, hostStages(a.ledgers)...)
+}
+
+// pulse is what health is judged by.
+func (a *agent) pulse() show.Pulse {
+	p := show.Pulse{Tables: a.tables.statuses(), Busy: a.thinker.busy()}
+	select {
+	case <-a.thinker.started:
+		p.Started = true
+	default:
+	}
+	for _, s := range a.kube.Status() {
+		if !s.Synced {
+			p.Sources = append(p.Sources, "the first list of "+string(s.Kind)+"s: "+s.LastError)
+		}
+	}
+	return p
+}
+
+// Cleanup removes from this node everything that we made: every table is run with nothing wanted.
+func Cleanup(ctx context.Context, o *config.Options, log *slog.Logger) error {
+	t := &tables{log: log}
+	if _, err := openTables(t, o); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	// Rules go before what they lean on, so the tables are emptied in the reverse of their order.
+	for i := len(t.list) - 1; i >= 0; i-- {
+		if err := empty(ctx, t.list[i]); err != nil {
+			return fmt.Errorf("clean up %s: %w", t.list[i].name, err)
+		}
+		log.Info("clean", "table", t.list[i].name)
+	}
+	return nil
+}
+
+// empty runs a lane until its table holds nothing.
+func empty(ctx context.Context, t table) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	t.lane.OnStep(func() {
+		if s := t.lane.Status(); s.Settled() && s.Have == 0 && s.Waiting == 0 {
+			cancel()
+		}
+	})
+	if err := t.lane.Run(ctx); err != nil {
+		return err
+	}
+	if s := t.lane.Status(); !s.Settled() || s.Have > 0 {
+		return errors.New(leftover(s))
+	}
+	return nil
+}
+
+func leftover(s reconcile.Status) string {
+	text := fmt.Sprintf("%d rows are left", s.Have)
+	if s.Broken != "" {
+		text = s.Broken
+	}
+	for _, f := range s.Failing {
+		text += "; " + f.Row + ": " + f.Error
+	}
+	return text
+}

@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"net/netip"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+	"kube-router/internal/plan/host"
+	"kube-router/internal/plan/route"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/render/linux"
+	"kube-router/internal/render/nft"
+	"kube-router/internal/row"
+)
+
+// hostStages carry the node's preparation and its routes from the model to rows.
+func hostStages(l ledgers) []stage {
+	return []stage{
+		{name: "host", plan: l.planHost},
+		{name: "inside", plan: l.planInside},
+		{name: "route", units: routeUnits, plan: l.planRoute},
+	}
+}
+
+// planHost plans bridge, sysctls, CNI file and masquerade.
+func (l ledgers) planHost(m *model.Model, _ model.Ref) []model.Remark {
+	owner := reconcile.Owner{Name: "host"}
+	hosts, remarks := host.Plan(m)
+	var links []row.Linux
+	var sysctls []row.Sysctl
+	var files []row.Conflist
+	for _, h := range hosts {
+		links = append(links, linux.Links(h)...)
+		sysctls = append(sysctls, linux.Sysctls(h)...)
+		files = append(files, linux.Conflists(h)...)
+	}
+	egress, more := host.Egress(m)
+	var rules []row.Nft
+	for _, e := range egress {
+		rules = append(rules, nft.Egress(e)...)
+	}
+	l.linux.Claim(owner, links...)
+	l.sysctl.Claim(owner, sysctls...)
+	l.cni.Claim(owner, files...)
+	l.nft.Claim(owner, rules...)
+	return append(remarks, more...)
+}
+
+// planInside claims the static part of Services, which tells clients inside the cluster from others.
+func (l ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
+	owner := reconcile.Owner{Name: "services"}
+	if !m.Settings.Proxy {
+		l.nft.Claim(owner)
+		return nil
+	}
+	inside := append([]netip.Prefix(nil), m.Settings.Routes.ClusterCIDRs...)
+	for _, n := range m.Nodes {
+		inside = append(inside, n.PodCIDRs...)
+	}
+	l.nft.Claim(owner, nft.ServiceSkeleton(nft.ServiceParams{
+		IPv4: m.Settings.IPv4, IPv6: m.Settings.IPv6, Inside: inside,
+	})...)
+	return nil
+}
+
+// routeUnits are every learned prefix, every node, and our own ranges.
+func routeUnits(m *model.Model) []model.Ref {
+	return append(append(m.Refs(model.KindPath), m.Refs(model.KindNode)...), model.Ref{Kind: model.KindSettings})
+}
+
+// planRoute plans the routes of one unit.
+func (l ledgers) planRoute(m *model.Model, u model.Ref) []model.Remark {
+	var routes []*intent.Route
+	var tables []*intent.PodTable
+	var remarks []model.Remark
+	switch u.Kind {
+	case model.KindPath:
+		if p, err := netip.ParsePrefix(u.Name.Name); err == nil {
+			routes, remarks = route.Path(m, p)
+		}
+	case model.KindNode:
+		routes, remarks = route.Node(m, u.Name.Name)
+	default:
+		routes, tables, remarks = route.Self(m)
+	}
+	var rows []row.Linux
+	for _, r := range routes {
+		rows = append(rows, linux.Route(r)...)
+	}
+	for _, t := range tables {
+		rows = append(rows, linux.PodTable(t)...)
+	}
+	l.linux.Claim(reconcile.Owner{Name: u.String()}, rows...)
+	return remarks
+}

@@ -1,0 +1,85 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+	"kube-router/internal/plan/service"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/render/conntrack"
+	"kube-router/internal/render/nft"
+	"kube-router/internal/row"
+)
+
+// services carries Services from the model to rows.
+type services struct {
+	intents *reconcile.Ledger[intent.Front, *intent.Service]
+	nft     *reconcile.Ledger[row.NftKey, row.Nft]
+	flows   *reconcile.Ledger[row.FlowsKey, row.Flows]
+	lost    map[intent.Front]model.Remark // fronts that another Service has, and whose they are
+}
+
+func newServices(l ledgers) *services {
+	return &services{
+		intents: reconcile.NewLedger[intent.Front, *intent.Service](),
+		nft:     l.nft, flows: l.flows, lost: map[intent.Front]model.Remark{},
+	}
+}
+
+// stage is the stage of Services: one unit each.
+func (s *services) stage() stage {
+	return stage{
+		name:  "service",
+		units: func(m *model.Model) []model.Ref { return m.Refs(model.KindService) },
+		plan:  s.plan,
+	}
+}
+
+// plan claims the fronts of one Service. Who may have a front that several want is settled by the kind of
+// front, then by name.
+func (s *services) plan(m *model.Model, u model.Ref) []model.Remark {
+	if !m.Settings.Proxy {
+		return nil
+	}
+	fronts, remarks := service.Plan(m, u.Name)
+	for kind := intent.ClusterFront; kind <= intent.ExternalFront; kind++ {
+		var rows []*intent.Service
+		for _, f := range fronts {
+			if f.Kind == kind {
+				rows = append(rows, f)
+			}
+		}
+		s.intents.Claim(reconcile.Owner{Rank: int(kind), Name: u.String()}, rows...)
+	}
+	for _, f := range fronts {
+		for _, text := range nft.ServiceRemarks(f) {
+			remarks = append(remarks, model.Remark{Object: u, Message: text})
+		}
+	}
+	return slices.Compact(remarks)
+}
+
+// settle renders the fronts whose intent changed.
+func (s *services) settle() {
+	keys := s.intents.Take()
+	for k := range keys {
+		delete(s.lost, k)
+		want, ok := s.intents.Want(k)
+		owner := reconcile.Owner{Name: k.String()}
+		if !ok {
+			s.nft.Claim(owner)
+			s.flows.Claim(owner)
+			continue
+		}
+		s.nft.Claim(owner, nft.Service(want)...)
+		s.flows.Claim(owner, conntrack.Service(want)...)
+	}
+	for _, l := range s.intents.Losers(keys) {
+		s.lost[l.Key] = model.Remark{
+			Object:  model.Ref{Kind: model.KindService},
+			Message: fmt.Sprintf("%s of %s is not served: %s has it", l.Key, l.Owner.Name, l.Wins.Name),
+		}
+	}
+}

@@ -1,0 +1,242 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+	"kube-router/internal/show"
+)
+
+// views are everything that can be asked. With a nil agent only their names and words count.
+func (a *agent) views() []show.View {
+	return []show.View{
+		{Name: "summary", Doc: "is this node well? the first look", Make: a.summary},
+		{Name: "tables", Doc: "every table that we write: rows wanted, there, failing", Make: a.tablesView},
+		{Name: "rows", Args: "TABLE", Doc: "the rows of a table, with their state and owners", Make: a.rows},
+		{Name: "failing", Doc: "rows that could not be made so, and since when", Make: a.failing},
+		{Name: "remarks", Doc: "what is odd about objects and settings", Make: a.remarksView},
+		{Name: "sources", Doc: "the API server's watches", Make: a.sourcesView},
+		{Name: "nodes", Doc: "the cluster's nodes with their pod ranges", Make: a.nodes},
+		{Name: "services", Args: "[NAME]", Doc: "fronts and the endpoints that answer", Make: a.servicesView},
+	}
+}
+
+// ViewHelp describes the views for the command's help.
+func ViewHelp() string {
+	var b strings.Builder
+	for _, v := range (*agent)(nil).views() {
+		fmt.Fprintf(&b, "  %-18s %s\n", strings.TrimSpace(v.Name+" "+v.Args), v.Doc)
+	}
+	return b.String()
+}
+
+func (a *agent) summary(ctx context.Context, _ []string) (show.Page, error) {
+	p := a.pulse()
+	remarks, err := a.remarks(ctx)
+	if err != nil {
+		return show.Page{}, err
+	}
+	state, why := "well", p.Unhealthy(time.Now())
+	if missing := p.NotReady(); len(missing) > 0 {
+		state, why = "starting", append(missing, why...)
+	} else if len(why) > 0 {
+		state = "unwell"
+	}
+	failing, rows := 0, 0
+	for _, t := range p.Tables {
+		failing += len(t.Failing)
+		rows += t.Want
+	}
+	lines := [][]string{
+		{"node", a.o.Settings.Node}, {"state", state}, {"version", a.build.Version},
+		{"up", time.Since(a.born).Round(time.Second).String()}, {"service engine", string(a.o.Settings.Services.Engine)},
+		{"rows", strconv.Itoa(rows)}, {"failing", strconv.Itoa(failing)}, {"remarks", strconv.Itoa(len(remarks))},
+	}
+	for _, w := range why {
+		lines = append(lines, []string{"", w})
+	}
+	data := map[string]any{}
+	for _, l := range lines[:8] {
+		data[strings.ReplaceAll(l[0], " ", "_")] = l[1]
+	}
+	data["why"] = why
+	return show.Page{Rows: lines, Data: data}, nil
+}
+
+func (a *agent) tablesView(context.Context, []string) (show.Page, error) {
+	list := a.tables.statuses()
+	p := show.Page{Columns: []string{"table", "want", "have", "failing", "changes", "looks", "last", "state"}, Data: list}
+	for _, s := range list {
+		state := "settled"
+		switch {
+		case !s.Known:
+			state = "not read yet"
+		case s.Broken != "":
+			state = s.Broken
+		case !s.Settled():
+			state = "working"
+		}
+		p.Rows = append(p.Rows, []string{
+			s.Table, strconv.Itoa(s.Want), strconv.Itoa(s.Have), strconv.Itoa(len(s.Failing)),
+			strconv.FormatUint(s.Stats.Changes, 10), strconv.FormatUint(s.Stats.Looks, 10),
+			s.Stats.Last.Round(time.Microsecond).String(), state,
+		})
+	}
+	return p, nil
+}
+
+func (a *agent) rows(_ context.Context, args []string) (show.Page, error) {
+	if len(args) != 1 {
+		return show.Page{}, fmt.Errorf("which table? one of %s", strings.Join(a.tables.names(), ", "))
+	}
+	t, ok := a.tables.named(args[0])
+	if !ok {
+		return show.Page{}, fmt.Errorf("no table %q; there are %s", args[0], strings.Join(a.tables.names(), ", "))
+	}
+	lines := t.lane.Lines()
+	p := show.Page{Columns: []string{"state", "row", "owners"}, Data: lines}
+	for _, l := range lines {
+		state := "missing"
+		switch {
+		case l.Error != "":
+			state = "fails"
+		case l.Foreign:
+			state = "unwanted"
+		case l.Have:
+			state = "ok"
+		}
+		p.Rows = append(p.Rows, []string{state, l.Row, some(l.Owners)})
+	}
+	return p, nil
+}
+
+// some prints the first of a list and how many more there are.
+func some(list []string) string {
+	if len(list) <= 2 {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s, %s and %d more", list[0], list[1], len(list)-2)
+}
+
+func (a *agent) failing(context.Context, []string) (show.Page, error) {
+	p := show.Page{Columns: []string{"table", "since", "tries", "row", "error"}}
+	type failing struct {
+		Table, Row, Owner, Error string
+		Since                    time.Time
+		Attempts                 int
+	}
+	data := []failing{}
+	for _, s := range a.tables.statuses() {
+		if s.Broken != "" {
+			data = append(data, failing{Table: s.Table, Row: "the whole table", Error: s.Broken, Since: s.Since})
+		}
+		for _, f := range s.Failing {
+			data = append(data, failing{s.Table, f.Row, f.Owner, f.Error, f.Since, f.Attempts})
+		}
+	}
+	for _, f := range data {
+		p.Rows = append(p.Rows, []string{f.Table, f.Since.Format(time.TimeOnly), strconv.Itoa(f.Attempts), f.Row, f.Error})
+	}
+	p.Data = data
+	return p, nil
+}
+
+// remarks are those of the plans, of the objects' conversion, and of fronts lost to other Services.
+func (a *agent) remarks(ctx context.Context) ([]model.Remark, error) {
+	all := a.thinker.allRemarks()
+	err := a.thinker.query(ctx, func(m *model.Model) {
+		for _, o := range m.Services {
+			all = append(all, o.Remarks...)
+		}
+		for _, o := range m.Slices {
+			all = append(all, o.Remarks...)
+		}
+		for _, o := range m.Pods {
+			all = append(all, o.Remarks...)
+		}
+		for _, o := range m.Policies {
+			all = append(all, o.Remarks...)
+		}
+		for _, o := range m.Nodes {
+			all = append(all, o.Remarks...)
+		}
+		all = append(all, slices.Collect(maps.Values(a.services.lost))...)
+	})
+	for _, r := range a.o.Remarks {
+		all = append(all, model.Remark{Object: model.Ref{Kind: model.KindSettings}, Message: r})
+	}
+	slices.SortFunc(all, model.Remark.Compare)
+	return slices.Compact(all), err
+}
+
+func (a *agent) remarksView(ctx context.Context, _ []string) (show.Page, error) {
+	all, err := a.remarks(ctx)
+	p := show.Page{Columns: []string{"object", "field", "remark"}, Data: all}
+	for _, r := range all {
+		p.Rows = append(p.Rows, []string{r.Object.String(), r.Field, r.Message})
+	}
+	return p, err
+}
+
+func (a *agent) sourcesView(context.Context, []string) (show.Page, error) {
+	list := a.kube.Status()
+	p := show.Page{Columns: []string{"kind", "synced", "connected", "since", "events", "error"}, Data: list}
+	for _, s := range list {
+		p.Rows = append(p.Rows, []string{string(s.Kind), yes(s.Synced), yes(s.Connected), s.Since.Format(time.TimeOnly),
+			strconv.FormatUint(s.Events, 10), s.LastError})
+	}
+	return p, nil
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func (a *agent) nodes(ctx context.Context, _ []string) (show.Page, error) {
+	p := show.Page{Columns: []string{"node", "addresses", "pod cidrs", "zone", "state"}}
+	var list []*model.Node
+	err := a.thinker.query(ctx, func(m *model.Model) { list = slices.Collect(maps.Values(m.Nodes)) })
+	slices.SortFunc(list, func(a, b *model.Node) int { return cmp.Compare(a.Name, b.Name) })
+	for _, n := range list {
+		state := "ready for pods"
+		if n.Unschedulable {
+			state = "cordoned"
+		}
+		if n.Name == a.o.Settings.Node {
+			state += ", this node"
+		}
+		p.Rows = append(p.Rows, []string{n.Name, fmt.Sprint(n.InternalIPs), fmt.Sprint(n.PodCIDRs), n.Zone, state})
+	}
+	p.Data = list
+	return p, err
+}
+
+func (a *agent) servicesView(_ context.Context, args []string) (show.Page, error) {
+	var list []*intent.Service
+	for _, s := range a.services.intents.All {
+		if len(args) == 0 || s.Owner == args[0] || strings.HasSuffix(s.Owner, "/"+args[0]) {
+			list = append(list, s)
+		}
+	}
+	slices.SortFunc(list, func(a, b *intent.Service) int { return a.Front.Compare(b.Front) })
+	p := show.Page{Columns: []string{"front", "kind", "service", "endpoints"}, Data: list}
+	for _, s := range list {
+		text := fmt.Sprint(s.Backends)
+		if s.Far {
+			text += fmt.Sprintf(" from outside %v", s.Near)
+		}
+		p.Rows = append(p.Rows, []string{s.Front.String(), s.Kind.String(), s.Owner, text})
+	}
+	return p, nil
+}
