@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,10 +66,11 @@ type NftSet struct {
 	Name     string
 	Keys     NftTypes
 	Values   NftTypes
-	Interval bool          // keys are ranges; a concatenation of ranges needs Linux 5.6
+	Interval bool          // keys are ranges, not of marks or slots; a concatenation of ranges needs Linux 5.6
 	Dynamic  bool          // rules add the elements; they are the kernel's, not rows
 	Timeout  time.Duration // of dynamic elements
-	Size     uint32        // most elements; 0: no limit
+	Size     uint32        // most elements; 0: no limit, or 65535 for a dynamic set
+	Count    bool          // each element counts its packets and bytes
 }
 
 // Key is the set's name.
@@ -90,6 +92,9 @@ func (s NftSet) String() string {
 	if s.Timeout > 0 {
 		opts += fmt.Sprintf(" timeout %s ;", s.Timeout)
 	}
+	if s.Count {
+		opts += " counter ;"
+	}
 	if s.Size > 0 {
 		opts += fmt.Sprintf(" size %d ;", s.Size)
 	}
@@ -101,7 +106,7 @@ func (s NftSet) String() string {
 type NftElement struct {
 	Of      unique.Handle[NftSet]
 	Elem    string // the key's wire bytes, or the first key of a range
-	Last    string // the last key of a range, inclusive; empty: Elem alone
+	Last    string // the last key of a range, inclusive; empty where it is Elem too (see NftSpan)
 	Value   string // the value's wire bytes, for maps of data
 	Verdict NftJump
 }
@@ -153,6 +158,20 @@ func (w NftWire) Ifname(name string) NftWire {
 	var b [16]byte
 	copy(b[:15], name)
 	return append(w, b[:]...)
+}
+
+// NftSpan gives Elem and Last of the element that covers a prefix.
+func NftSpan(p netip.Prefix) (first, last string) {
+	p = p.Masked()
+	lo := p.Addr().AsSlice()
+	if p.IsSingleIP() {
+		return string(lo), ""
+	}
+	hi := slices.Clone(lo)
+	for bit := p.Bits(); bit < len(hi)*8; bit++ {
+		hi[bit/8] |= 0x80 >> (bit % 8)
+	}
+	return string(lo), string(hi)
 }
 
 func nftPrint(types NftTypes, wire string) string {

@@ -32,10 +32,10 @@ const (
 	NftSetMark           // packet mark = mark & ^Mask | Num
 	NftSetCtMark         // conntrack mark = mark & ^Mask | Num
 	NftUpdate            // update dynamic @Set { Key timeout Timeout : data }; data is Data, or Data map @Via; a set has none
-	NftForget            // delete Key from dynamic @Set (Linux 5.1)
+	NftForget            // delete Key from @Set, a dynamic map (Linux 5.4)
 	NftNotrack           // bypass conntrack
 	NftMSS               // lower the TCP MSS option to Num where it is more
-	NftDnatTo            // dnat to Key map @Set, whose values are address . port (or an address alone)
+	NftDnatTo            // dnat to Key map @Set, whose values are address . port, or an address where Num is 1
 	NftSnatTo            // snat to Prefix's address
 	NftMasquerade        // masquerade fully-random
 	NftVmap              // Key vmap @Set
