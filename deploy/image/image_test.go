@@ -80,7 +80,7 @@ func TestArchiveFollowsBothFormats(t *testing.T) {
 		return text
 	}
 	entry := decode[index](t, files["index.json"]).Manifests[0]
-	if want := (&platform{"arm", "linux", "v7"}); cmp.Diff(want, entry.Platform) != "" || entry.Annotations["io.containerd.image.name"] != "kube-router:dev" {
+	if want := (&platform{"arm", "linux", "v7"}); cmp.Diff(want, entry.Platform) != "" || entry.Annotations["io.containerd.image.name"] != "docker.io/library/kube-router:dev" {
 		t.Errorf("index: %+v", entry)
 	}
 	m := decode[manifest](t, get(entry))
@@ -132,6 +132,22 @@ func TestArchiveIsReproducible(t *testing.T) {
 	}
 	if !slices.IsSorted(names) {
 		t.Errorf("not in order: %q", names)
+	}
+}
+
+func TestFullName(t *testing.T) {
+	for tag, want := range map[string][2]string{
+		"kube-router":                      {"docker.io/library/kube-router:latest", "latest"},
+		"kube-router:dev":                  {"docker.io/library/kube-router:dev", "dev"},
+		"me/kube-router:dev":               {"docker.io/me/kube-router:dev", "dev"},
+		"localhost/kube-router:dev":        {"localhost/kube-router:dev", "dev"},
+		"example.com/net/kube-router":      {"example.com/net/kube-router:latest", "latest"},
+		"example.com:5000/kube-router:1.0": {"example.com:5000/kube-router:1.0", "1.0"},
+		"example.com:5000/kube-router":     {"example.com:5000/kube-router:latest", "latest"},
+	} {
+		if name, version := fullName(tag); name != want[0] || version != want[1] {
+			t.Errorf("%s: %s, %s; want %s", tag, name, version, want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io/fs"
+	"strings"
 )
 
 // descriptor points to a blob (OCI image specification 1.1).
@@ -92,8 +93,28 @@ func pack(t tree, tag, arch string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	manifestAt.Platform, manifestAt.Annotations = &where, map[string]string{"io.containerd.image.name": tag, "org.opencontainers.image.ref.name": tag}
+	name, version := fullName(tag)
+	manifestAt.Platform, manifestAt.Annotations = &where, map[string]string{
+		"io.containerd.image.name": name, "org.opencontainers.image.ref.name": version,
+	}
 	return files.entryPoints(tag, configAt, layerAt, manifestAt)
+}
+
+// fullName is a name with what Docker's short form leaves out, and its tag. containerd takes names from an
+// OCI layout as they are written, but kubelet asks for the full one.
+func fullName(tag string) (name, version string) {
+	path, version := tag, "latest"
+	if colon := strings.LastIndex(tag, ":"); colon > strings.LastIndex(tag, "/") {
+		path, version = tag[:colon], tag[colon+1:]
+	}
+	host, _, deeper := strings.Cut(path, "/")
+	switch {
+	case !deeper:
+		path = "docker.io/library/" + path
+	case !strings.ContainsAny(host, ".:") && host != "localhost":
+		path = "docker.io/" + path
+	}
+	return path + ":" + version, version
 }
 
 // entryPoints adds the files by which readers of each format begin, and makes the archive.
