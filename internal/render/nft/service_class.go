@@ -230,7 +230,7 @@ func (p pick) stick(f family, l list) []row.NftBody {
 	again := row.NftStmt{Op: row.NftUpdate, Set: affinity, Key: client, Timeout: p.sticky, Data: client, Via: affinity}
 	first := again
 	first.Data, first.Via = row.NftKeyOf(f.frontKey(p.slot(f.v6))...), l.slots.Name
-	forget := row.NftStmt{Op: row.NftForget, Set: affinity, Key: client}
+	forget := row.NftStmt{Op: row.NftForget, Set: affinity, Key: client, Data: client} // a map's element has data, which the kernel asks for and ignores
 	to := row.NftStmt{Op: row.NftDnatTo, Key: client, Set: affinity}
 	return []row.NftBody{body(known, again, to), body(forget), body(first, to)}
 }

@@ -11,20 +11,20 @@ import (
 // one packet, that its source address is to be replaced. It is cleared before the packet leaves.
 const MasqueradeMark = 0x4000
 
-// The base chains of Services. Destination NAT comes before everybody's at -100, source NAT before the
-// masquerade of what leaves the cluster, refusal before the policies at 0.
+// The base chains of Services. Destination NAT comes before everybody's at -100, refusal right after it, source
+// NAT before the masquerade of what leaves the cluster. Refusal in prerouting (Linux 5.9) comes before
+// routing, which may know no way to an address that nobody has.
 const (
-	chainPrerouting    = "services-prerouting"
-	chainOutput        = "services-output"
-	chainPostrouting   = "services-postrouting"
-	chainRefuse        = "services-refuse"
-	chainRefuseInput   = "services-refuse-input"
-	chainRefuseForward = "services-refuse-forward"
-	chainRefuseOutput  = "services-refuse-output"
+	chainPrerouting       = "services-prerouting"
+	chainOutput           = "services-output"
+	chainPostrouting      = "services-postrouting"
+	chainRefuse           = "services-refuse"
+	chainRefusePrerouting = "services-refuse-prerouting"
+	chainRefuseOutput     = "services-refuse-output"
 
 	priorityDnat   = -105
 	prioritySnat   = 98
-	priorityRefuse = -1
+	priorityRefuse = -99
 )
 
 // affinityLimit bounds the clients that session affinity remembers, for each family. Beyond it new clients

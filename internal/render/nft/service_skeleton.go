@@ -47,8 +47,7 @@ func baseChains(dnat, refuse, snat []row.NftBody) []row.Nft {
 		row.NftChain{Name: chainOutput, Hook: row.NftOutput, Nat: true, Priority: priorityDnat},
 		row.NftChain{Name: chainPostrouting, Hook: row.NftPostrouting, Nat: true, Priority: prioritySnat},
 		row.NftChain{Name: chainRefuse},
-		row.NftChain{Name: chainRefuseInput, Hook: row.NftInput, Priority: priorityRefuse},
-		row.NftChain{Name: chainRefuseForward, Hook: row.NftForward, Priority: priorityRefuse},
+		row.NftChain{Name: chainRefusePrerouting, Hook: row.NftPrerouting, Priority: priorityRefuse},
 		row.NftChain{Name: chainRefuseOutput, Hook: row.NftOutput, Priority: priorityRefuse},
 	}
 	rows = append(rows, row.NftRules(chainPrerouting, dnat...)...)
@@ -58,7 +57,7 @@ func baseChains(dnat, refuse, snat []row.NftBody) []row.Nft {
 	// Packets of a connection that stands were judged when it began; they pay one comparison here.
 	begin := body(row.NftStmt{Op: row.NftMatchState, Not: true, Num: row.NftStateEstablished | row.NftStateRelated},
 		row.NftStmt{Op: row.NftJumpTo, Chain: chainRefuse})
-	for _, c := range []string{chainRefuseInput, chainRefuseForward, chainRefuseOutput} {
+	for _, c := range []string{chainRefusePrerouting, chainRefuseOutput} {
 		rows = append(rows, row.NftRules(c, begin)...)
 	}
 	return rows
