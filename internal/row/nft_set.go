@@ -95,14 +95,23 @@ func (s NftSet) String() string {
 	if s.Count {
 		opts += " counter ;"
 	}
-	if s.Size > 0 {
-		opts += fmt.Sprintf(" size %d ;", s.Size)
+	if size := s.Most(); size > 0 {
+		opts += fmt.Sprintf(" size %d ;", size)
 	}
 	return fmt.Sprintf("add %s inet %s %s { type %s ;%s }", kind, NftTable, s.Name, typ, opts)
 }
 
+// Most is how many elements fit; 0: no limit. What packets add must have one.
+func (s NftSet) Most() uint32 {
+	if s.Size == 0 && s.Dynamic {
+		return 65535
+	}
+	return s.Size
+}
+
 // NftElement is one element of a set or map. Key, Last and Value hold wire bytes (see NftWire), which is
-// what the kernel compares and what costs least to keep a hundred thousand times.
+// what the kernel compares and what costs least to keep a hundred thousand times. In a concatenation of
+// ranges each field reaches from its own value in Elem to its own value in Last.
 type NftElement struct {
 	Of      unique.Handle[NftSet]
 	Elem    string // the key's wire bytes, or the first key of a range
@@ -125,15 +134,12 @@ func (e NftElement) Key() NftKey {
 // String prints the element as nft's add command.
 func (e NftElement) String() string {
 	set := e.Of.Value()
-	text := nftPrint(set.Keys, e.Elem)
-	if e.Last != "" && e.Last != e.Elem {
-		text += "-" + nftPrint(set.Keys, e.Last)
-	}
+	text := nftPrint(set.Keys, e.Elem, e.Last)
 	switch {
 	case e.Verdict.Op != NftNop:
 		text += " : " + NftStmt{Op: e.Verdict.Op, Chain: e.Verdict.Chain}.String()
 	case e.Value != "":
-		text += " : " + nftPrint(set.Values, e.Value)
+		text += " : " + nftPrint(set.Values, e.Value, "")
 	}
 	return fmt.Sprintf("add element inet %s %s { %s }", NftTable, set.Name, text)
 }
@@ -174,15 +180,23 @@ func NftSpan(p netip.Prefix) (first, last string) {
 	return string(lo), string(hi)
 }
 
-func nftPrint(types NftTypes, wire string) string {
+// nftPrint prints fields, and those that reach from one value to another as ranges.
+func nftPrint(types NftTypes, first, last string) string {
 	var parts []string
 	for _, t := range types {
 		padded := (t.Size() + 3) &^ 3
-		if t == NftNone || len(wire) < padded {
+		if t == NftNone || len(first) < padded {
 			break
 		}
-		parts = append(parts, nftField(t, wire[:t.Size()]))
-		wire = wire[padded:]
+		text := nftField(t, first[:t.Size()])
+		if len(last) >= padded {
+			if last[:padded] != first[:padded] {
+				text += "-" + nftField(t, last[:t.Size()])
+			}
+			last = last[padded:]
+		}
+		parts = append(parts, text)
+		first = first[padded:]
 	}
 	return strings.Join(parts, " . ")
 }

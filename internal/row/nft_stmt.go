@@ -14,7 +14,7 @@ type NftOp uint8
 // The statements: first the matches, then what is done with a packet that matched, then the verdicts.
 //
 // Whatever a statement presumes of the packet is matched by the driver if no statement before it did: the
-// family of an address (by V6), TCP for TCP flags, MSS and reset, ICMP for its type. Ports alone need the
+// family of an address (by V6), TCP for TCP flags and reset, ICMP for its type. Ports alone need the
 // protocol said before (NftMatchNum of NftL4proto) or in the same key, or the rule is refused.
 const (
 	NftNop         NftOp = iota
@@ -157,9 +157,9 @@ func (s NftStmt) String() string {
 }
 
 func (s NftStmt) match() string {
-	eq, neg := " ", ""
+	eq, neg, none := " ", "", ""
 	if s.Not {
-		eq, neg = " != ", "!= "
+		eq, neg, none = " != ", "!= ", "! "
 	}
 	key := s.Key.String()
 	if s.Mask != 0 {
@@ -179,9 +179,9 @@ func (s NftStmt) match() string {
 	case NftMatchName:
 		return key + eq + strconv.Quote(s.Text)
 	case NftMatchState:
-		return "ct state " + neg + bits(s.Num, map[uint32]string{1: "invalid", 2: "established", 4: "related", 8: "new", 64: "untracked"})
+		return "ct state " + none + bits(s.Num, map[uint32]string{1: "invalid", 2: "established", 4: "related", 8: "new", 64: "untracked"})
 	case NftMatchStatus:
-		return "ct status " + neg + bits(s.Num, map[uint32]string{16: "snat", 32: "dnat"})
+		return "ct status " + none + bits(s.Num, map[uint32]string{16: "snat", 32: "dnat"})
 	case NftMatchLocal:
 		dir := "daddr"
 		if s.Key[0].Op == NftSaddr {

@@ -2,6 +2,8 @@ package nft
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -65,3 +67,5 @@ func TestSampleComesBack(t *testing.T) {
 		t.Error(left)
 	}
 }
+
+func sorted(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }

@@ -13,17 +13,16 @@ import (
 )
 
 const (
-	setConcat      = 0x80 // NFT_SET_CONCAT
-	setDescConcat  = 2    // NFTA_SET_DESC_CONCAT
-	setFieldLen    = 1    // NFTA_SET_FIELD_LEN
-	setExpr        = 17   // NFTA_SET_EXPR
-	elemKeyEnd     = 10   // NFTA_SET_ELEM_KEY_END
-	typeVerdict    = 0xffffff00
-	typeBits       = 6 // of one type in that of a concatenation
-	userdataType   = 'K'
-	policyDrop     = 0 // NF_DROP
-	policyAccept   = 1 // NF_ACCEPT
-	minDynamicSize = 65535
+	setConcat     = 0x80 // NFT_SET_CONCAT
+	setDescConcat = 2    // NFTA_SET_DESC_CONCAT
+	setFieldLen   = 1    // NFTA_SET_FIELD_LEN
+	setExpr       = 17   // NFTA_SET_EXPR
+	elemKeyEnd    = 10   // NFTA_SET_ELEM_KEY_END
+	typeVerdict   = 0xffffff00
+	typeBits      = 6 // of one type in that of a concatenation
+	userdataType  = 'K'
+	policyDrop    = 0 // NF_DROP
+	policyAccept  = 1 // NF_ACCEPT
 )
 
 var (
@@ -116,11 +115,8 @@ func appendSetBody(b []byte, s row.NftSet) []byte {
 
 func appendSetDesc(b []byte, s row.NftSet) []byte {
 	b, desc := open(b, unix.NFTA_SET_DESC)
-	switch {
-	case s.Size > 0:
-		b = append32(b, unix.NFTA_SET_DESC_SIZE, s.Size)
-	case s.Dynamic:
-		b = append32(b, unix.NFTA_SET_DESC_SIZE, minDynamicSize)
+	if size := s.Most(); size > 0 {
+		b = append32(b, unix.NFTA_SET_DESC_SIZE, size)
 	}
 	if concat(s.Keys) && s.Interval {
 		var fields int

@@ -178,7 +178,6 @@ func (p *program) action(s row.NftStmt) {
 	case row.NftNotrack:
 		p.emit(&expr.Notrack{})
 	case row.NftMSS:
-		p.needProto(unix.IPPROTO_TCP)
 		p.emit(&expr.Immediate{Register: reg0, Data: binary.BigEndian.AppendUint16(nil, uint16(s.Num))},
 			&expr.Exthdr{SourceRegister: reg0, Type: tcpOptMSS, Offset: 2, Len: 2, Op: expr.ExthdrOpTcpopt})
 	default:
