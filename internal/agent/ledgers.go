@@ -42,7 +42,7 @@ func openTables(t *tables, o *config.Options) (ledgers, error) {
 		return l, fmt.Errorf("open conntrack: %w", err)
 	}
 	originals := filepath.Join(filepath.Dir(o.ControlSocket), "sysctl.json")
-	l.sysctl = open(t, "sysctl", sysctl.New(netns.None(), originals), reconcile.DefaultPace)
+	l.sysctl = open(t, "sysctl", sysctl.New(netns.None(), originals).At(o.ProcSys), reconcile.DefaultPace)
 	l.linux = open(t, "rtnl", links, reconcile.DefaultPace)
 	l.nft = open(t, "nft", rules, reconcile.DefaultPace)
 	l.flows = open(t, "conntrack", conntrack.NewTable(flows), reconcile.DefaultPace)
