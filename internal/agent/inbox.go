@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"reflect"
 	"sync"
 
 	"kube-router/internal/model"
@@ -106,7 +107,10 @@ func (n news) apply(m *model.Model) []change {
 				continue
 			}
 		} else {
-			c.old = m.Put(o)
+			// Status heartbeats and lists after a reconnect repeat what we know.
+			if c.old = m.Put(o); reflect.DeepEqual(c.old, o) {
+				continue
+			}
 		}
 		list = append(list, c)
 	}

@@ -9,6 +9,7 @@ import (
 	"kube-router/internal/config"
 	"kube-router/internal/driver/conntrack"
 	"kube-router/internal/driver/file"
+	"kube-router/internal/driver/healthport"
 	"kube-router/internal/driver/nft"
 	"kube-router/internal/driver/rtnl"
 	"kube-router/internal/driver/sysctl"
@@ -23,6 +24,7 @@ type ledgers struct {
 	nft    *reconcile.Ledger[row.NftKey, row.Nft]
 	flows  *reconcile.Ledger[row.FlowsKey, row.Flows]
 	cni    *reconcile.Ledger[string, row.Conflist]
+	health *reconcile.Ledger[uint16, row.HealthPort]
 }
 
 // openTables opens the node's tables, in the order in which they are built up. The CNI file comes last: a
@@ -46,6 +48,7 @@ func openTables(t *tables, o *config.Options) (ledgers, error) {
 	l.linux = open(t, "rtnl", links, reconcile.DefaultPace)
 	l.nft = open(t, "nft", rules, reconcile.DefaultPace)
 	l.flows = open(t, "conntrack", conntrack.NewTable(flows), reconcile.DefaultPace)
+	l.health = open(t, "health", &healthport.Driver{}, reconcile.DefaultPace)
 	l.cni = open(t, "cni", file.New(o.Settings.CNI.File), reconcile.DefaultPace)
 	return l, nil
 }

@@ -18,13 +18,14 @@ type services struct {
 	intents *reconcile.Ledger[intent.Front, *intent.Service]
 	nft     *reconcile.Ledger[row.NftKey, row.Nft]
 	flows   *reconcile.Ledger[row.FlowsKey, row.Flows]
+	health  *reconcile.Ledger[uint16, row.HealthPort]
 	lost    map[intent.Front]model.Remark // fronts that another Service has, and whose they are
 }
 
 func newServices(l ledgers) *services {
 	return &services{
 		intents: reconcile.NewLedger[intent.Front, *intent.Service](),
-		nft:     l.nft, flows: l.flows, lost: map[intent.Front]model.Remark{},
+		nft:     l.nft, flows: l.flows, health: l.health, lost: map[intent.Front]model.Remark{},
 	}
 }
 
@@ -53,12 +54,22 @@ func (s *services) plan(m *model.Model, u model.Ref) []model.Remark {
 		}
 		s.intents.Claim(reconcile.Owner{Rank: int(kind), Name: u.String()}, rows...)
 	}
+	s.planHealth(m, u)
 	for _, f := range fronts {
 		for _, text := range nft.ServiceRemarks(f) {
 			remarks = append(remarks, model.Remark{Object: u, Message: text})
 		}
 	}
 	return slices.Compact(remarks)
+}
+
+// planHealth claims the port at which balancers ask about the Service.
+func (s *services) planHealth(m *model.Model, u model.Ref) {
+	var rows []row.HealthPort
+	if h := service.Health(m, u.Name); h != nil {
+		rows = append(rows, row.HealthPort{Port: h.Port, Service: row.KubeName{Namespace: h.Namespace, Name: h.Name}, Local: h.Local})
+	}
+	s.health.Claim(reconcile.Owner{Name: u.String()}, rows...)
 }
 
 // settle renders the fronts whose intent changed.
