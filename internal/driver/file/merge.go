@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -66,7 +67,11 @@ func merge(c row.Conflist, text []byte) ([]byte, error) {
 	} else {
 		dec := json.NewDecoder(bytes.NewReader(text))
 		dec.UseNumber()
-		if err := dec.Decode(&file); err != nil {
+		err := dec.Decode(&file)
+		if _, end := dec.Token(); err == nil && end != io.EOF {
+			err = errors.New("something follows the object")
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s is not JSON, so it was left alone; mend or remove it: %w", c.Path, err)
 		}
 	}

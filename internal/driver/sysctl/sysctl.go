@@ -1,6 +1,7 @@
 package sysctl
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netns"
@@ -62,6 +64,8 @@ func (d *Driver) Apply(_ context.Context, changes []row.Change[string, row.Sysct
 	if err != nil {
 		return err
 	}
+	changes = slices.Clone(changes)
+	slices.SortFunc(changes, before)
 	failed := row.Failed[string]{}
 	err = d.inside(func() error {
 		for _, c := range changes {
@@ -83,6 +87,13 @@ func (d *Driver) Apply(_ context.Context, changes []row.Change[string, row.Sysct
 		return failed
 	}
 	return err
+}
+
+// before orders changes by name, with IPv6 forwarding last: when it is switched on the kernel forgets the default
+// routes that it learned from router advertisements on links where accept_ra isn't 2 yet.
+func before(a, b row.Change[string, row.Sysctl]) int {
+	rank := func(name string) int { return strings.Index(name, "net/ipv6/conf/all/forwarding") }
+	return cmp.Or(cmp.Compare(rank(a.Key), rank(b.Key)), strings.Compare(a.Key, b.Key))
 }
 
 // remember keeps a setting's value from before our first change.
@@ -165,19 +176,19 @@ func (d *Driver) inside(f func() error) error {
 		return f()
 	}
 	runtime.LockOSThread()
-	before, err := netns.Get()
+	home, err := netns.Get()
 	if err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("open the current network namespace: %w", err)
 	}
-	defer before.Close()
+	defer home.Close()
 	if err := netns.Set(d.ns); err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("enter the network namespace: %w", err)
 	}
 	err = f()
 	// A thread that can't go back stays locked, and ends with its goroutine.
-	if back := netns.Set(before); back != nil {
+	if back := netns.Set(home); back != nil {
 		return errors.Join(err, fmt.Errorf("leave the network namespace: %w", back))
 	}
 	runtime.UnlockOSThread()
