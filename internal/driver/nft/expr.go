@@ -3,7 +3,6 @@ package nft
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -49,7 +48,7 @@ func compile(body row.NftBody) ([]byte, error) {
 	for _, s := range body.Stmts() {
 		p.stmt(s)
 		if p.err != nil {
-			return nil, fmt.Errorf("%s: %w", s, p.err)
+			return nil, p.err
 		}
 	}
 	return p.out, nil

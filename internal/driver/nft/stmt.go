@@ -218,6 +218,7 @@ func (p *program) update(s row.NftStmt) {
 		return
 	}
 	e.SrcRegKey = uint32(reg0 + at)
+	p.need(s.Key)
 	switch {
 	case s.Op == row.NftForget:
 		// The kernel wants a register for the data of a map's element, and then doesn't look at them.
