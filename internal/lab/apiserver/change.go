@@ -102,7 +102,7 @@ func samePlace(k *kind, obj Object, was *entry) error {
 	case obj.GetName() != was.key.Name || obj.GetNamespace() != was.key.Namespace:
 		return apierrors.NewBadRequest(fmt.Sprintf("the object's name %s/%s does not match the name in the URL %s", obj.GetNamespace(), obj.GetName(), was.key))
 	case obj.GetUID() != "" && obj.GetUID() != was.uid:
-		return apierrors.NewConflict(k.gr(), was.key.Name, fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", obj.GetUID(), was.uid))
+		return apierrors.NewConflict(k.gr(), was.key.Name, fmt.Errorf("precondition failed: UID in precondition: %v, UID in object meta: %v", obj.GetUID(), was.uid))
 	case obj.GetResourceVersion() != "" && obj.GetResourceVersion() != strconv.FormatUint(was.rv, 10):
 		return apierrors.NewConflict(k.gr(), was.key.Name, fmt.Errorf("the object has been modified; please apply your changes to the latest version and try again"))
 	}

@@ -47,9 +47,9 @@ func preconditions(k *kind, was *entry, p *metav1.Preconditions) error {
 	case p == nil:
 		return nil
 	case p.UID != nil && *p.UID != was.uid:
-		return apierrors.NewConflict(k.gr(), was.key.Name, fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", *p.UID, was.uid))
+		return apierrors.NewConflict(k.gr(), was.key.Name, fmt.Errorf("precondition failed: UID in precondition: %v, UID in object meta: %v", *p.UID, was.uid))
 	case p.ResourceVersion != nil && *p.ResourceVersion != strconv.FormatUint(was.rv, 10):
-		return apierrors.NewConflict(k.gr(), was.key.Name, fmt.Errorf("Precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v", *p.ResourceVersion, was.rv))
+		return apierrors.NewConflict(k.gr(), was.key.Name, fmt.Errorf("precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v", *p.ResourceVersion, was.rv))
 	}
 	return nil
 }

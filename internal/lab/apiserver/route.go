@@ -3,7 +3,6 @@ package apiserver
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -50,7 +49,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveStatic(w http.ResponseWriter, r *http.Request, path string) bool {
 	switch first, rest, _ := strings.Cut(path, "/"); {
 	case first == "healthz" || first == "readyz" || first == "livez":
-		io.WriteString(w, "ok")
+		writeRaw(w, http.StatusOK, []byte("ok"))
 	case path == "version":
 		parts := strings.Split(strings.TrimPrefix(Version, "v"), ".")
 		writeJSON(w, http.StatusOK, version.Info{Major: parts[0], Minor: parts[1], GitVersion: Version, Platform: "linux/amd64"})
@@ -153,14 +152,14 @@ func (c *call) stored() *kind { return c.server.tableOf(c.kind).kind }
 func writeJSON(w http.ResponseWriter, code int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	json.NewEncoder(w).Encode(value)
+	_ = json.NewEncoder(w).Encode(value) // fails only if the client is gone
 }
 
 func writeRaw(w http.ResponseWriter, code int, raw []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
 	w.WriteHeader(code)
-	w.Write(raw)
+	_, _ = w.Write(raw) // fails only if the client is gone
 }
 
 // writeError answers with a Status.

@@ -5,7 +5,7 @@
 // the lab's stand-ins do that, as clients.
 //
 // The parts, in the order in which a request meets them: route.go (path to verb), kinds.go (what is served), read.go and write.go
-// (the verbs), watching.go (streams), store.go with history.go (the one store), service.go with claims.go (cluster IPs, ports).
+// (the verbs), watching.go (streams), store.go with history.go (the one store), allocate.go with claims.go (cluster IPs, ports).
 package apiserver
 
 import (
@@ -69,9 +69,9 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnState:         s.gate.track,
 	}
-	stop := context.AfterFunc(ctx, func() { hs.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = hs.Close() })
 	defer stop()
-	err := hs.Serve(gatedListener{listener, &s.gate})
+	err := hs.Serve(s.gate.guard(listener))
 	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -79,8 +79,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 }
 
 // SetDown begins (true) or ends (false) an outage. While it lasts every open connection, watches included, is reset, and new ones
-// are reset as soon as they are accepted. The listening socket stays, for only its maker knows the network namespace to make it
-// again in; to a client a reset connection is as useless as a refused one.
+// are refused.
 func (s *Server) SetDown(down bool) { s.gate.set(down) }
 
 // Kubeconfig is a kubeconfig file for the server at that URL, such as http://10.0.0.1:6443.

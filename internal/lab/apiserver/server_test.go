@@ -59,12 +59,12 @@ func startAt(t *testing.T, opts apiserver.Options, addr string) *cluster {
 	return &cluster{Server: s, url: url, client: kubernetes.NewForConfigOrDie(&rest.Config{Host: url, QPS: -1}), stop: stop}
 }
 
-// eventually waits for a condition, for at most ten seconds.
+// eventually waits for a condition, for at most a minute.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("still not so after 10 s: %s", what)
+			t.Fatalf("still not so after a minute: %s", what)
 		}
 	}
 }

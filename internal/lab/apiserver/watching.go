@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -61,8 +62,8 @@ func (c *call) watch() error {
 	if err == nil {
 		err = st.follow()
 	}
-	if status, ok := err.(apierrors.APIStatus); ok {
-		st.fail(status)
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
+		st.fail(err)
 	}
 	return nil // the answer has begun: an error of writing has nobody to go to
 }
@@ -230,23 +231,27 @@ func (st *stream) bookmark(rv uint64, annotations map[string]string) error {
 }
 
 // fail ends the stream with an error event.
-func (st *stream) fail(status apierrors.APIStatus) {
-	raw, err := json.Marshal(statusOf(status.(error)))
+func (st *stream) fail(why error) {
+	raw, err := json.Marshal(statusOf(why))
 	if err != nil {
 		return
 	}
 	st.line(watch.Error, raw)
-	st.flush()
+	_ = st.flush() // the stream is over either way
 }
 
 // flush writes the buffer. A client that does not read is cut off in the end; it can come back with its last version.
 func (st *stream) flush() error {
 	rc := http.NewResponseController(st.w)
-	rc.SetWriteDeadline(time.Now().Add(watchPatience))
-	defer rc.SetWriteDeadline(time.Time{})
+	if err := rc.SetWriteDeadline(time.Now().Add(watchPatience)); err != nil {
+		return fmt.Errorf("writing to a watcher: %w", err)
+	}
 	if _, err := st.w.Write(st.out.Bytes()); err != nil {
 		return fmt.Errorf("writing to a watcher: %w", err)
 	}
 	st.out.Reset()
-	return rc.Flush()
+	if err := rc.Flush(); err != nil {
+		return fmt.Errorf("writing to a watcher: %w", err)
+	}
+	return rc.SetWriteDeadline(time.Time{})
 }
