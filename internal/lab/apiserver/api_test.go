@@ -73,18 +73,25 @@ func TestWrites(t *testing.T) {
 		t.Errorf("an unknown field selector: %v, want a bad request", err)
 	}
 
+	deleteFound(t, c, next.Name)
+	if _, err := c.client.CoreV1().Pods("nowhere").Create(ctx, pod("a", ""), metav1.CreateOptions{}); err == nil {
+		t.Error("a pod in another namespace than its own was accepted")
+	}
+}
+
+// deleteFound deletes the pod by a selector, after an attempt on another incarnation of it.
+func deleteFound(t *testing.T, c *cluster, name string) {
+	t.Helper()
+	pods, ctx := c.client.CoreV1().Pods("default"), t.Context()
 	other := types.UID("other")
-	if err := pods.Delete(ctx, next.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &other}}); !apierrors.IsConflict(err) {
+	if err := pods.Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &other}}); !apierrors.IsConflict(err) {
 		t.Errorf("deleting another incarnation: %v, want a conflict", err)
 	}
 	if err := pods.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "a=b"}); err != nil {
 		t.Error(err)
 	}
-	if _, err := pods.Get(ctx, next.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+	if _, err := pods.Get(ctx, name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("after the deletion: %v, want not found", err)
-	}
-	if _, err := c.client.CoreV1().Pods("nowhere").Create(ctx, pod("a", ""), metav1.CreateOptions{}); err == nil {
-		t.Error("a pod in another namespace than its own was accepted")
 	}
 }
 
