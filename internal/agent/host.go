@@ -46,16 +46,17 @@ func (l ledgers) planHost(m *model.Model, _ model.Ref) []model.Remark {
 	return append(remarks, more...)
 }
 
-// planInside claims the static part of Services, which tells clients inside the cluster from others.
+// planInside claims the static part of Services, which tells the pods of this node from other clients.
+// A pod of another node that comes to a node port here is such another: its reply would go straight back.
 func (l ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
 	owner := reconcile.Owner{Name: "services"}
 	if !m.Settings.Proxy {
 		l.nft.Claim(owner)
 		return nil
 	}
-	inside := append([]netip.Prefix(nil), m.Settings.Routes.ClusterCIDRs...)
-	for _, n := range m.Nodes {
-		inside = append(inside, n.PodCIDRs...)
+	inside := m.Settings.Routes.ClusterCIDRs
+	if self := m.Self(); self != nil && len(self.PodCIDRs) > 0 {
+		inside = self.PodCIDRs
 	}
 	l.nft.Claim(owner, nft.ServiceSkeleton(nft.ServiceParams{
 		IPv4: m.Settings.IPv4, IPv6: m.Settings.IPv6, Inside: inside,

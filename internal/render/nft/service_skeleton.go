@@ -9,7 +9,7 @@ import (
 // ServiceParams is what the static part of Services depends on.
 type ServiceParams struct {
 	IPv4, IPv6 bool
-	Inside     []netip.Prefix // the pods of the whole cluster; clients elsewhere are outside
+	Inside     []netip.Prefix // this node's pods; a reply to any other client need not come back through this node
 }
 
 // ServiceSkeleton is the part of Services that is there without any Service: sets, base chains and the
