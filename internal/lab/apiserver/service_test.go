@@ -66,11 +66,15 @@ func TestServiceDefaults(t *testing.T) {
 			"ClusterIP [10.0.0.16] [IPv4] SingleStack 80>80:0/TCP in=Cluster out= affinity=ClientIP/10800"},
 		{"balancer, local", dual, func(s *corev1.ServiceSpec) { s.Type, s.ExternalTrafficPolicy = corev1.ServiceTypeLoadBalancer, "Local" },
 			"LoadBalancer [10.0.0.16] [IPv4] SingleStack 80>80:30086/TCP in=Cluster out=Local affinity=None health=30087"},
-		{"balancer without node ports", dual, func(s *corev1.ServiceSpec) { s.Type, s.AllocateLoadBalancerNodePorts = corev1.ServiceTypeLoadBalancer, new(false) },
+		{"balancer without node ports", dual, func(s *corev1.ServiceSpec) {
+			s.Type, s.AllocateLoadBalancerNodePorts = corev1.ServiceTypeLoadBalancer, new(false)
+		},
 			"LoadBalancer [10.0.0.16] [IPv4] SingleStack 80>80:0/TCP in=Cluster out=Cluster affinity=None"},
 		{"external IP", dual, func(s *corev1.ServiceSpec) { s.ExternalIPs = []string{"192.0.2.1"} },
 			"ClusterIP [10.0.0.16] [IPv4] SingleStack 80>80:0/TCP in=Cluster out=Cluster affinity=None"},
-		{"external name", dual, func(s *corev1.ServiceSpec) { s.Type, s.ExternalName, s.Ports = corev1.ServiceTypeExternalName, "example.org", nil },
+		{"external name", dual, func(s *corev1.ServiceSpec) {
+			s.Type, s.ExternalName, s.Ports = corev1.ServiceTypeExternalName, "example.org", nil
+		},
 			"ExternalName [] [] out= affinity=None"},
 	} {
 		store, err := apiserver.NewStore(test.cidrs, 0)
