@@ -69,6 +69,13 @@ fdb 0a:4d:0a:00:01:03 dev kube-vxlan dst 10.0.1.3
 route 10.0.1.3 via 10.0.1.3 dev kube-vxlan onlink table 77 proto 17
 route 10.244.3.0/24 via 10.0.1.3 dev kube-vxlan onlink proto 17 src 10.0.0.1 mtu 1450
 `, text(Route(t4(intent.VXLAN, 8472, 1450))))
+	check(t, "vxlan, IPv6", `
+link kube-vxlan6 mtu 1430 address 6a:46:5f:2b:de:cd up type vxlan id 77 local fd00::1 dstport 8472 nolearning
+neigh fe80::3c1f:85ff:fee6:3e73 dev kube-vxlan6 lladdr 3e:1f:85:e6:3e:73
+fdb 3e:1f:85:e6:3e:73 dev kube-vxlan6 dst fd00:1::3
+route fd00:1::3 via fe80::3c1f:85ff:fee6:3e73 dev kube-vxlan6 table 77 proto 17
+route fd03::/64 via fe80::3c1f:85ff:fee6:3e73 dev kube-vxlan6 proto 17 src fd00::1 mtu 1430
+`, text(Route(t6(intent.VXLAN, 8472, 1430))))
 	check(t, "rules", `
 rule 32763: from 10.244.1.0/24 lookup 77 proto 17
 rule -6 32763: from fd01::/64 lookup 77 proto 17

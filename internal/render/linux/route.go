@@ -50,7 +50,8 @@ func PodTable(t *intent.PodTable) []row.Linux {
 
 func tunnelHop(t *intent.Tunnel) row.Hop {
 	if t.Encap == intent.VXLAN {
-		return row.Hop{Via: t.Remote, Dev: vxlanName(t), Onlink: true}
+		via := vxlanVia(t.Remote)
+		return row.Hop{Via: via, Dev: vxlanName(t), Onlink: via.Is4()}
 	}
 	return row.Hop{Dev: row.TunnelName(t.Remote)}
 }
@@ -81,7 +82,7 @@ func vxlan(t *intent.Tunnel) []row.Linux {
 		row.Link{
 			Name: vxlanName(t), Kind: row.LinkVxlan, MTU: t.MTU, MAC: vxlanMAC(t.Local), Local: t.Local, VNI: vni, Port: t.Port,
 		},
-		row.Neigh{Dev: vxlanName(t), Addr: t.Remote, MAC: mac},
+		row.Neigh{Dev: vxlanName(t), Addr: vxlanVia(t.Remote), MAC: mac},
 		row.Neigh{Dev: vxlanName(t), Addr: t.Remote, MAC: mac, Fdb: true},
 	}
 }
@@ -95,7 +96,7 @@ func vxlanName(t *intent.Tunnel) string {
 
 // vxlanMAC derives a node's MAC on the vxlan link from its address, so that nobody needs to be told it. An IPv4
 // address fits in whole; an IPv6 address is hashed to 46 bits. Both are unicast and locally administered
-// (IEEE 802 section 8.4), and differ in the first byte.
+// (IEEE 802, section 8.4).
 func vxlanMAC(a netip.Addr) row.MAC {
 	if a.Is4() {
 		b := a.As4()
@@ -104,6 +105,17 @@ func vxlanMAC(a netip.Addr) row.MAC {
 	b := a.As16()
 	sum := sha256.Sum256(b[:])
 	return row.MAC{sum[0]&^0x03 | 0x02, sum[1], sum[2], sum[3], sum[4], sum[5]}
+}
+
+// vxlanVia is a node's address on the vxlan link. In IPv4 it is the node's own. In IPv6 it is the link-local
+// address of its MAC (RFC 4291, appendix A), since Linux refuses a next hop on one link that another link's subnet
+// holds, even with onlink.
+func vxlanVia(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return a
+	}
+	m := vxlanMAC(a)
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 0x02, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
 }
 
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
