@@ -1,6 +1,7 @@
 package rtnl
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -10,12 +11,28 @@ import (
 	"kube-router/internal/row"
 )
 
+// setAddr adds an address. An IPv4 address of another scope must go first, since the kernel can't change that.
+// Linux drops a link's IPv4 routes and neighbours with its last IPv4 address; Watch tells, and they come back.
 func (d *Driver) setAddr(r row.Addr) error {
 	index, err := d.on(r.Dev)
 	if err != nil {
 		return err
 	}
-	// No duplicate address detection: service addresses are on many nodes, and are on a link without neighbours.
+	a := toAddr(r, index)
+	if r.Net.Addr().Is6() {
+		err = d.h.AddrReplace(nil, a)
+	} else if err = d.h.AddrAdd(nil, a); errors.Is(err, unix.EEXIST) {
+		err = d.rescope(a)
+	}
+	if err != nil {
+		return fmt.Errorf("add address: %w", err)
+	}
+	return nil
+}
+
+// toAddr puts an address in the library's words. There is no duplicate address detection: service addresses are on
+// many nodes, and on a link without neighbours.
+func toAddr(r row.Addr, index int) *netlink.Addr {
 	a := &netlink.Addr{IPNet: ipNet(r.Net), LinkIndex: index}
 	switch {
 	case r.Net.Addr().Is6():
@@ -26,10 +43,23 @@ func (d *Driver) setAddr(r row.Addr) error {
 	case r.NoSource:
 		a.Scope = unix.RT_SCOPE_LINK
 	}
-	if err := d.h.AddrReplace(nil, a); err != nil {
-		return fmt.Errorf("add address: %w", err)
+	return a
+}
+
+func (d *Driver) rescope(a *netlink.Addr) error {
+	list, err := dumped(d.h.AddrList(nil, unix.AF_INET))
+	if err != nil {
+		return err
 	}
-	return nil
+	for _, have := range list {
+		if have.LinkIndex == a.LinkIndex && have.Equal(*a) && have.Scope == a.Scope {
+			return nil
+		}
+	}
+	if err := d.h.AddrDel(nil, a); err != nil {
+		return err
+	}
+	return d.h.AddrAdd(nil, a)
 }
 
 func (d *Driver) removeAddr(r row.Addr) error {

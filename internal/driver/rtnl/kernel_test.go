@@ -20,12 +20,12 @@ import (
 
 // kernel is a namespace of the test's own with a link eth0 that is up, and a driver in it.
 type kernel struct {
-	t *testing.T
+	t testing.TB
 	*Driver
 	stranger *netlink.Handle
 }
 
-func newKernel(t *testing.T) *kernel {
+func newKernel(t testing.TB) *kernel {
 	t.Helper()
 	space, err := netns.New()
 	if err != nil {

@@ -57,6 +57,9 @@ func guePort(typ, port uint16) uint16 {
 
 // setLink makes a link, adapts it, or makes it anew when the kernel can't change what differs.
 func (d *Driver) setLink(want row.Link) error {
+	if !row.LinkIsOurs(want.Name, want.Kind) {
+		return fmt.Errorf("a link of that name and of kind %s would not be recognised as ours", want.Kind)
+	}
 	if want.MTU == 0 {
 		d.free[want.Name] = true
 	} else {
