@@ -115,6 +115,9 @@ func (d *Driver) apply(ctx context.Context, edits []*edit) error {
 
 // round plans all edits afresh and sends transactions until one is refused.
 func (d *Driver) round(ctx context.Context, edits []*edit) error {
+	if err := d.findClashes(ctx, edits); err != nil {
+		return err
+	}
 	p := newPlan(edits)
 	if err := d.learn(ctx, p); err != nil {
 		return err
@@ -146,11 +149,13 @@ func (d *Driver) round(ctx context.Context, edits []*edit) error {
 func (d *Driver) build(ops []op) (batches []*batch) {
 	b := newBatch(d.sock.seq+1, d.sock.out)
 	for _, o := range ops {
-		if len(b.buf) >= d.sock.most {
+		if len(b.owners) > 0 && (o == nil || len(b.buf) >= d.sock.most) {
 			batches = append(batches, b)
 			b = newBatch(b.base+uint32(len(b.owners))+2, make([]byte, 0, d.sock.most))
 		}
-		o(b)
+		if o != nil {
+			o(b)
+		}
 	}
 	if len(b.owners) > 0 {
 		batches = append(batches, b)

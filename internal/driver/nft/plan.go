@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -34,7 +35,8 @@ func (e *edit) fail(err error) {
 	}
 }
 
-// op is a part of the plan that must be in one transaction.
+// op is a part of the plan that must be in one transaction. nil: what follows must not be in the same
+// transaction as what came before.
 type op func(b *batch)
 
 // plan sorts edits into the order in which the kernel takes them, in one transaction or in many: what
@@ -47,13 +49,14 @@ type plan struct {
 	have                            map[string][]rule // of chains whose rules change
 	rewrite                         map[string]bool   // chains to be emptied and filled again
 	base                            map[string]bool
+	fresh                           map[string]bool     // chains that are made now: nothing leads there yet
 	gone                            map[row.NftKey]bool // sets and chains that go or are made again
 }
 
 func newPlan(edits []*edit) *plan {
 	p := &plan{
 		rules: map[string][]*edit{}, elements: map[string][]*edit{}, have: map[string][]rule{},
-		rewrite: map[string]bool{}, base: map[string]bool{}, gone: map[row.NftKey]bool{},
+		rewrite: map[string]bool{}, base: map[string]bool{}, fresh: map[string]bool{}, gone: map[row.NftKey]bool{},
 	}
 	for _, e := range edits {
 		e.left = 0
@@ -72,6 +75,7 @@ func (p *plan) add(e *edit) {
 		} else if c, ok := e.old.(row.NftChain); ok && c.Hook != row.NftNoHook {
 			p.base[c.Name] = true
 		}
+		p.fresh[e.key.Name] = e.old == nil && !p.base[e.key.Name]
 		p.addTo(e, &p.chains, &p.chainsAgain, &p.chainsGone)
 	case row.NftKindRule:
 		p.rules[e.key.Name] = append(p.rules[e.key.Name], e)
@@ -136,6 +140,10 @@ func (p *plan) isAgain(set string) bool {
 }
 
 // ops is the plan in order.
+//
+// A chain and what leads there never come in one transaction, nor go in one. A packet takes the generation
+// of rules that it met first to its end (nft_do_chain), but looks sets up in the present one: it would find
+// the new element of a verdict map and follow it into a chain that has no rules in its generation yet.
 func (p *plan) ops() (ops []op) {
 	made := len(p.sets) + len(p.chains)
 	switch {
@@ -146,14 +154,20 @@ func (p *plan) ops() (ops []op) {
 		ops = each(ops, p.sets, (*batch).newSet)
 		ops = each(ops, p.pick(p.chains, false), (*batch).newChain)
 	}
-	ops = p.ruleOps(ops, false)
+	if made := p.ruleOps(nil, p.isFresh); len(made) > 0 {
+		ops = append(append(ops, made...), nil)
+	}
+	ops = p.ruleOps(ops, p.isInner)
 	ops = p.elementOps(ops)
 	if len(p.setsAgain)+len(p.chainsAgain) == 0 {
 		ops = each(ops, p.pick(p.chains, true), (*batch).newChain)
 	}
-	ops = p.ruleOps(ops, true)
+	ops = p.ruleOps(ops, func(chain string) bool { return p.base[chain] })
 	return p.removals(ops)
 }
+
+func (p *plan) isFresh(chain string) bool { return p.fresh[chain] }
+func (p *plan) isInner(chain string) bool { return !p.fresh[chain] && !p.base[chain] }
 
 func each(ops []op, edits []*edit, f func(*batch, *edit)) []op {
 	for _, e := range edits {
@@ -195,9 +209,9 @@ func (p *plan) makeAgain(b *batch) {
 	}
 }
 
-func (p *plan) ruleOps(ops []op, base bool) []op {
+func (p *plan) ruleOps(ops []op, which func(chain string) bool) []op {
 	for _, name := range slices.Sorted(maps.Keys(p.rules)) {
-		if p.base[name] == base && !p.rewrite[name] && !p.chainGoes(name) {
+		if which(name) && !p.rewrite[name] && !p.chainGoes(name) {
 			ops = append(ops, func(b *batch) { p.changeRules(b, name) })
 		}
 	}
@@ -209,10 +223,11 @@ func (p *plan) chainGoes(name string) bool {
 	return slices.ContainsFunc(p.chainsGone, func(e *edit) bool { return e.key.Name == name })
 }
 
-// elementOps makes and replaces elements. In a set of ranges the new may overlap with the old, so all of
-// the old go first; elsewhere what only goes is left for the end.
+// elementOps makes and replaces elements, those of verdict maps last: where they lead, all must be there.
+// In a set of ranges the new may overlap with the old, so all of the old go first; elsewhere what only goes
+// is left for the end.
 func (p *plan) elementOps(ops []op) []op {
-	for _, name := range slices.Sorted(maps.Keys(p.elements)) {
+	for _, name := range p.elementOrder() {
 		edits := p.elements[name]
 		again := p.gone[row.NftSet{Name: name}.Key()]
 		ranges := !again && intervals(edits)
@@ -228,6 +243,24 @@ func (p *plan) elementOps(ops []op) []op {
 		}
 	}
 	return ops
+}
+
+func (p *plan) elementOrder() []string {
+	names := slices.Sorted(maps.Keys(p.elements))
+	slices.SortStableFunc(names, func(a, b string) int {
+		return cmp.Compare(verdicts(p.elements[a]), verdicts(p.elements[b]))
+	})
+	return names
+}
+
+// verdicts is 1 for the elements of a verdict map.
+func verdicts(edits []*edit) int {
+	for _, r := range []row.Nft{edits[0].old, edits[0].new} {
+		if e, ok := r.(row.NftElement); ok && e.Verdict.Op != row.NftNop {
+			return 1
+		}
+	}
+	return 0
 }
 
 func intervals(edits []*edit) bool {
@@ -260,6 +293,9 @@ func (p *plan) removals(ops []op) []op {
 		}
 	}
 	inner := p.pick(p.chainsGone, false)
+	if len(inner) > 0 {
+		ops = append(ops, nil)
+	}
 	ops = each(ops, inner, func(b *batch, e *edit) { b.flush(e.key.Name, e) })
 	ops = each(ops, p.setsGone, func(b *batch, e *edit) { p.removeSet(b, e) })
 	return each(ops, inner, func(b *batch, e *edit) { p.removeChain(b, e) })

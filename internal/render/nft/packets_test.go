@@ -262,7 +262,7 @@ func TestPacketsDuringChange(t *testing.T) {
 		}
 		done <- total
 	}()
-	for i := range 400 {
+	for i := range 5000 {
 		next := s
 		next.Backends = at(0, c.pods[:1+i%4]...)
 		if i%7 == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"runtime"
@@ -229,9 +230,16 @@ func (h *host) acceptAll(l net.Listener) {
 		if err != nil {
 			return
 		}
-		fmt.Fprintf(c, "%s %s", h.name, clean(c.RemoteAddr()))
-		c.Close()
+		go h.answer(c)
 	}
+}
+
+// answer lets the client close first, so that it is the client who remembers the port and doesn't use it
+// again while the node's conntrack and the server's TIME_WAIT would take it for the old connection.
+func (h *host) answer(c net.Conn) {
+	defer c.Close()
+	fmt.Fprintf(c, "%s %s", h.name, clean(c.RemoteAddr()))
+	io.Copy(io.Discard, c)
 }
 
 func (h *host) echoAll(p net.PacketConn) {
