@@ -194,6 +194,26 @@ func (d *Driver) learn(ctx context.Context, p *plan) error {
 	return nil
 }
 
+// findClashes finds the ranges that are in the way of those that the kernel said are there already: to
+// remove one takes its end, too. A range that only overlaps is not the row's own and stays.
+func (d *Driver) findClashes(ctx context.Context, edits []*edit) error {
+	have := map[unique.Handle[row.NftSet]]map[row.NftKey]row.Nft{}
+	for _, e := range edits {
+		r, ok := e.new.(row.NftElement)
+		if !ok || !e.again || !r.Of.Value().Interval {
+			continue
+		}
+		if have[r.Of] == nil {
+			have[r.Of] = map[row.NftKey]row.Nft{}
+			if err := d.elements(ctx, r.Of.Value(), have[r.Of]); err != nil {
+				return err
+			}
+		}
+		e.old = have[r.Of][e.key]
+	}
+	return nil
+}
+
 // elements lists the elements of a set of ours that has rows for elements.
 func (d *Driver) elements(ctx context.Context, set row.NftSet, rows map[row.NftKey]row.Nft) error {
 	if set.Dynamic || set.Keys == (row.NftTypes{}) {
