@@ -25,6 +25,10 @@ const (
 	ctDirOriginal  = 0 // IP_CT_DIR_ORIGINAL
 )
 
+// noSet is the number of no set. Sets are found by name, but one that isn't there is looked for by number
+// in the same transaction, where zero is the number of every set that was there already.
+const noSet = 0xffffffff
+
 var (
 	errFamilies  = errors.New("a rule can't match both IPv4 and IPv6")
 	errProtocol  = errors.New("a port needs its protocol matched before, or in the same key")

@@ -78,6 +78,7 @@ func sample() []row.Nft {
 		row.NftChain{Name: "services"}, row.NftChain{Name: "policy-pod"},
 		row.NftChain{Name: "services-class-2"},
 		row.NftChain{Name: "services-prerouting", Hook: row.NftPrerouting, Nat: true, Priority: -105},
+		row.NftChain{Name: "policy-input", Hook: row.NftInput},
 		row.NftChain{Name: "policy-forward", Hook: row.NftForward, Drop: true},
 		row.NftChain{Name: "services-masquerade", Hook: row.NftPostrouting, Nat: true, Priority: 99},
 		rule1("services-prerouting", 0, row.NftStmt{Op: row.NftJumpTo, Chain: "services"}),

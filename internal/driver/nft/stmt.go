@@ -46,7 +46,7 @@ func (p *program) match(s row.NftStmt) {
 		if s.Via != "" {
 			p.via(s, end)
 		}
-		p.emit(&expr.Lookup{SourceRegister: reg0, SetName: s.Set, Invert: s.Not})
+		p.emit(&expr.Lookup{SetID: noSet, SourceRegister: reg0, SetName: s.Set, Invert: s.Not})
 	default:
 		p.fail(errTerm)
 	}
@@ -57,7 +57,7 @@ func (p *program) via(s row.NftStmt, at int) {
 	p.load(s.Data, at)
 	if s.Via != "" {
 		reg := uint32(reg0 + at)
-		p.emit(&expr.Lookup{SourceRegister: reg, DestRegister: reg, IsDestRegSet: true, SetName: s.Via})
+		p.emit(&expr.Lookup{SetID: noSet, SourceRegister: reg, DestRegister: reg, IsDestRegSet: true, SetName: s.Via})
 	}
 }
 
@@ -208,7 +208,7 @@ func setBits(s row.NftStmt) *expr.Bitwise {
 // update loads the data first: looking them up takes a key longer than they are, and both that and the key
 // behind it would not fit into the registers for IPv6. The key goes to the registers' end.
 func (p *program) update(s row.NftStmt) {
-	e := &expr.Dynset{SetName: s.Set, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: s.Timeout}
+	e := &expr.Dynset{SetID: noSet, SetName: s.Set, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: s.Timeout}
 	at := regCount
 	for _, t := range s.Key {
 		at -= (width(t) + 3) / 4
@@ -250,10 +250,10 @@ func (p *program) nat(s row.NftStmt) {
 				e.RegProtoMin = reg0 + 4
 			}
 		}
-		p.emit(&expr.Lookup{SourceRegister: reg0, DestRegister: reg0, IsDestRegSet: true, SetName: s.Set}, e)
+		p.emit(&expr.Lookup{SetID: noSet, SourceRegister: reg0, DestRegister: reg0, IsDestRegSet: true, SetName: s.Set}, e)
 	case row.NftVmap:
 		p.load(s.Key, 0)
-		p.emit(&expr.Lookup{SourceRegister: reg0, DestRegister: unix.NFT_REG_VERDICT, IsDestRegSet: true, SetName: s.Set})
+		p.emit(&expr.Lookup{SetID: noSet, SourceRegister: reg0, DestRegister: unix.NFT_REG_VERDICT, IsDestRegSet: true, SetName: s.Set})
 	default:
 		p.fail(errTerm)
 	}
