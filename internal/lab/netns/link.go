@@ -1,11 +1,13 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -44,10 +46,30 @@ func Cable(mtu int, a, b End) error {
 	if err != nil {
 		return err
 	}
-	if err := a.up(); err != nil {
-		return err
+	for _, end := range []End{a, b} {
+		if err := end.up(); err != nil {
+			return err
+		}
 	}
-	return b.up()
+	return errors.Join(a.running(), b.running())
+}
+
+// running waits until the kernel lets packets through. A link that is up drops them until the kernel's own notice of its carrier is
+// worked off, which it does not hurry with (net/core/link_watch.c).
+func (e End) running() error {
+	return e.Space.with(func(h *netlink.Handle) error {
+		for range 400 {
+			link, err := h.LinkByName(e.Name)
+			if err != nil {
+				return fmt.Errorf("link %s: %w", e.Name, err)
+			}
+			if link.Attrs().OperState == netlink.OperUp {
+				return nil
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		return fmt.Errorf("link %s has no carrier", e.Name)
+	})
 }
 
 // Bridge makes a switch in the namespace, with addresses of its own if the namespace is to route for it.
