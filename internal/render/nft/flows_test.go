@@ -58,7 +58,7 @@ func TestPacketsOfOldFlows(t *testing.T) {
 	table := conntrack.NewTable(kernel)
 	for family, name := range []string{"IPv4", "IPv6"} {
 		t.Run(name, func(t *testing.T) {
-			c.T = t
+			c.TB = t
 			s := intent.Service{Front: vip(family, 17), Backends: at(family, c.pods...)}
 			c.want(&s)
 			c.turn(table, nil, flows.Service(&s))

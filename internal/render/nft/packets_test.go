@@ -71,7 +71,7 @@ func kinds(t *testing.T, f func(t *testing.T, family int, protocol uint8)) {
 func TestPacketsSpread(t *testing.T) {
 	c := newCast(t)
 	kinds(t, func(t *testing.T, family int, protocol uint8) {
-		c.T = t
+		c.TB = t
 		s := &intent.Service{Front: vip(family, protocol), Backends: at(family, c.pods...)}
 		c.want(s)
 		const n = 800
@@ -99,7 +99,7 @@ func TestPacketsSpread(t *testing.T) {
 func TestPacketsSourceSeen(t *testing.T) {
 	c := newCast(t)
 	kinds(t, func(t *testing.T, family int, protocol uint8) {
-		c.T = t
+		c.TB = t
 		cluster := &intent.Service{Front: vip(family, protocol), Backends: at(family, c.pods[1])}
 		port := &intent.Service{Front: c.nodePort(family, protocol), Kind: intent.NodeFront, Backends: at(family, c.pods[1])}
 		c.want(cluster, port)
@@ -128,7 +128,7 @@ func TestPacketsSourceSeen(t *testing.T) {
 func TestPacketsRefusedAtOnce(t *testing.T) {
 	c := newCast(t)
 	kinds(t, func(t *testing.T, family int, protocol uint8) {
-		c.T = t
+		c.TB = t
 		none := &intent.Service{Front: vip(family, protocol)}
 		port := &intent.Service{Front: c.nodePort(family, protocol), Kind: intent.NodeFront}
 		c.want(none, port)
@@ -149,7 +149,7 @@ func TestPacketsRefusedAtOnce(t *testing.T) {
 func TestPacketsAffinity(t *testing.T) {
 	c := newCast(t)
 	kinds(t, func(t *testing.T, family int, protocol uint8) {
-		c.T = t
+		c.TB = t
 		s := intent.Service{Front: vip(family, protocol), Backends: at(family, c.pods...), Affinity: time.Second * 2}
 		c.want(&s)
 		client := c.outside
@@ -195,7 +195,7 @@ func TestPacketsAffinity(t *testing.T) {
 func TestPacketsLocalPolicy(t *testing.T) {
 	c := newCast(t)
 	kinds(t, func(t *testing.T, family int, protocol uint8) {
-		c.T = t
+		c.TB = t
 		remote := at(family, c.pods[2])
 		remote[0].Local = false
 		s := intent.Service{Front: c.nodePort(family, protocol), Kind: intent.NodeFront, Far: true, KeepSource: true,
@@ -227,7 +227,7 @@ func TestPacketsLocalPolicy(t *testing.T) {
 func TestPacketsSourceRanges(t *testing.T) {
 	c := newCast(t)
 	kinds(t, func(t *testing.T, family int, protocol uint8) {
-		c.T = t
+		c.TB = t
 		s := intent.Service{Front: vip(family, protocol), Kind: intent.BalancerFront, Backends: at(family, c.pods[1]), Sources: []netip.Prefix{
 			netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8:1::/48"), netip.MustParsePrefix("192.0.2.0/24")}}
 		open := s

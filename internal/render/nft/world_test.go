@@ -25,7 +25,7 @@ import (
 // world is one node in a network namespace with hosts around it, each in a namespace of its own behind a
 // routed link: real packets meet the rendered rules.
 type world struct {
-	*testing.T
+	testing.TB
 	node  netns.NsHandle
 	table *nft.Driver
 	have  map[row.NftKey]row.Nft
@@ -42,7 +42,7 @@ type host struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, have: map[row.NftKey]row.Nft{}}
+	w := &world{TB: t, have: map[row.NftKey]row.Nft{}}
 	w.node = w.namespace()
 	w.within(w.node, func() {
 		for _, key := range []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"} {
