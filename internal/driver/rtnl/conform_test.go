@@ -111,9 +111,11 @@ func TestConformance(t *testing.T) {
 func TestConformanceOfTheFake(t *testing.T) {
 	var f *Fake
 	conform.Target(t, conform.Config[row.LinuxKey, row.Linux]{
-		World: func(testing.TB) { f = NewFake(map[string][]netip.Prefix{"eth0": {pfx("10.0.0.1/24"), pfx("fd00::1/64")}}) },
-		Open:  func(testing.TB) row.Target[row.LinuxKey, row.Linux] { return f },
-		Rows:  sample, Change: other, Bad: bad, Many: 5000,
+		World: func(testing.TB) {
+			f = NewFake(map[string][]netip.Prefix{"eth0": {pfx("10.0.0.1/24"), pfx("fd00::1/64")}})
+		},
+		Open: func(testing.TB) row.Target[row.LinuxKey, row.Linux] { return f },
+		Rows: sample, Change: other, Bad: bad, Many: 5000,
 	})
 }
 
