@@ -23,6 +23,10 @@ func (d *Driver) Watch(ctx context.Context, changed func()) error {
 	if err != nil {
 		return fmt.Errorf("nftables: watch table inet %s: %w", row.NftTable, err)
 	}
+	return d.watch(ctx, conn, changed)
+}
+
+func (d *Driver) watch(ctx context.Context, conn *netlink.Conn, changed func()) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer func() {
 		if stop() {
