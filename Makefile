@@ -3,7 +3,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 GOFLAGS_BUILD = -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 export CGO_ENABLED = 0
 
-.PHONY: all build image check test demo setup clean
+.PHONY: all build check test test-% demo image bench clean
 
 all: build
 
@@ -15,19 +15,27 @@ image:
 	@mkdir -p bin
 	go run ./deploy/image -tag $(or $(TAG),kube-router:dev) -arch $(or $(ARCH),$(shell go env GOARCH)) -version $(VERSION) -o bin/kube-router-image.tar
 
+# What should be true before every commit; seconds.
 check:
-	gofmt -l . | (! grep .)
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
 	go vet ./...
 	go test .
 
-# Everything, with the time of each stage. STAGES="unit lab" runs only some.
+# Everything, with the time of each stage.
 test:
-	test/run $(STAGES)
+	test/run
+
+# One stage: make test-guest, test-services, test-policy, test-routes, test-operate …
+test-%: build
+	test/run $*
 
 demo:
 	test/setup demo
 	@$(MAKE) --no-print-directory build
 	bin/kube-router lab demo
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./internal/...
 
 clean:
 	rm -rf bin
