@@ -58,3 +58,17 @@ func (m *Model) deleteNode(name string) Object {
 	}
 	return n
 }
+
+// AttachmentsOf are the interfaces of a pod that were made on this node, by container and interface. The map
+// is not to be changed.
+func (m *Model) AttachmentsOf(pod Name) map[Name]*Attachment { return m.attachOf[pod] }
+
+func (m *Model) deleteAttachment(n Name) Object {
+	a, ok := m.Attached[n]
+	if !ok {
+		return nil
+	}
+	delete(m.Attached, n)
+	unindex(m.attachOf, a.Pod, n)
+	return a
+}

@@ -17,10 +17,12 @@ type Model struct {
 	Nodes      map[string]*Node
 	Links      map[string]*Link
 	Paths      map[netip.Prefix]*Path
+	Attached   map[Name]*Attachment // by container and interface
 
 	slicesOf map[Name]map[Name]*Slice
 	podsBy   map[netip.Addr]map[Name]*Pod
 	nodesBy  map[netip.Addr]map[string]*Node
+	attachOf map[Name]map[Name]*Attachment
 }
 
 // New makes an empty model with its settings.
@@ -35,9 +37,11 @@ func New(s Settings) *Model {
 		Nodes:      map[string]*Node{},
 		Links:      map[string]*Link{},
 		Paths:      map[netip.Prefix]*Path{},
+		Attached:   map[Name]*Attachment{},
 		slicesOf:   map[Name]map[Name]*Slice{},
 		podsBy:     map[netip.Addr]map[Name]*Pod{},
 		nodesBy:    map[netip.Addr]map[string]*Node{},
+		attachOf:   map[Name]map[Name]*Attachment{},
 	}
 }
 
@@ -78,6 +82,9 @@ func (m *Model) Put(o Object) Object {
 		m.Links[o.Name] = o
 	case *Path:
 		m.Paths[o.Prefix] = o
+	case *Attachment:
+		m.Attached[o.Ref().Name] = o
+		index(m.attachOf, o.Pod, o.Ref().Name, o)
 	}
 	return old
 }
@@ -105,6 +112,8 @@ func (m *Model) Delete(r Ref) Object {
 			return nil
 		}
 		return take(m.Paths, p)
+	case KindAttachment:
+		return m.deleteAttachment(r.Name)
 	}
 	return nil
 }
@@ -150,6 +159,8 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Links)
 	case KindPath:
 		return refs(m.Paths)
+	case KindAttachment:
+		return refs(m.Attached)
 	}
 	return nil
 }

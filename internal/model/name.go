@@ -38,6 +38,8 @@ const (
 	KindLink      Kind = "Link"
 	KindPath      Kind = "Path"
 	KindSettings  Kind = "Settings"
+
+	KindAttachment Kind = "Attachment"
 )
 
 // Ref names one object of any kind.

@@ -1,0 +1,174 @@
+// Command kube-router-cni is a chained CNI plugin that makes a pod's start wait until its network policy is
+// in the kernel. It follows the plugin that made the interface, hands the pod's name and addresses to the
+// daemon over a unix socket, and passes the result on unchanged. Until the daemon has answered, the static
+// rules of the firewall refuse the address, so no packet of the pod is ever ahead of its policy.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"kube-router/internal/model"
+)
+
+// defaultSocket and defaultTimeout stand where the configuration names none.
+const (
+	defaultSocket  = "/run/kube-router/cni.sock"
+	defaultTimeout = 20 * time.Second
+	farewell       = 2 * time.Second // for a DEL, which must succeed without the daemon too
+)
+
+func main() {
+	skel.PluginMainFuncs(skel.CNIFuncs{Add: add, Del: del, Check: check, GC: gc, Status: status},
+		version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), "kube-router-cni: wait for the pod's network policy")
+}
+
+// conf is the plugin's entry in the CNI configuration.
+type conf struct {
+	types.PluginConf
+	Socket  string `json:"socket"`
+	Timeout int    `json:"timeout"` // seconds that an ADD may wait
+}
+
+func (c *conf) wait() time.Duration {
+	if c.Timeout <= 0 {
+		return defaultTimeout
+	}
+	return time.Duration(c.Timeout) * time.Second
+}
+
+// read parses the configuration and, where there is one, the result of the plugins before.
+func read(stdin []byte) (*conf, *current.Result, error) {
+	c := &conf{}
+	if err := json.Unmarshal(stdin, c); err != nil {
+		return nil, nil, types.NewError(types.ErrDecodingFailure, "can't read the configuration", err.Error())
+	}
+	if c.Socket == "" {
+		c.Socket = defaultSocket
+	}
+	if c.RawPrevResult == nil {
+		return c, nil, nil
+	}
+	if err := version.ParsePrevResult(&c.PluginConf); err != nil {
+		return nil, nil, types.NewError(types.ErrDecodingFailure, "can't read prevResult", err.Error())
+	}
+	prev, err := current.NewResultFromResult(c.PrevResult)
+	if err != nil {
+		return nil, nil, types.NewError(types.ErrDecodingFailure, "can't convert prevResult", err.Error())
+	}
+	return c, prev, nil
+}
+
+// podArgs are what Kubernetes runtimes put into CNI_ARGS.
+type podArgs struct {
+	types.CommonArgs
+	K8S_POD_NAME      types.UnmarshallableString
+	K8S_POD_NAMESPACE types.UnmarshallableString
+	K8S_POD_UID       types.UnmarshallableString
+}
+
+// attachment describes the interface; nil: it is no pod's.
+func attachment(args *skel.CmdArgs, prev *current.Result) (*model.Attachment, error) {
+	p := podArgs{CommonArgs: types.CommonArgs{IgnoreUnknown: true}}
+	if err := types.LoadArgs(args.Args, &p); err != nil {
+		return nil, types.NewError(types.ErrInvalidEnvironmentVariables, "can't read CNI_ARGS", err.Error())
+	}
+	if p.K8S_POD_NAME == "" {
+		return nil, nil
+	}
+	a := &model.Attachment{
+		Container: args.ContainerID, Ifname: args.IfName, Netns: args.Netns, UID: string(p.K8S_POD_UID),
+		Pod: model.Name{Namespace: string(p.K8S_POD_NAMESPACE), Name: string(p.K8S_POD_NAME)},
+	}
+	if prev != nil {
+		for _, ip := range prev.IPs {
+			if addr, ok := netip.AddrFromSlice(ip.Address.IP); ok {
+				a.Addrs = append(a.Addrs, addr.Unmap())
+			}
+		}
+	}
+	return a, nil
+}
+
+func add(args *skel.CmdArgs) error {
+	c, prev, err := read(args.StdinData)
+	if err != nil {
+		return err
+	}
+	if prev == nil {
+		return types.NewError(types.ErrInvalidNetworkConfig, "kube-router-cni needs a plugin before it in the chain", "no prevResult")
+	}
+	a, err := attachment(args, prev)
+	if err != nil {
+		return err
+	}
+	if a != nil {
+		if err := ask(c.Socket, c.wait(), model.AttachRequest{Verb: model.AttachAdd, Attachment: a}); err != nil {
+			return types.NewError(types.ErrTryAgainLater,
+				fmt.Sprintf("the network policy of pod %s is not in the kernel yet", a.Pod), err.Error())
+		}
+	}
+	return types.PrintResult(prev, c.CNIVersion)
+}
+
+// del must succeed without the daemon: it finds out by itself what has gone when it is back.
+func del(args *skel.CmdArgs) error {
+	c, prev, err := read(args.StdinData)
+	if err != nil {
+		return err
+	}
+	a, err := attachment(args, prev)
+	if err != nil || a == nil {
+		return err
+	}
+	_ = ask(c.Socket, farewell, model.AttachRequest{Verb: model.AttachDel, Attachment: a})
+	return nil
+}
+
+func check(args *skel.CmdArgs) error {
+	c, prev, err := read(args.StdinData)
+	if err != nil {
+		return err
+	}
+	a, err := attachment(args, prev)
+	if err != nil || a == nil {
+		return err
+	}
+	if err := ask(c.Socket, c.wait(), model.AttachRequest{Verb: model.AttachCheck, Attachment: a}); err != nil {
+		return types.NewError(types.ErrTryAgainLater, fmt.Sprintf("the network policy of pod %s does not stand", a.Pod), err.Error())
+	}
+	return nil
+}
+
+func gc(args *skel.CmdArgs) error {
+	c, _, err := read(args.StdinData)
+	if err != nil {
+		return err
+	}
+	r := model.AttachRequest{Verb: model.AttachGC, Valid: []model.Name{}}
+	for _, v := range c.ValidAttachments {
+		r.Valid = append(r.Valid, model.Name{Namespace: v.ContainerID, Name: v.IfName})
+	}
+	if err := ask(c.Socket, c.wait(), r); err != nil {
+		return types.NewError(types.ErrTryAgainLater, "nothing was collected", err.Error())
+	}
+	return nil
+}
+
+func status(args *skel.CmdArgs) error {
+	c, _, err := read(args.StdinData)
+	if err != nil {
+		return err
+	}
+	if err := ask(c.Socket, farewell, model.AttachRequest{Verb: model.AttachStatus}); err != nil {
+		return types.NewError(types.ErrPluginNotAvailable, "kube-router is not ready for pods on this node", err.Error())
+	}
+	return nil
+}
