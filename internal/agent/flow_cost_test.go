@@ -1,0 +1,67 @@
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/row"
+)
+
+// BenchmarkOneEndpoint is the thinking that one change of one endpoint costs, among few and many Services.
+// The two figures should be alike: nothing walks over the world.
+func BenchmarkOneEndpoint(b *testing.B) {
+	for _, n := range []int{100, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			th := benchThinker(n)
+			th.planAll()
+			small, big := benchSlice(7, 9), benchSlice(7, 10)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				s := big
+				if i%2 == 0 {
+					s = small
+				}
+				in := news{latest: map[model.Ref]model.Object{s.Ref(): s}}
+				th.think(in.apply(th.model))
+			}
+		})
+	}
+}
+
+// benchThinker has n Services of ten endpoints and nobody who takes the rows away.
+func benchThinker(n int) *thinker {
+	s := &services{
+		intents: reconcile.NewLedger[intent.Front, *intent.Service](),
+		nft:     reconcile.NewLedger[row.NftKey, row.Nft](),
+		flows:   reconcile.NewLedger[row.FlowsKey, row.Flows](),
+		health:  reconcile.NewLedger[uint16, row.HealthPort](),
+		lost:    map[intent.Front]model.Remark{},
+	}
+	m := model.New(model.Settings{Node: "n1", Proxy: true, IPv4: true})
+	for i := range n {
+		svc := newService(fmt.Sprint(i))
+		svc.ClusterIPs = []netip.Addr{netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)})}
+		svc.Families = []model.Family{model.IPv4}
+		svc.Ports = []model.ServicePort{{Protocol: model.TCP, Port: 80}}
+		m.Put(svc)
+		m.Put(benchSlice(i, 10))
+	}
+	th := newThinker(m, NewInbox(), []stage{s.stage()})
+	th.settle = s.settle
+	return th
+}
+
+func benchSlice(i, endpoints int) *model.Slice {
+	s := newSlice(fmt.Sprintf("%d-x", i), fmt.Sprint(i))
+	s.Family = model.IPv4
+	s.Ports = []model.SlicePort{{Protocol: model.TCP, Port: 8080}}
+	for e := range endpoints {
+		a := netip.AddrFrom4([4]byte{10, 244, byte(i), byte(e + 2)})
+		s.Endpoints = append(s.Endpoints, model.Endpoint{Addrs: []netip.Addr{a}, Ready: true, Serving: true})
+	}
+	return s
+}
