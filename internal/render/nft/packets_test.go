@@ -144,13 +144,52 @@ func TestPacketsRefusedAtOnce(t *testing.T) {
 	})
 }
 
+// TestPacketsToTheHost: an endpoint on the host's network is the node itself, whoever asks.
+func TestPacketsToTheHost(t *testing.T) {
+	c := newCast(t)
+	c.node.serve(web)
+	kinds(t, func(t *testing.T, family int, protocol uint8) {
+		c.TB = t
+		cluster := &intent.Service{Front: vip(family, protocol), Backends: at(family, c.node)}
+		port := &intent.Service{Front: c.nodePort(family, protocol), Kind: intent.NodeFront, Backends: at(family, c.node)}
+		c.want(cluster, port)
+		for _, f := range []intent.Front{cluster.Front, port.Front} {
+			for _, client := range []*host{c.pods[0], c.outside} {
+				got, err := client.ask(f)
+				if want := (answer{"node", client.addr[family].String()}); got != want || err != nil {
+					t.Errorf("%s to %s: %v, %v; want %v", client.name, f, got, err, want)
+				}
+			}
+			if got, err := c.node.ask(f); got.by != "node" || err != nil {
+				t.Errorf("the node to %s: %v, %v", f, got, err)
+			}
+		}
+	})
+}
+
+// TestPacketsMasqueradeAll: with --masquerade-all no endpoint sees its client.
+func TestPacketsMasqueradeAll(t *testing.T) {
+	c := newCast(t)
+	kinds(t, func(t *testing.T, family int, protocol uint8) {
+		c.TB = t
+		s := &intent.Service{Front: vip(family, protocol), Backends: at(family, c.pods[1]), Masquerade: true}
+		c.want(s)
+		gateway := []string{"169.254.1.1", "fd00:ffff::1"}[family]
+		for _, client := range []*host{c.pods[0], c.outside, c.node} {
+			if got, err := client.ask(s.Front); got != (answer{"b", gateway}) || err != nil {
+				t.Errorf("%s: %v, %v; want %s seen", client.name, got, err, gateway)
+			}
+		}
+	})
+}
+
 // TestPacketsAffinity: a client stays with its endpoint until that goes or time is over, and never goes to
 // one that has gone.
 func TestPacketsAffinity(t *testing.T) {
 	c := newCast(t)
 	kinds(t, func(t *testing.T, family int, protocol uint8) {
 		c.TB = t
-		s := intent.Service{Front: vip(family, protocol), Backends: at(family, c.pods...), Affinity: time.Second * 2}
+		s := intent.Service{Front: vip(family, protocol), Backends: at(family, c.pods...), Affinity: time.Second}
 		c.want(&s)
 		client := c.outside
 		first, err := client.ask(s.Front)
@@ -171,13 +210,13 @@ func TestPacketsAffinity(t *testing.T) {
 		if got := client.tally(s.Front, 40); got[second.by] != 40 || second.by == first.by {
 			t.Fatalf("after %s went: %v; want %s alone", first.by, got, second.by)
 		}
-		time.Sleep(1500 * time.Millisecond)
+		time.Sleep(700 * time.Millisecond)
 		if got, err := client.ask(s.Front); got.by != second.by || err != nil {
 			t.Errorf("within the time since the last: %v, %v; want %s", got, err, second.by)
 		}
 		moved := false
 		for range 8 {
-			time.Sleep(2200 * time.Millisecond)
+			time.Sleep(1100 * time.Millisecond)
 			got, err := client.ask(s.Front)
 			c.must(err)
 			if moved = got.by != second.by; moved {
@@ -262,7 +301,7 @@ func TestPacketsDuringChange(t *testing.T) {
 		}
 		done <- total
 	}()
-	for i := range 5000 {
+	for i := range 4000 {
 		next := s
 		next.Backends = at(0, c.pods[:1+i%4]...)
 		if i%7 == 0 {
