@@ -1,0 +1,136 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"kube-router/internal/lab/netns"
+)
+
+// A lab's addresses. Each lab is a world of its own, so all may use the same.
+//
+//	node n3 in subnet 0    172.30.0.13    fd00:172:30:0::13    its pods 10.244.3.0/24, fd00:10:244:3::/64
+//	outside                172.31.0.10    fd00:172:31:0::10
+//	another host           172.3x.y.200   fd00:172:3x:y::200, .201, ... in the order of Config.Hosts
+//	the router             .1 and ::1 of each subnet
+func subnet(segment, number int) []netip.Prefix {
+	second, third := 30, segment
+	if segment == Outside {
+		second, third = 31, 0
+	}
+	return []netip.Prefix{
+		netip.MustParsePrefix(fmt.Sprintf("172.%d.%d.%d/24", second, third, number)),
+		netip.MustParsePrefix(fmt.Sprintf("fd00:172:%d:%d::%d/64", second, third, number)),
+	}
+}
+
+// podCIDRs are the ranges of the pods of the node of that number, which counts from 1.
+func podCIDRs(f Families, number int) []netip.Prefix {
+	return f.keep(
+		netip.MustParsePrefix(fmt.Sprintf("10.244.%d.0/24", number)),
+		netip.MustParsePrefix(fmt.Sprintf("fd00:10:244:%x::/64", number)))
+}
+
+func bridgeOf(segment int) string {
+	if segment == Outside {
+		return "br-outside"
+	}
+	return fmt.Sprintf("br-net%d", segment)
+}
+
+// spaceName is the name that "ip netns" shows.
+func spaceName(lab, host string) string { return prefixOf(lab) + host }
+
+func prefixOf(lab string) string { return "krlab-" + lab + "-" }
+
+// build makes the fabric, the nodes and the other hosts.
+func (l *Lab) build() error {
+	if err := l.buildFabric(); err != nil {
+		return err
+	}
+	for i := range l.config.Nodes {
+		n := &Node{lab: l, number: i + 1, segment: i * l.config.Subnets / l.config.Nodes}
+		h, err := l.host(fmt.Sprintf("n%d", n.number), n.segment, 10+n.number)
+		if err != nil {
+			return err
+		}
+		n.Host, n.dir = h, filepath.Join(l.dir, h.Name)
+		l.nodes = append(l.nodes, n)
+	}
+	if _, err := l.host(OutsideName, Outside, 10); err != nil {
+		return err
+	}
+	for i, h := range l.config.Hosts {
+		if _, err := l.host(h.Name, h.Segment, 200+i, h.Addrs...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// buildFabric makes the namespace that is switch and router at once: a bridge for each subnet, with the router's address on it.
+func (l *Lab) buildFabric() error {
+	var err error
+	if l.fabric, err = netns.New(); err != nil {
+		return err
+	}
+	if err := errors.Join(l.fabric.Name(spaceName(l.config.Name, "fabric")), l.fabric.Prepare()); err != nil {
+		return err
+	}
+	err = l.fabric.Sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
+		"net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.default.send_redirects=0", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
+	if err != nil {
+		return err
+	}
+	for segment := Outside; segment < l.config.Subnets; segment++ {
+		end := netns.End{Space: l.fabric, Name: bridgeOf(segment), Addrs: l.config.Families.keep(subnet(segment, 1)...)}
+		if err := netns.Bridge(l.config.MTU, end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// host makes a machine, plugs it into its segment's bridge and gives it a default route.
+func (l *Lab) host(name string, segment, number int, more ...netip.Prefix) (*Host, error) {
+	dir := filepath.Join(l.dir, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("host %s: %w", name, err)
+	}
+	m, err := netns.StartMachine(name, dir)
+	if err != nil {
+		return nil, err
+	}
+	addrs := append(l.config.Families.keep(subnet(segment, number)...), more...)
+	h := &Host{Name: name, space: m.Space, machine: m}
+	for _, p := range addrs {
+		h.addrs = append(h.addrs, p.Addr())
+	}
+	l.hosts[name] = h
+	if err := m.Name(spaceName(l.config.Name, name)); err != nil {
+		return nil, err
+	}
+	err = netns.Cable(l.config.MTU, netns.End{Space: l.fabric, Name: name}, netns.End{Space: m.Space, Name: "eth0", Addrs: addrs})
+	if err == nil {
+		err = l.fabric.Enslave(name, bridgeOf(segment))
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, gw := range l.config.Families.keep(subnet(segment, 1)...) {
+		if err := m.Route(netip.PrefixFrom(unspecified(gw.Addr()), 0), gw.Addr()); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+func unspecified(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}

@@ -1,0 +1,103 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"kube-router/internal/lab/kube"
+)
+
+// WaitReady waits until every Deployment and DaemonSet has its pods and every pod that is not being deleted is ready, or is meant not
+// to be.
+func (l *Lab) WaitReady(ctx context.Context) error {
+	return l.until(ctx, "pods to be ready", func() (waiting []string) {
+		pods := kube.All[corev1.Pod](l.Watch.Pods, "")
+		for _, d := range kube.All[appsv1.Deployment](l.Watch.Deployments, "") {
+			if d.Status.ObservedGeneration < d.Generation || d.Spec.Replicas != nil && d.Status.ReadyReplicas != *d.Spec.Replicas {
+				waiting = append(waiting, "deployment "+d.Name)
+			}
+		}
+		for _, d := range kube.All[appsv1.DaemonSet](l.Watch.DaemonSets, "") {
+			if !owns(d.Name, "DaemonSet", pods) {
+				waiting = append(waiting, "daemonset "+d.Name)
+			}
+		}
+		for _, pod := range pods {
+			if pod.DeletionTimestamp == nil && !settled(pod) {
+				waiting = append(waiting, "pod "+pod.Name)
+			}
+		}
+		return waiting
+	})
+}
+
+func owns(name, kind string, pods []*corev1.Pod) bool {
+	for _, pod := range pods {
+		for _, owner := range pod.OwnerReferences {
+			if owner.Kind == kind && owner.Name == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// settled is a pod that is ready, or that runs and is meant not to be ready.
+func settled(pod *corev1.Pod) bool {
+	if pod.Annotations["lab/ready"] == "false" {
+		return pod.Status.Phase == corev1.PodRunning
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// WaitGone waits until the pods of a namespace and name prefix are gone.
+func (l *Lab) WaitGone(ctx context.Context, namespace, prefix string) error {
+	return l.until(ctx, "pods to be gone", func() (waiting []string) {
+		for _, pod := range kube.All[corev1.Pod](l.Watch.Pods, namespace) {
+			if strings.HasPrefix(pod.Name, prefix) {
+				waiting = append(waiting, pod.Name)
+			}
+		}
+		return waiting
+	})
+}
+
+// Until waits until ask returns nil, and fails with its last error when the context ends first.
+func (l *Lab) Until(ctx context.Context, what string, ask func() error) error {
+	return l.until(ctx, what, func() []string {
+		if err := ask(); err != nil {
+			return []string{err.Error()}
+		}
+		return nil
+	})
+}
+
+// until asks again and again what is still waited for, until nothing is. A daemon that ended although it should run ends the waiting.
+func (l *Lab) until(ctx context.Context, what string, waiting func() []string) error {
+	for {
+		left := waiting()
+		if len(left) == 0 {
+			return nil
+		}
+		for _, n := range l.nodes {
+			if n.daemon != nil && !n.DaemonRunning() && n.daemon.err != nil && !n.daemon.wanted {
+				return fmt.Errorf("waiting for %s: %s", what, n.ended())
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w; still waiting for %s", what, ctx.Err(), strings.Join(left[:min(len(left), 10)], ", "))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
