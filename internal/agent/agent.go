@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/rest"
 
 	"kube-router/internal/config"
 	"kube-router/internal/model"
@@ -29,6 +30,7 @@ type agent struct {
 	log      *slog.Logger
 	born     time.Time
 	inbox    *Inbox
+	rest     *rest.Config
 	kube     *kube.Watch
 	host     *host.Watch
 	tables   *tables
@@ -36,6 +38,8 @@ type agent struct {
 	services *services
 	thinker  *thinker
 	meter    *show.Meter
+	reports  *reporter
+	latency  *latency
 }
 
 // Run is the daemon: it follows the cluster and this node and keeps the kernel so, until ctx ends. The
@@ -93,26 +97,38 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	if err := a.watch(); err != nil {
 		return nil, err
 	}
+	a.loadModules()
 	var err error
 	if a.ledgers, err = openTables(a.tables, o); err != nil {
 		return nil, err
 	}
 	a.services = newServices(a.ledgers)
-	a.thinker = newThinker(model.New(o.Settings), a.inbox, a.stages())
-	a.thinker.synced = a.synced
-	a.thinker.settle = a.services.settle
+	m := model.New(o.Settings)
+	if a.reports, err = newReporter(a.tables, a.rest, m); err != nil {
+		return nil, err
+	}
 	a.meter = show.NewMeter(build.Version, a.tables.statuses, a.samples)
+	a.latency = &latency{born: a.born, observe: a.meter.Observe}
+	a.thinker = newThinker(m, a.inbox, a.stages())
+	a.thinker.synced, a.thinker.settle, a.thinker.said = a.synced, a.settle, a.reports.planned
+	a.listen()
 	return a, nil
+}
+
+// settle ends a turn: what it decided about Services goes on to rows.
+func (a *agent) settle() {
+	a.services.settle()
+	a.latency.claimed()
 }
 
 // watch prepares the sources.
 func (a *agent) watch() error {
-	rest, err := kube.Config(a.o.Kubeconfig, a.o.Master, "kube-router/"+a.build.Version)
-	if err != nil {
+	var err error
+	if a.rest, err = kube.Config(a.o.Kubeconfig, a.o.Master, "kube-router/"+a.build.Version); err != nil {
 		return err
 	}
 	a.kube, err = kube.New(kube.Options{
-		Config: rest, Kinds: kube.Kinds(a.o.Settings), Inbox: a.inbox, Log: a.log, Synced: a.inbox.Nudge,
+		Config: a.rest, Kinds: kube.Kinds(a.o.Settings), Inbox: a.inbox, Log: a.log, Synced: a.inbox.Nudge,
 	})
 	a.host = host.New(netns.None(), a.inbox)
 	return err
@@ -125,12 +141,13 @@ func (a *agent) synced() bool {
 
 // stages are the planners in the order in which a turn runs them.
 func (a *agent) stages() []stage {
-	return append([]stage{a.services.stage()}, hostStages(a.ledgers)...)
+	list := append([]stage{a.services.stage()}, hostStages(a.ledgers)...)
+	return append(list, a.reports.stage(), a.latency.stage())
 }
 
 // pulse is what health is judged by.
 func (a *agent) pulse() show.Pulse {
-	p := show.Pulse{Tables: a.tables.statuses(), Busy: a.thinker.busy()}
+	p := show.Pulse{Tables: a.tables.vital(), Busy: a.thinker.busy()}
 	select {
 	case <-a.thinker.started:
 		p.Started = true

@@ -1,8 +1,9 @@
 package agent
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -163,10 +164,8 @@ func (r *reporter) chosen(o model.Ref) bool {
 }
 
 func rank(node string, o model.Ref) uint64 {
-	h := fnv.New64a()
-	// Writing to a hash never fails.
-	_, _ = h.Write([]byte(o.String() + "\x00" + node))
-	return h.Sum64()
+	sum := sha256.Sum256([]byte(o.String() + "\x00" + node))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // conversionRemarks are what the conversion of an object said about it.

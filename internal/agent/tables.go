@@ -29,6 +29,7 @@ type table struct {
 	name  string
 	lane  lane
 	watch func(context.Context, func()) error // nil: nobody tells; the slow timer finds out
+	aside bool                                // neither readiness nor health waits for it
 }
 
 // tables are all tables of the daemon, in the order in which they were opened.
@@ -45,6 +46,13 @@ func open[K comparable, R row.Row[K]](t *tables, name string, target row.Target[
 		entry.watch = w.Watch
 	}
 	t.list = append(t.list, entry)
+	return ledger
+}
+
+// openAside opens a table that the node's network doesn't depend on.
+func openAside[K comparable, R row.Row[K]](t *tables, name string, target row.Target[K, R], pace reconcile.Pace) *reconcile.Ledger[K, R] {
+	ledger := open(t, name, target, pace)
+	t.list[len(t.list)-1].aside = true
 	return ledger
 }
 
@@ -74,6 +82,17 @@ func (t *tables) statuses() []reconcile.Status {
 	list := make([]reconcile.Status, len(t.list))
 	for i, e := range t.list {
 		list[i] = e.lane.Status()
+	}
+	return list
+}
+
+// vital describes the tables that the node's network depends on.
+func (t *tables) vital() []reconcile.Status {
+	var list []reconcile.Status
+	for _, e := range t.list {
+		if !e.aside {
+			list = append(list, e.lane.Status())
+		}
 	}
 	return list
 }

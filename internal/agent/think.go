@@ -26,8 +26,9 @@ type thinker struct {
 	inbox   *Inbox
 	model   *model.Model
 	stages  []stage
-	synced  func() bool // every source has given its first whole picture
-	settle  func()      // after a turn: carry intents on to rows
+	synced  func() bool                                             // every source has given its first whole picture
+	settle  func()                                                  // after a turn: carry intents on to rows
+	said    func(stage string, unit model.Ref, list []model.Remark) // hears the remarks of every plan
 	started chan struct{}
 	ask     chan func(*model.Model)
 	turn    atomic.Int64 // when the present turn began, Unix nanoseconds; 0: idle
@@ -41,6 +42,7 @@ func newThinker(m *model.Model, inbox *Inbox, stages []stage) *thinker {
 		inbox: inbox, model: m, stages: stages,
 		started: make(chan struct{}), ask: make(chan func(*model.Model)),
 		remarks: map[string]map[model.Ref][]model.Remark{},
+		said:    func(string, model.Ref, []model.Remark) {},
 	}
 }
 
@@ -175,6 +177,7 @@ func (t *thinker) planUnit(s stage, u model.Ref) {
 }
 
 func (t *thinker) remark(stage string, u model.Ref, list []model.Remark) {
+	t.said(stage, u, list)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(list) == 0 {

@@ -1,0 +1,78 @@
+package agent
+
+import (
+	"sync/atomic"
+
+	"kube-router/internal/driver/module"
+	"kube-router/internal/model"
+)
+
+// listen hears every step of the tables: when all have been written for the first time the node is
+// announced as ready, and endpoints' changes are measured where they arrive.
+func (a *agent) listen() {
+	var announced atomic.Bool
+	carrier := a.carrier()
+	for _, t := range a.tables.list {
+		t.lane.OnStep(func() {
+			if t.name == carrier {
+				a.latency.stepped(t.lane.Status)
+			}
+			if !announced.Load() && len(a.pulse().NotReady()) == 0 && announced.CompareAndSwap(false, true) {
+				a.ready()
+			}
+		})
+	}
+}
+
+// ready says that the first whole picture is in the kernel.
+func (a *agent) ready() {
+	a.log.Info("the network of this node is ready")
+	if a.o.Settings.Router {
+		a.reports.announce()
+	}
+}
+
+// carrier is the table that carries Services.
+func (a *agent) carrier() string {
+	if _, ok := a.tables.named("ipvs"); ok && a.o.Settings.Services.Engine == model.EngineIPVS {
+		return "ipvs"
+	}
+	return "nft"
+}
+
+// loadModules loads what the kernel doesn't load by itself on first use. Without them the rest still works,
+// so that a fault is told and no more; `doctor` tells it as well.
+func (a *agent) loadModules() {
+	loader, err := module.New()
+	if err != nil {
+		a.log.Warn("kernel modules are not loaded", "error", err)
+		return
+	}
+	for _, name := range modules(&a.o.Settings) {
+		if err := loader.Load(name); err != nil {
+			a.log.Warn("a kernel module is missing", "module", name, "without it", moduleFor[name], "error", err)
+		}
+	}
+}
+
+// moduleFor tells what does not work without a module.
+var moduleFor = map[string]string{
+	"br_netfilter": "traffic between pods of this node is seen by no firewall and by no Service",
+	"fou":          "tunnels with --overlay-encap=fou are not made",
+	"fou6":         "tunnels with --overlay-encap=fou are not made in IPv6",
+}
+
+// modules are the kernel modules that the settings need and that nothing else loads.
+func modules(s *model.Settings) []string {
+	var list []string
+	if s.Firewall || s.Proxy {
+		list = append(list, "br_netfilter")
+	}
+	if s.Router && s.Routes.Overlay && s.Routes.OverlayEncap == "fou" {
+		list = append(list, "fou")
+		if s.IPv6 {
+			list = append(list, "fou6")
+		}
+	}
+	return list
+}

@@ -1,0 +1,186 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"kube-router/internal/driver/kubestatus"
+	"kube-router/internal/model"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/row"
+)
+
+// reporting is a reporter of one node on an API server in memory.
+func reporting(t *testing.T, self string, nodes ...string) *reporter {
+	t.Helper()
+	m := model.New(model.Settings{Node: self})
+	for _, n := range nodes {
+		m.Put(&model.Node{Name: n})
+	}
+	r, err := newReporter(&tables{log: slog.New(slog.DiscardHandler)}, kubestatus.NewFake().Config(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func notes(r *reporter) map[string]string {
+	list := map[string]string{}
+	for _, e := range r.events.All {
+		list[e.Kind+" "+e.Name] = e.Note
+	}
+	return list
+}
+
+func about(kind model.Kind, name string) model.Ref {
+	return model.Ref{Kind: kind, Name: model.Name{Namespace: "default", Name: name}}
+}
+
+// Of many nodes that see the same, a few tell it; every one tells what concerns itself.
+func TestWhoReports(t *testing.T) {
+	var nodes []string
+	for i := range 20 {
+		nodes = append(nodes, fmt.Sprint("node-", i))
+	}
+	for i := range 10 {
+		told := 0
+		object := about(model.KindService, fmt.Sprint("web-", i))
+		for _, n := range nodes {
+			r := reporting(t, n, nodes...)
+			r.planned("service", object, []model.Remark{{Object: object, Field: "spec.ports", Message: "odd"}})
+			told += len(notes(r))
+		}
+		if told != reporters {
+			t.Errorf("%s is told by %d nodes, want %d", object, told, reporters)
+		}
+	}
+	r := reporting(t, "node-1", nodes...)
+	r.planned("host", everything, []model.Remark{
+		{Object: model.Ref{Kind: model.KindNode, Name: model.Name{Name: "node-1"}}, Message: "small MTU"},
+		{Object: model.Ref{Kind: model.KindNode, Name: model.Name{Name: "node-2"}}, Message: "not ours to tell"},
+		{Object: model.Ref{Kind: model.KindService}, Message: "about nothing that has a name"},
+	})
+	if have := notes(r); len(have) != 1 || have["Node node-1"] != "small MTU" {
+		t.Errorf("have %v", have)
+	}
+}
+
+// When a node that reported goes, another takes over.
+func TestReportersMoveOn(t *testing.T) {
+	nodes := []string{"a", "b", "c", "d"}
+	object := about(model.KindPolicy, "deny")
+	told := map[string]bool{}
+	all := map[string]*reporter{}
+	for _, n := range nodes {
+		r := reporting(t, n, nodes...)
+		r.note(change{ref: object, new: &model.Policy{Name: object.Name, Remarks: []model.Remark{{Object: object, Message: "odd"}}}}, nil)
+		all[n], told[n] = r, len(notes(r)) == 1
+	}
+	gone := ""
+	for _, n := range nodes {
+		if told[n] {
+			gone = n
+		}
+	}
+	for _, n := range nodes {
+		r := all[n]
+		old := r.model.Delete(model.Ref{Kind: model.KindNode, Name: model.Name{Name: gone}})
+		r.note(change{ref: old.Ref(), old: old}, nil)
+		if n != gone && len(notes(r)) != 1 {
+			t.Errorf("%s does not report after %s went", n, gone)
+		}
+	}
+	r := all[nodes[0]]
+	r.note(change{ref: object, old: &model.Policy{Name: object.Name}}, nil)
+	if have := notes(r); len(have) != 0 {
+		t.Errorf("the object is gone, and told are %v", have)
+	}
+}
+
+// A remark becomes an event that is really made, and the announcement a condition.
+func TestReportsReachTheAPI(t *testing.T) {
+	fake := kubestatus.NewFake()
+	m := model.New(model.Settings{Node: "n1"})
+	m.Put(&model.Service{Name: model.Name{Namespace: "default", Name: "web"}, UID: "u-1"})
+	list := &tables{log: slog.New(slog.DiscardHandler)}
+	r, err := newReporter(list, fake.Config(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list.vital()) != 0 || len(list.statuses()) != 2 {
+		t.Errorf("tables of reports are vital: %v", list.vital())
+	}
+	object := about(model.KindService, "web")
+	r.say(saying{"service", object}, []model.Remark{{Object: object, Field: "spec.externalIPs[0]", Message: "ignored"}})
+	events, _ := list.named("events")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	events.lane.OnStep(func() {
+		if events.lane.Status().Settled() {
+			cancel()
+		}
+	})
+	if err := events.lane.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range fake.Events {
+		if e.Note != "spec.externalIPs[0]: ignored" || e.Regarding.UID != "u-1" {
+			t.Errorf("event %s: %q about %+v", name, e.Note, e.Regarding)
+		}
+	}
+	if len(fake.Events) != 1 {
+		t.Errorf("%d events", len(fake.Events))
+	}
+	r.announce()
+	want := row.KubeCondition{Node: "n1", Type: "NetworkUnavailable", Message: "kube-router has written routes and rules of this node"}
+	if have, ok := r.conditions.Want(want.Key()); !ok || have != want {
+		t.Errorf("condition %v", have)
+	}
+}
+
+// A change counts when the lane has taken it, once, and never one from before our birth.
+func TestLatency(t *testing.T) {
+	born := time.Now()
+	var seen []time.Time
+	l := &latency{born: born, observe: func(trigger, _ time.Time) { seen = append(seen, trigger) }}
+	at := func(d time.Duration) *model.Slice { return &model.Slice{Trigger: born.Add(d)} }
+	l.note(change{new: at(-time.Hour)}, nil)
+	l.note(change{new: &model.Service{}}, nil)
+	l.note(change{old: at(time.Second)}, nil)
+	l.note(change{old: at(time.Second), new: at(time.Second)}, nil)
+	l.note(change{old: at(time.Second), new: at(2 * time.Second)}, nil)
+	settled := func() reconcile.Status { return reconcile.Status{Known: true} }
+	l.stepped(settled)
+	if len(seen) != 0 {
+		t.Errorf("seen before the rows were claimed: %v", seen)
+	}
+	l.claimed()
+	l.stepped(func() reconcile.Status { return reconcile.Status{Known: true, Dirty: 1} })
+	if len(seen) != 0 {
+		t.Errorf("seen while rows wait: %v", seen)
+	}
+	l.stepped(settled)
+	l.stepped(settled)
+	if len(seen) != 1 || !seen[0].Equal(born.Add(2*time.Second)) {
+		t.Errorf("seen %v", seen)
+	}
+}
+
+func TestModules(t *testing.T) {
+	s := model.Settings{Router: true, Proxy: true, IPv6: true}
+	if have := fmt.Sprint(modules(&s)); have != "[br_netfilter]" {
+		t.Error(have)
+	}
+	s.Routes.Overlay, s.Routes.OverlayEncap = true, "fou"
+	if have := fmt.Sprint(modules(&s)); have != "[br_netfilter fou fou6]" {
+		t.Error(have)
+	}
+	for _, name := range modules(&s) {
+		if moduleFor[name] == "" {
+			t.Errorf("nobody knows what %s is for", name)
+		}
+	}
+}
