@@ -253,7 +253,7 @@ func (s *shape) readElement(b []byte) (e bound) {
 	attrs(b, func(typ uint16, data []byte) {
 		switch typ {
 		case unix.NFTA_SET_ELEM_KEY:
-			e.Elem = s.widen(value(data))
+			e.Elem = value(data)
 		case elemKeyEnd:
 			e.Last = s.widen(value(data))
 		case unix.NFTA_SET_ELEM_DATA:
@@ -262,7 +262,7 @@ func (s *shape) readElement(b []byte) (e bound) {
 			e.end = number32(data)&unix.NFT_SET_ELEM_INTERVAL_END != 0
 		}
 	})
-	if e.Last == e.Elem {
+	if e.Elem = s.widen(e.Elem); e.Last == e.Elem {
 		e.Last = ""
 	}
 	return e

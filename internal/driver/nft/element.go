@@ -168,5 +168,5 @@ func (s *shape) widen(key string) string {
 	if len(key) >= s.padded {
 		return key
 	}
-	return key + "\x00\x00\x00"[:s.padded-len(key)]
+	return key + strings.Repeat("\x00", s.padded-len(key))
 }

@@ -13,16 +13,19 @@ import (
 )
 
 const (
-	setConcat     = 0x80 // NFT_SET_CONCAT
-	setDescConcat = 2    // NFTA_SET_DESC_CONCAT
-	setFieldLen   = 1    // NFTA_SET_FIELD_LEN
-	setExpr       = 17   // NFTA_SET_EXPR
-	elemKeyEnd    = 10   // NFTA_SET_ELEM_KEY_END
-	typeVerdict   = 0xffffff00
-	typeBits      = 6 // of one type in that of a concatenation
-	userdataType  = 'K'
-	policyDrop    = 0 // NF_DROP
-	policyAccept  = 1 // NF_ACCEPT
+	setConcat      = 0x80 // NFT_SET_CONCAT
+	setDescConcat  = 2    // NFTA_SET_DESC_CONCAT
+	setFieldLen    = 1    // NFTA_SET_FIELD_LEN
+	setExpr        = 17   // NFTA_SET_EXPR
+	elemKeyEnd     = 10   // NFTA_SET_ELEM_KEY_END
+	typeVerdict    = 0xffffff00
+	typeBits       = 6 // of one type in that of a concatenation
+	userdataType   = 'K'
+	udataKeyOrder  = 0 // NFTNL_UDATA_SET_KEYBYTEORDER of libnftnl
+	udataDataOrder = 1 // NFTNL_UDATA_SET_DATABYTEORDER
+	hostOrder      = 1 // BYTEORDER_HOST_ENDIAN of the nft program
+	policyDrop     = 0 // NF_DROP
+	policyAccept   = 1 // NF_ACCEPT
 )
 
 var (
@@ -87,7 +90,20 @@ func appendSet(b []byte, s row.NftSet) ([]byte, error) {
 	data := binary.NativeEndian.AppendUint32([]byte{userdataType, 0}, crc32.ChecksumIEEE(body))
 	data = appendSetWire(data, s)
 	data[1] = byte(len(data) - 2)
+	data = appendOrder(data, udataKeyOrder, s.Keys)
+	data = appendOrder(data, udataDataOrder, s.Values)
 	return appendAttr(b, unix.NFTA_SET_USERDATA, data), nil
+}
+
+// appendOrder tells the nft program, not the kernel, that a field is in host order.
+func appendOrder(b []byte, typ byte, types row.NftTypes) []byte {
+	switch types[0] {
+	case row.NftMark, row.NftSlot, row.NftIfname:
+		if !concat(types) {
+			b = binary.NativeEndian.AppendUint32(append(b, typ, 4), hostOrder)
+		}
+	}
+	return b
 }
 
 func appendSetBody(b []byte, s row.NftSet) []byte {

@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -75,5 +74,3 @@ func newDriver(t testing.TB, s space) *Driver {
 	t.Cleanup(func() { _ = d.Close() })
 	return d
 }
-
-func TestMain(m *testing.M) { os.Exit(m.Run()) }

@@ -63,6 +63,10 @@ var (
 		Name: "policy-ports", Keys: row.NftTypesOf(row.NftIPv6, row.NftProto, row.NftPort), Interval: true,
 	}
 	hosts = row.NftSet{Name: "policy-hosts", Keys: row.NftTypesOf(row.NftIPv6)}
+	// Fields that are not a multiple of four bytes long, alone.
+	guess = row.NftSet{Name: "host-ports", Keys: row.NftTypesOf(row.NftPort), Values: row.NftTypesOf(row.NftProto)}
+	links = row.NftSet{Name: "host-links", Keys: row.NftTypesOf(row.NftIfname), Size: 100, Count: true}
+	spans = row.NftSet{Name: "host-spans", Keys: row.NftTypesOf(row.NftPort), Interval: true}
 )
 
 func headKey(vip string, proto uint8, port uint16) row.NftWire {
@@ -74,7 +78,7 @@ func target(addr string, port uint16) row.NftWire { return row.NftWire{}.Addr(ip
 // sample is a little of everything.
 func sample() []row.Nft {
 	rows := []row.Nft{
-		heads, slotsMap, affinity, peers, ports, hosts,
+		heads, slotsMap, affinity, peers, ports, hosts, guess, links, spans,
 		row.NftChain{Name: "services"}, row.NftChain{Name: "policy-pod"},
 		row.NftChain{Name: "services-class-2"},
 		row.NftChain{Name: "services-prerouting", Hook: row.NftPrerouting, Nat: true, Priority: -105},
@@ -99,6 +103,12 @@ func sample() []row.Nft {
 			Last: string(row.NftWire{}.Addr(ip("fd00::ffff")).Proto(6).Port(2000)),
 		},
 		element(ports, row.NftWire{}.Addr(ip("fd01::1")).Proto(6).Port(80), nil),
+		element(guess, row.NftWire{}.Port(53), row.NftWire{}.Proto(17)),
+		element(links, row.NftWire{}.Ifname("kube-bridge"), nil),
+		row.NftElement{
+			Of: unique.Make(spans), Elem: string(row.NftWire{}.Port(30000)), Last: string(row.NftWire{}.Port(65535)),
+		},
+		element(spans, row.NftWire{}.Port(80), nil),
 		element(hosts, row.NftWire{}.Addr(ip("fd01::1")), nil),
 	}
 	for i, s := range statements() {
@@ -149,7 +159,10 @@ func statements() [][]row.NftStmt {
 		match(row.NftSaddr, row.NftStmt{Op: row.NftMatchLocal, Not: true}),
 		match(row.NftSaddr, row.NftStmt{Op: row.NftLookup, Set: peers.Name}),
 		{{Op: row.NftLookup, Key: key6(row.NftSaddr), Set: hosts.Name, Not: true}, accept},
-		{{Op: row.NftLookup, Key: row.NftKeyOf(term6(row.NftDaddr), term(row.NftL4proto), term(row.NftDport)), Set: ports.Name}, accept},
+		{{Op: row.NftLookup, Set: ports.Name, Key: row.NftKeyOf(
+			term6(row.NftDaddr), term(row.NftL4proto), term(row.NftDport))}, accept},
+		match(row.NftOif, row.NftStmt{Op: row.NftLookup, Set: links.Name}),
+		{tcp, {Op: row.NftLookup, Key: key(row.NftDport), Set: spans.Name}, accept},
 		match(row.NftCtDaddr, row.NftStmt{Op: row.NftMatchNet, Prefix: prefix("10.96.0.0/12")}),
 		{tcp, {Op: row.NftMatchNum, Key: key(row.NftCtDport), Num: 443}, accept},
 		{{Op: row.NftCounter}},
@@ -160,9 +173,10 @@ func statements() [][]row.NftStmt {
 		{{Op: row.NftNotrack}},
 		{{Op: row.NftMSS, Num: 1360}},
 		{{Op: row.NftUpdate, Set: affinity.Name, Timeout: time.Hour,
-			Key:  key(row.NftSaddr, row.NftDaddr, row.NftL4proto, row.NftDport),
-			Data: row.NftKeyOf(term(row.NftDaddr), term(row.NftL4proto), term(row.NftDport), row.NftTerm{Op: row.NftHash, Mod: 2, Seed: 9, Hash: row.NftHashFields{row.NftSaddr, row.NftSport}}),
-			Via:  slotsMap.Name}},
+			Key: key(row.NftSaddr, row.NftDaddr, row.NftL4proto, row.NftDport),
+			Data: row.NftKeyOf(term(row.NftDaddr), term(row.NftL4proto), term(row.NftDport), row.NftTerm{
+				Op: row.NftHash, Mod: 2, Seed: 9, Hash: row.NftHashFields{row.NftSaddr, row.NftSport}}),
+			Via: slotsMap.Name}},
 		{{Op: row.NftUpdate, Set: affinity.Name, Key: key(row.NftSaddr, row.NftDaddr, row.NftL4proto, row.NftDport),
 			Data: row.NftKeyOf(term(row.NftDaddr), term(row.NftDport))}},
 		{{Op: row.NftForget, Set: affinity.Name, Key: key(row.NftSaddr, row.NftDaddr, row.NftL4proto, row.NftDport)}},

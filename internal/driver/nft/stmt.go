@@ -57,8 +57,13 @@ func (p *program) via(s row.NftStmt, at int) {
 	p.load(s.Data, at)
 	if s.Via != "" {
 		reg := uint32(reg0 + at)
-		p.emit(&expr.Lookup{SetID: noSet, SourceRegister: reg, DestRegister: reg, IsDestRegSet: true, SetName: s.Via})
+		p.emit(lookup(s.Via, reg, reg))
 	}
+}
+
+// lookup gets the value that a map holds for the key.
+func lookup(set string, key, value uint32) *expr.Lookup {
+	return &expr.Lookup{SetID: noSet, SourceRegister: key, DestRegister: value, IsDestRegSet: true, SetName: set}
 }
 
 // anyBit matches a host-order number that has one of the bits Num.
@@ -250,10 +255,10 @@ func (p *program) nat(s row.NftStmt) {
 				e.RegProtoMin = reg0 + 4
 			}
 		}
-		p.emit(&expr.Lookup{SetID: noSet, SourceRegister: reg0, DestRegister: reg0, IsDestRegSet: true, SetName: s.Set}, e)
+		p.emit(lookup(s.Set, reg0, reg0), e)
 	case row.NftVmap:
 		p.load(s.Key, 0)
-		p.emit(&expr.Lookup{SetID: noSet, SourceRegister: reg0, DestRegister: unix.NFT_REG_VERDICT, IsDestRegSet: true, SetName: s.Set})
+		p.emit(lookup(s.Set, reg0, unix.NFT_REG_VERDICT))
 	default:
 		p.fail(errTerm)
 	}
