@@ -110,6 +110,9 @@ func NftKeyOf(t ...NftTerm) (k NftKeyExpr) {
 }
 
 // NftStmt is one statement of a rule. Which fields count is told by Op.
+//
+// A rule with Via is right for the kernel, but the nft program up to 1.0.6 stops with an assertion when it
+// lists one, because it takes what a map gives for empty; later ones have that corrected.
 type NftStmt struct {
 	Op      NftOp
 	Not     bool // the match is negated
