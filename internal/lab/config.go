@@ -49,9 +49,9 @@ type Config struct {
 	Plugins    string // directory of the CNI reference plugins; "" has them built, once
 	CNIPlugin  string // path of kube-router-cni; "" is the one beside Daemon, if it is there
 
-	PodStarted func(*Host)                            // called when a pod is connected, before anything else happens in it
-	Progress   func(stage string, took time.Duration) // called after each stage of the start
-	Log        *slog.Logger                           // of the stand-ins; nil is standard error
+	PodStarted func(*Host)                            `json:"-"` // called when a pod is connected, before anything else happens in it
+	Progress   func(stage string, took time.Duration) `json:"-"` // called after each stage of the start
+	Log        *slog.Logger                           `json:"-"` // of the stand-ins; nil is standard error
 }
 
 // HostConfig is one more host, such as a BGP peer.

@@ -53,7 +53,9 @@ func Running() []string {
 	}
 	var names []string
 	for _, e := range entries {
-		names = append(names, e.Name())
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
 	}
 	return names
 }
@@ -108,6 +110,9 @@ func sweep(name string) error {
 		err = errors.Join(err, netns.Unpin(filepath.Join(netns.Dir, n)))
 	}
 	err = errors.Join(err, os.RemoveAll(filepath.Join(root, name)))
+	if Owner(name) == 0 {
+		os.Remove(logPath(name)) // there is one only if the lab had a process of its own
+	}
 	os.Remove(root) // if this was the last
 	return err
 }

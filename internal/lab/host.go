@@ -17,6 +17,7 @@ type Host struct {
 	machine *netns.Machine
 	addrs   []netip.Addr
 	node    string
+	holder  int // process id of another's machine, for a visitor
 }
 
 func podHost(p *kubelet.Pod) *Host {

@@ -47,6 +47,7 @@ type Lab struct {
 	running    sync.WaitGroup
 	log        *slog.Logger
 	closed     sync.Once
+	visitor    bool // the lab is another's
 }
 
 // Start starts a lab and returns when its nodes run and, unless there are no daemons, each has its network. The context is for the
@@ -149,6 +150,9 @@ func (l *Lab) Close() error {
 		if l.fabric != nil {
 			l.fabric.Close()
 		}
+		if l.visitor {
+			return
+		}
 		err = sweep(l.config.Name)
 	})
 	return err
@@ -194,15 +198,43 @@ func (l *Lab) Fabric() *netns.Space { return l.fabric }
 
 // Pod is the running pod of that name, "namespace/name", or "name" in namespace default. It panics when there is none.
 func (l *Lab) Pod(name string) *Host {
+	if h := l.FindPod(name); h != nil {
+		return h
+	}
+	panic("lab: no running pod " + name)
+}
+
+// FindPod is Pod, but nil when there is none.
+func (l *Lab) FindPod(name string) *Host {
 	if !strings.Contains(name, "/") {
 		name = "default/" + name
 	}
-	for _, n := range l.nodes {
-		if p := n.kubelet.Find(name); p != nil {
-			return podHost(p)
-		}
+	if obj := kube.Find[corev1.Pod](l.Watch.Pods, name); obj != nil {
+		return l.podOf(obj)
 	}
-	panic("lab: no running pod " + name)
+	return nil
+}
+
+// FindHost is a host, or the pod of that name, as a user of the command line names them; nil when there is none.
+func (l *Lab) FindHost(name string) *Host {
+	if h := l.hosts[name]; h != nil {
+		return h
+	}
+	return l.FindPod(name)
+}
+
+func (l *Lab) podOf(obj *corev1.Pod) *Host {
+	i := slices.IndexFunc(l.nodes, func(n *Node) bool { return n.Name == obj.Spec.NodeName })
+	if i < 0 {
+		return nil
+	}
+	if l.visitor {
+		return l.nodes[i].visitPod(obj)
+	}
+	if p := l.nodes[i].kubelet.Find(obj.Namespace + "/" + obj.Name); p != nil {
+		return podHost(p)
+	}
+	return nil
 }
 
 // Pods are the running pods of a namespace that a label selector takes, in the order of their names.
@@ -216,12 +248,8 @@ func (l *Lab) Pods(namespace, selector string) []*Host {
 		if obj.DeletionTimestamp != nil || !match.Matches(labels.Set(obj.Labels)) {
 			continue
 		}
-		for _, n := range l.nodes {
-			if n.Name == obj.Spec.NodeName {
-				if p := n.kubelet.Find(obj.Namespace + "/" + obj.Name); p != nil {
-					all = append(all, podHost(p))
-				}
-			}
+		if h := l.podOf(obj); h != nil {
+			all = append(all, h)
 		}
 	}
 	slices.SortFunc(all, func(a, b *Host) int { return strings.Compare(a.Name, b.Name) })

@@ -110,7 +110,7 @@ func (l *Lab) host(name string, segment, number int, more ...netip.Prefix) (*Hos
 		h.addrs = append(h.addrs, p.Addr())
 	}
 	l.hosts[name] = h
-	if err := m.Name(spaceName(l.config.Name, name)); err != nil {
+	if err := errors.Join(m.Name(spaceName(l.config.Name, name)), l.note(h)); err != nil {
 		return nil, err
 	}
 	err = netns.Cable(l.config.MTU, netns.End{Space: l.fabric, Name: name}, netns.End{Space: m.Space, Name: "eth0", Addrs: addrs})
