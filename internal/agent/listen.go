@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"os"
 	"sync/atomic"
 
 	"kube-router/internal/driver/module"
@@ -49,11 +50,17 @@ func (a *agent) loadModules() {
 		return
 	}
 	for _, name := range modules(&a.o.Settings) {
+		if _, err := os.Stat(facility[name]); err == nil {
+			continue
+		}
 		if err := loader.Load(name); err != nil {
 			a.log.Warn("a kernel module is missing", "module", name, "without it", moduleFor[name], "error", err)
 		}
 	}
 }
+
+// facility is a file that is there where a module's work is done, be it built in and without a name of its own.
+var facility = map[string]string{"br_netfilter": "/proc/sys/net/bridge/bridge-nf-call-iptables"}
 
 // moduleFor tells what does not work without a module.
 var moduleFor = map[string]string{

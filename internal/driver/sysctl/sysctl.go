@@ -45,6 +45,8 @@ func (d *Driver) Dump(context.Context) (map[string]row.Sysctl, error) {
 			value, err := d.read(name)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
+				// Its link is gone. Listed it is forgotten once nobody wants it.
+				rows[name] = row.Sysctl{Name: name}
 			case err != nil:
 				return err
 			case e.Row.Holds(value):
