@@ -128,8 +128,28 @@ func (w *world) host(name, v4, v6 string) *host {
 			all := netip.PrefixFrom(gateway[i], 0).Masked()
 			w.must(netlink.RouteAdd(&netlink.Route{LinkIndex: link, Dst: ipnet(all), Gw: gateway[i].AsSlice(), Flags: int(netlink.FLAG_ONLINK)}))
 		}
+		w.ready(far)
 	})
+	w.within(w.node, func() { w.ready(near) })
 	return h
+}
+
+// ready waits for a link's carrier, which the kernel tells IPv6 of in its own time, and for the link-local
+// address that neighbour discovery then starts from.
+func (w *world) ready(name string) {
+	w.Helper()
+	for start := time.Now(); time.Since(start) < 5*time.Second; time.Sleep(5 * time.Millisecond) {
+		link, err := netlink.LinkByName(name)
+		w.must(err)
+		list, err := netlink.AddrList(link, netlink.FAMILY_V6)
+		w.must(err)
+		for _, a := range list {
+			if a.IP.IsLinkLocalUnicast() && a.Flags&syscall.IFA_F_TENTATIVE == 0 && link.Attrs().OperState == netlink.OperUp {
+				return
+			}
+		}
+	}
+	w.Fatalf("link %s is not ready after five seconds", name)
 }
 
 // plug sets a link up with its own addresses and routes to the peer's.
@@ -260,8 +280,23 @@ func clean(a net.Addr) netip.Addr {
 // answer is who answered and which client it saw.
 type answer struct{ by, saw string }
 
-// ask connects once to a front.
-func (h *host) ask(f intent.Front) (answer, error) {
+// ask connects to a front.
+func (h *host) ask(f intent.Front) (a answer, err error) {
+	for range 2 { // one packet may get lost while neighbours are found
+		if a, err = h.once(f); !silent(err) {
+			break
+		}
+	}
+	return a, err
+}
+
+func silent(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// once connects and gives up after a second, before TCP would try again.
+func (h *host) once(f intent.Front) (answer, error) {
 	var a answer
 	var err error
 	h.within(h.ns, func() {
@@ -293,21 +328,30 @@ func talk(c net.Conn) (answer, error) {
 	return answer{by, saw}, err
 }
 
-// tally asks n times, eight at once, and counts who answered.
+// tally asks n times, eight at once, and counts who answered; "" is nobody.
 func (h *host) tally(f intent.Front, n int) map[string]int {
 	h.Helper()
+	count := h.count(f, n, h.ask)
+	if count[""] > 0 {
+		h.Errorf("%s to %s: %d of %d connections failed", h.name, f, count[""], n)
+	}
+	return count
+}
+
+func (h *host) count(f intent.Front, n int, ask func(intent.Front) (answer, error)) map[string]int {
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	count := map[string]int{}
 	for range 8 {
 		group.Go(func() {
 			for range n / 8 {
-				a, err := h.ask(f)
+				a, err := ask(f)
 				mu.Lock()
-				if count[a.by]++; err != nil {
+				count[a.by]++
+				mu.Unlock()
+				if err != nil && !silent(err) {
 					h.Errorf("%s to %s: %v", h.name, f, err)
 				}
-				mu.Unlock()
 			}
 		})
 	}
@@ -318,7 +362,11 @@ func (h *host) tally(f intent.Front, n int) map[string]int {
 // refused tells whether a front turned the client away at once.
 func (h *host) refused(f intent.Front) error {
 	start := time.Now()
-	a, err := h.ask(f)
+	a, err := h.once(f)
+	if silent(err) {
+		start = time.Now()
+		a, err = h.once(f)
+	}
 	switch {
 	case err == nil:
 		return fmt.Errorf("%s answered", a.by)
@@ -334,13 +382,12 @@ func (h *host) refused(f intent.Front) error {
 
 // timesOut tells whether a front stays silent.
 func (h *host) timesOut(f intent.Front) error {
-	a, err := h.ask(f)
-	var timeout net.Error
-	if err == nil {
+	a, err := h.once(f)
+	switch {
+	case err == nil:
 		return fmt.Errorf("%s answered", a.by)
+	case silent(err):
+		return nil
 	}
-	if !errors.As(err, &timeout) || !timeout.Timeout() {
-		return err
-	}
-	return nil
+	return err
 }
