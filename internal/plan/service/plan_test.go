@@ -173,7 +173,9 @@ func TestPlan(t *testing.T) {
 [2001:db8::1]:30080/tcp node default/web:http -> []`, ""},
 		{"node port blocks", func(s *model.Settings) {
 			s.Services.NodePortAddresses = []netip.Prefix{prefix("172.16.0.0/12"), prefix("127.0.0.0/8")}
-		}, func(s *model.Service) { s.Ports[0].NodePort, s.ClusterIPs, s.Families = 30080, nil, []model.Family{model.IPv4} }, nil,
+		}, func(s *model.Service) {
+			s.Ports[0].NodePort, s.ClusterIPs, s.Families = 30080, nil, []model.Family{model.IPv4}
+		}, nil,
 			"172.16.0.1:30080/tcp node default/web:http -> []", ""},
 		{"addresses out of bounds", nil, func(s *model.Service) {
 			s.ClusterIPs, s.Families = nil, []model.Family{model.IPv4}
