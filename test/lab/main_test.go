@@ -1,0 +1,103 @@
+// Package lab_test proves the first promise of the program on the real thing: a cluster of nodes in network
+// namespaces, the real binary on each, real pods and packets.
+package lab_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kube-router/internal/lab"
+	"kube-router/internal/lab/probe"
+)
+
+func TestMain(m *testing.M) { os.Exit(lab.Main(m.Run)) }
+
+// programs builds the binaries once for all tests, as a user gets them. They are static. An environment
+// variable names a directory where they are ready.
+var programs = sync.OnceValues(func() (string, error) {
+	if ready := os.Getenv("KUBE_ROUTER_PROGRAMS"); ready != "" {
+		return ready, nil
+	}
+	dir, err := os.MkdirTemp("", "kube-router-test-")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-o", dir+"/", "../../cmd/kube-router", "../../cmd/kube-router-cni")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+// start starts a lab that ends with the test, with the web pods and Services of web.yaml ready.
+func start(t *testing.T, config lab.Config) (*lab.Lab, context.Context) {
+	t.Helper()
+	dir, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	if extra := os.Getenv("KR_ARGS"); extra != "" {
+		config.DaemonArgs = append(config.DaemonArgs, strings.Fields(extra)...)
+	}
+	config.Daemon = filepath.Join(dir, "kube-router")
+	l, err := lab.Start(ctx, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			l.Logs(os.Stderr, 30)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	manifest, err := os.ReadFile("web.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Apply(ctx, string(manifest)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return l, ctx
+}
+
+// web is a fixed front of web.yaml.
+func web(addr string) probe.Request {
+	return probe.Request{To: netip.AddrPortFrom(netip.MustParseAddr(addr), 80)}
+}
+
+// eventually waits until ask is content.
+func eventually(t *testing.T, ctx context.Context, l *lab.Lab, what string, limit time.Duration, ask func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := l.Until(ctx, what, ask); err != nil {
+		t.Error(err)
+	}
+}
+
+// serves waits until a front answers from a host, since a Service is programmed after its pods are ready.
+func serves(t *testing.T, ctx context.Context, l *lab.Lab, from *lab.Host, q probe.Request) {
+	t.Helper()
+	eventually(t, ctx, l, q.To.String(), 10*time.Second, func() error {
+		if r := from.Probe(q); !r.OK() {
+			return fmt.Errorf("%v", r)
+		}
+		return nil
+	})
+}
