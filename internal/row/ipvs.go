@@ -30,13 +30,25 @@ func (f IpvsFront) IsV6() bool { return f.V6 || f.Addr.Is6() }
 // String prints the front as ipvsadm(8) takes it: "-t 10.96.0.10:53", "-f 5 -6".
 func (f IpvsFront) String() string {
 	if f.Mark == 0 {
-		return [...]string{6: "-t", 17: "-u", 132: "--sctp-service"}[f.Protocol] + " " + netip.AddrPortFrom(f.Addr, f.Port).String()
+		return ipvsProto(f.Protocol) + " " + netip.AddrPortFrom(f.Addr, f.Port).String()
 	}
 	text := fmt.Sprintf("-f %d", f.Mark)
 	if f.V6 {
 		text += " -6"
 	}
 	return text
+}
+
+func ipvsProto(p uint8) string {
+	switch p {
+	case 6:
+		return "-t"
+	case 17:
+		return "-u"
+	case 132:
+		return "--sctp-service"
+	}
+	return fmt.Sprintf("--protocol-%d", p)
 }
 
 // IpvsKey is the key of an Ipvs row. A virtual server has no destination; the timeouts have neither.
@@ -145,7 +157,11 @@ func (d IpvsDest) Key() IpvsKey { return IpvsKey{Front: d.Front, To: d.To} }
 
 // String prints the destination as a line of ipvsadm -Sn.
 func (d IpvsDest) String() string {
-	return fmt.Sprintf("-a %s -r %s %s -w %d", d.Front, d.To, d.Method, d.Weight)
+	text := fmt.Sprintf("-a %s -r %s %s -w %d", d.Front, d.To, d.Method, d.Weight)
+	if d.Method == IpvsTunnel {
+		text += " --tun-type ipip"
+	}
+	return text
 }
 
 // IpvsTimeouts are how long IPVS remembers idle connections, for all virtual servers of the namespace. 0: the
