@@ -20,6 +20,7 @@ const (
 	SetDefaults  BgpSet = "defaultroutedefinedset"
 	SetInternals BgpSet = "iBGPpeerset"
 	SetExternals BgpSet = "externalpeerset"
+	SetPeers     BgpSet = "allpeerset" // every address, and thereby every peer; our own paths come from none
 )
 
 // V6 is the twin of a set for IPv6.
@@ -36,7 +37,7 @@ func (s BgpSet) Of(a netip.Addr) BgpSet {
 // Peers tells whether a set holds peers.
 func (s BgpSet) Peers() bool {
 	s = BgpSet(strings.TrimSuffix(string(s), "v6"))
-	return s == SetInternals || s == SetExternals
+	return s == SetInternals || s == SetExternals || s == SetPeers
 }
 
 // Imports tells whether a set decides what is learned, and not what is announced alone.
@@ -48,7 +49,7 @@ func (s BgpSet) Imports() bool {
 // BgpSets are all our sets.
 func BgpSets() []BgpSet {
 	var all []BgpSet
-	for _, s := range []BgpSet{SetPods, SetPodsOut, SetVIPs, SetRejected, SetDefaults, SetInternals, SetExternals} {
+	for _, s := range []BgpSet{SetPods, SetPodsOut, SetVIPs, SetRejected, SetDefaults, SetInternals, SetExternals, SetPeers} {
 		all = append(all, s, s.V6())
 	}
 	return all

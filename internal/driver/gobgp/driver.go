@@ -1,0 +1,133 @@
+package gobgp
+
+import (
+	"context"
+	"path/filepath"
+
+	"kube-router/internal/row"
+)
+
+// Driver is the table of everything that the speaker holds.
+type Driver struct {
+	client   *client
+	optional bool
+}
+
+// New makes the table of the speaker in dir. With optional a speaker that isn't there holds nothing;
+// otherwise a supervisor is about to start it and the table waits.
+func New(dir string, optional bool) (*Driver, error) {
+	c, err := dial(filepath.Join(dir, socketName))
+	if err != nil {
+		return nil, err
+	}
+	return &Driver{client: c, optional: optional}, nil
+}
+
+// Close ends the connection to the speaker, not the speaker.
+func (d *Driver) Close() error { return d.client.conn.Close() }
+
+// Dump reads what the speaker holds of ours: paths by their identifier, peers by their description, sets and
+// policies by their names.
+func (d *Driver) Dump(ctx context.Context) (map[row.BgpKey]row.Bgp, error) {
+	rows := map[row.BgpKey]row.Bgp{}
+	if d.optional && !d.client.there() {
+		return rows, nil
+	}
+	global, err := d.client.global(ctx)
+	if err != nil || global == nil {
+		return rows, err
+	}
+	speaker, err := readSpeaker(global)
+	if err != nil {
+		return nil, err
+	}
+	rows[speaker.Key()] = speaker
+	ctx, cancel := context.WithTimeout(ctx, 3*patience)
+	defer cancel()
+	add := func(r row.Bgp) { rows[r.Key()] = r }
+	for _, read := range []func(context.Context, func(row.Bgp)) error{
+		d.client.members, d.client.policies, d.client.paths,
+	} {
+		if err := read(ctx, add); err != nil {
+			return nil, err
+		}
+	}
+	return rows, d.client.peers(ctx, func(p row.BgpPeer) { add(p) })
+}
+
+// Apply brings changes into the speaker in the order in which nothing is ever announced half: what decides
+// about paths before the paths, the paths before the peers, and back.
+func (d *Driver) Apply(ctx context.Context, changes []row.Change[row.BgpKey, row.Bgp]) error {
+	if len(changes) == 0 || d.optional && !d.client.there() && !makes(changes) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 6*patience)
+	defer cancel()
+	t := &turn{client: d.client, ctx: ctx, failed: row.Failed[row.BgpKey]{}}
+	running, err := t.client.global(ctx)
+	if err != nil {
+		return err
+	}
+	if running != nil {
+		if changes, err = d.relive(ctx, changes); err != nil {
+			return err
+		}
+		if len(changes) == 0 {
+			return nil
+		}
+		running, err = t.client.global(ctx)
+	}
+	if err == nil {
+		err = t.run(running != nil, changes)
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(t.failed) > 0:
+		return t.failed
+	}
+	return nil
+}
+
+// makes tells whether any change makes something.
+func makes(changes []row.Change[row.BgpKey, row.Bgp]) bool {
+	for _, c := range changes {
+		if c.New != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// relive handles a change of the speaker itself, which means another life: what it holds is read, it is
+// stopped, and everything is made again with the other changes. Its peers see a restart.
+func (d *Driver) relive(ctx context.Context, changes []row.Change[row.BgpKey, row.Bgp]) ([]row.Change[row.BgpKey, row.Bgp], error) {
+	for _, c := range changes {
+		if c.Key.Kind != row.BgpKindSpeaker || c.New == nil {
+			continue
+		}
+		have, err := d.Dump(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if have[c.Key] == *c.New {
+			return changes, nil
+		}
+		if err := d.client.stopped(ctx, true); err != nil {
+			return nil, err
+		}
+		return remake(have, changes), nil
+	}
+	return changes, nil
+}
+
+// remake are the changes that make from nothing what have becomes by changes.
+func remake(have map[row.BgpKey]row.Bgp, changes []row.Change[row.BgpKey, row.Bgp]) []row.Change[row.BgpKey, row.Bgp] {
+	for _, c := range changes {
+		delete(have, c.Key)
+	}
+	for k, r := range have {
+		changes = append(changes, row.Change[row.BgpKey, row.Bgp]{Key: k, New: &r})
+	}
+	return changes
+}

@@ -1,0 +1,153 @@
+package gobgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/server"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
+)
+
+// Engine is what the speaker's process runs.
+type Engine struct {
+	Dir    string        // of its sockets and its lock
+	Token  string        // what it was started as; a supervisor that wants another replaces it
+	Orphan time.Duration // without a daemon for so long, sessions end and routes are withdrawn; 0: never
+	Log    *slog.Logger
+
+	heard   atomic.Int64 // when the daemon last asked, Unix nanoseconds
+	serving atomic.Int64 // calls being answered
+}
+
+// Run is the speaker. It has no configuration: the daemon gives it everything over its socket. It ends when
+// ctx ends or when it is told to stop, with its sessions closed; what makes it die makes it die alone.
+func (e *Engine) Run(ctx context.Context) error {
+	lock, err := e.claim()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	// Whoever may write to the socket rules the node's routes.
+	unix.Umask(0o177)
+	e.heard.Store(time.Now().UnixNano())
+	s := server.NewBgpServer(
+		server.GrpcListenAddress("unix://"+filepath.Join(e.Dir, socketName)+",unix://"+filepath.Join(e.Dir, adminName)),
+		server.GrpcOption([]grpc.ServerOption{grpc.UnaryInterceptor(e.unary), grpc.StreamInterceptor(e.stream)}),
+		server.LoggerOption(e.Log, nil),
+	)
+	ended := make(chan struct{})
+	go func() {
+		s.Serve()
+		close(ended)
+	}()
+	e.wait(ctx, s, ended)
+	// The answer to the call that stopped us is still on its way.
+	for deadline := time.Now().Add(time.Second); e.serving.Load() > 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// wait returns when the speaker has ended.
+func (e *Engine) wait(ctx context.Context, s *server.BgpServer, ended <-chan struct{}) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-ctx.Done():
+		case <-tick.C:
+			if alone := time.Since(time.Unix(0, e.heard.Load())); e.Orphan == 0 || alone < e.Orphan {
+				continue
+			}
+			e.Log.Warn("no daemon any more: sessions end and routes are withdrawn", "after", e.Orphan)
+		}
+		if err := s.StopBgp(context.Background(), &api.StopBgpRequest{}); err != nil {
+			e.Log.Warn("stop BGP", "error", err)
+		}
+		return
+	}
+}
+
+// claim takes the lock that tells others who the speaker of this directory is.
+func (e *Engine) claim() (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(e.Dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("claim the speaker's place: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("another speaker is at work in %s: %w", e.Dir, err)
+	}
+	for _, name := range []string{socketName, adminName} {
+		if err := os.Remove(filepath.Join(e.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			f.Close()
+			return nil, fmt.Errorf("remove an old socket: %w", err)
+		}
+	}
+	if err := f.Truncate(0); err == nil {
+		_, err = fmt.Fprintf(f, "%d %s\n", os.Getpid(), e.Token)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("sign the speaker's place: %w", err)
+	}
+	return f, nil
+}
+
+// private tells whether a call came over the daemon's own socket.
+func private(ctx context.Context) bool {
+	p, ok := peer.FromContext(ctx)
+	return ok && p.LocalAddr != nil && filepath.Base(p.LocalAddr.String()) == socketName
+}
+
+func (e *Engine) unary(ctx context.Context, r any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	e.serving.Add(1)
+	defer e.serving.Add(-1)
+	if private(ctx) {
+		e.heard.Store(time.Now().UnixNano())
+	}
+	return next(ctx, r)
+}
+
+func (e *Engine) stream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if private(s.Context()) {
+		e.heard.Store(time.Now().UnixNano())
+		return next(srv, s)
+	}
+	return next(srv, discreet{s})
+}
+
+// discreet is a stream to people: neighbours appear on it without their passwords.
+type discreet struct{ grpc.ServerStream }
+
+// SendMsg blanks passwords.
+func (d discreet) SendMsg(m any) error {
+	switch r := m.(type) {
+	case *api.ListPeerResponse:
+		if r.GetPeer().GetConf().GetAuthPassword() != "" {
+			r = proto.CloneOf(r)
+			r.Peer.Conf.AuthPassword = "(secret)"
+			m = r
+		}
+	case *api.ListPeerGroupResponse:
+		if r.GetPeerGroup().GetConf().GetAuthPassword() != "" {
+			r = proto.CloneOf(r)
+			r.PeerGroup.Conf.AuthPassword = "(secret)"
+			m = r
+		}
+	}
+	return d.ServerStream.SendMsg(m)
+}

@@ -1,0 +1,129 @@
+package gobgp
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/osrg/gobgp/v4/api"
+
+	"kube-router/internal/row"
+)
+
+// nobody keeps sets of peers from being empty: an empty one matches everybody.
+const nobody = "0.0.0.0/32"
+
+// emptySet is a set without members. Sets are made once, with the speaker: policies hold on to them.
+func emptySet(s row.BgpSet) *api.DefinedSet {
+	if s.Peers() {
+		return &api.DefinedSet{DefinedType: api.DefinedType_DEFINED_TYPE_NEIGHBOR, Name: string(s), List: []string{nobody}}
+	}
+	return &api.DefinedSet{DefinedType: api.DefinedType_DEFINED_TYPE_PREFIX, Name: string(s)}
+}
+
+// definedSet is a set of the members that changes are about.
+func definedSet(s row.BgpSet, list []change) *api.DefinedSet {
+	d := emptySet(s)
+	d.List = nil
+	for _, c := range list {
+		if s.Peers() {
+			d.List = append(d.List, c.Key.Net.String())
+			continue
+		}
+		d.Prefixes = append(d.Prefixes, &api.Prefix{
+			IpPrefix: c.Key.Net.String(), MaskLengthMin: uint32(c.Key.Min), MaskLengthMax: uint32(c.Key.Max),
+		})
+	}
+	return d
+}
+
+// bySet hands out the changes of members set by set, all of a set at once, or one by one where one of them
+// is refused.
+func (t *turn) bySet(list []change, do func(context.Context, *api.DefinedSet) error) error {
+	for len(list) > 0 {
+		set := list[0].Key.Set
+		end := slices.IndexFunc(list, func(c change) bool { return c.Key.Set != set })
+		if end < 0 {
+			end = len(list)
+		}
+		group := list[:end]
+		list = list[end:]
+		err := do(t.ctx, definedSet(set, group))
+		if err == nil {
+			continue
+		}
+		for _, c := range group {
+			if err := t.one(c.Key, func(ctx context.Context) error { return do(ctx, definedSet(set, []change{c})) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *turn) addMembers(made, _ []change) error {
+	list := kind(made, row.BgpKindMember)
+	t.judge(list, made)
+	return t.bySet(list, func(ctx context.Context, s *api.DefinedSet) error {
+		_, err := t.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: s})
+		return err
+	})
+}
+
+func (t *turn) removeMembers(_, gone []change) error {
+	list := kind(gone, row.BgpKindMember)
+	t.judge(list, gone)
+	return t.bySet(list, func(ctx context.Context, s *api.DefinedSet) error {
+		_, err := t.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: s})
+		return err
+	})
+}
+
+// judge notes which routes must be judged again because members of sets changed. A member that comes or
+// goes with its path, or with its peer, needs nothing: the path or the session is judged then anyway.
+func (t *turn) judge(members, all []change) {
+	if t.fresh {
+		return
+	}
+	with := map[netip.Prefix]bool{}
+	for _, c := range all {
+		if c.Key.Kind == row.BgpKindPath || c.Key.Kind == row.BgpKindPeer {
+			with[c.Key.Net] = true
+		}
+	}
+	for _, c := range members {
+		vip := c.Key.Set == row.SetVIPs || c.Key.Set == row.SetVIPs.V6()
+		t.resetVIP = t.resetVIP || vip
+		t.resetIn = t.resetIn || c.Key.Set.Imports() && !vip
+		t.resetOut = t.resetOut || !with[c.Key.Net]
+	}
+}
+
+// members reads the members of our sets.
+func (c *client) members(ctx context.Context, add func(row.Bgp)) error {
+	ours := row.BgpSets()
+	for _, typ := range []api.DefinedType{api.DefinedType_DEFINED_TYPE_PREFIX, api.DefinedType_DEFINED_TYPE_NEIGHBOR} {
+		stream, err := c.ListDefinedSet(ctx, &api.ListDefinedSetRequest{DefinedType: typ})
+		err = each[api.ListDefinedSetResponse](stream, err, func(m *api.ListDefinedSetResponse) {
+			s := row.BgpSet(m.DefinedSet.Name)
+			if !slices.Contains(ours, s) {
+				return
+			}
+			for _, p := range m.DefinedSet.Prefixes {
+				if net, err := netip.ParsePrefix(p.IpPrefix); err == nil {
+					add(row.BgpMember{Set: s, Net: net, Min: uint8(p.MaskLengthMin), Max: uint8(p.MaskLengthMax)})
+				}
+			}
+			for _, text := range m.DefinedSet.List {
+				if net, err := netip.ParsePrefix(text); err == nil && text != nobody {
+					add(row.BgpMember{Set: s, Net: net, Min: uint8(net.Bits()), Max: uint8(net.Bits())})
+				}
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("read the speaker's sets: %w", err)
+		}
+	}
+	return nil
+}

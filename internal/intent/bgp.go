@@ -1,0 +1,164 @@
+package intent
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Speaker is our BGP speaker.
+type Speaker struct {
+	ASN      uint32
+	RouterID netip.Addr // IPv4
+	Port     uint16
+	Listen   []netip.Addr // sorted; empty: every address
+}
+
+// String prints "AS 64512 router-id 10.0.0.1 at [10.0.0.1] port 179".
+func (s *Speaker) String() string {
+	return fmt.Sprintf("AS %d router-id %s at %v port %d", s.ASN, s.RouterID, s.Listen, s.Port)
+}
+
+// BFD are the parameters of a BFD session (RFC 5880).
+type BFD struct {
+	Port       uint16
+	Multiplier uint8
+	Tx, Rx     time.Duration
+}
+
+// Password is a secret that never prints.
+type Password string
+
+// String hides the password.
+func (Password) String() string { return "(secret)" }
+
+// GoString hides the password from %#v.
+func (Password) GoString() string { return "(secret)" }
+
+// Neighbor is a BGP peer: another node, or a router outside of the cluster.
+type Neighbor struct {
+	Addr     netip.Addr
+	ASN      uint32
+	Node     string // the Node that it is; empty: outside
+	Local    netip.Addr
+	Port     uint16
+	TTL      uint8 // 0: directly connected
+	Hold     time.Duration
+	V4, V6   bool          // the families that are exchanged
+	Cluster  netip.Addr    // we reflect routes to it, in this cluster (RFC 4456); zero: we don't
+	Restart  time.Duration // graceful restart (RFC 4724); 0: off
+	Deferral time.Duration
+	BFD      *BFD
+	Password Password
+}
+
+// Key is the peer's address.
+func (n *Neighbor) Key() netip.Addr { return n.Addr }
+
+// String prints what is special about the peer.
+func (n *Neighbor) String() string {
+	s := fmt.Sprintf("peer %s AS %d from %s", n.Addr, n.ASN, n.Local)
+	for _, f := range []struct {
+		on   bool
+		text string
+	}{
+		{n.V4, " IPv4"}, {n.V6, " IPv6"}, {n.Node != "", " node " + n.Node}, {n.Port != 179, fmt.Sprintf(" port %d", n.Port)},
+		{n.TTL > 0, fmt.Sprintf(" ttl %d", n.TTL)}, {n.Hold != 90*time.Second, " hold " + n.Hold.String()},
+		{n.Cluster.IsValid(), " client in cluster " + n.Cluster.String()},
+		{n.Restart > 0, fmt.Sprintf(" restart %s/%s", n.Restart, n.Deferral)}, {n.Password != "", " password"},
+	} {
+		if f.on {
+			s += f.text
+		}
+	}
+	if n.BFD != nil {
+		s += fmt.Sprintf(" bfd %d %s/%s x%d", n.BFD.Port, n.BFD.Tx, n.BFD.Rx, n.BFD.Multiplier)
+	}
+	return s
+}
+
+// AnnounceKind tells to whom a prefix is announced.
+type AnnounceKind uint8
+
+// The kinds of announcements.
+const (
+	AnnouncePods    AnnounceKind = iota // our pod range: to nodes, and outside where the exchange says so
+	AnnouncePodsOut                     // what stands for pod ranges outside: not to nodes
+	AnnounceVIP                         // an address or a range of Services: outside only
+)
+
+// String names the kind.
+func (k AnnounceKind) String() string { return [...]string{"pods", "pods outside", "service"}[k] }
+
+// Announce is a prefix that we originate.
+type Announce struct {
+	Kind      AnnounceKind
+	Prefix    netip.Prefix
+	NextHop   netip.Addr
+	LocalPref uint32 // 0: none
+}
+
+// Key is the prefix.
+func (a *Announce) Key() netip.Prefix { return a.Prefix }
+
+// String prints "pods 10.244.1.0/24 via 10.0.0.1".
+func (a *Announce) String() string {
+	s := fmt.Sprintf("%s %s via %s", a.Kind, a.Prefix, a.NextHop)
+	if a.LocalPref > 0 {
+		s += fmt.Sprintf(" local-pref %d", a.LocalPref)
+	}
+	return s
+}
+
+// Compare orders announcements by prefix, then kind.
+func (a *Announce) Compare(b *Announce) int {
+	return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()),
+		cmp.Compare(a.Kind, b.Kind))
+}
+
+// Exchange is the policy of the exchange with peers: what of our announcements goes where with which
+// attributes, and what is refused of theirs.
+type Exchange struct {
+	V4, V6       bool
+	PodsOutside  bool // pod ranges are announced outside
+	Aggregate    bool // outside, what stands for the pod ranges (AnnouncePodsOut) in their place
+	Reflect      bool // what one node teaches us goes on to others
+	NextHopSelf  bool // outside, our end of the session is the next hop
+	PrependAS    uint32
+	PrependTimes uint8
+	MED          *uint32
+	Communities  []uint32
+	Large        [][3]uint32
+	Reject       []netip.Prefix // refused with everything longer inside, whoever announces it
+}
+
+// String prints what is special.
+func (e *Exchange) String() string {
+	s := fmt.Sprintf("exchange v4=%t v6=%t pods-outside=%t", e.V4, e.V6, e.PodsOutside)
+	for _, f := range []struct {
+		on   bool
+		text string
+	}{
+		{e.Aggregate, " aggregate"}, {e.Reflect, " reflect"}, {e.NextHopSelf, " next-hop-self"},
+		{e.PrependTimes > 0, fmt.Sprintf(" prepend %d x%d", e.PrependAS, e.PrependTimes)},
+		{len(e.Communities) > 0, fmt.Sprintf(" communities %d", e.Communities)},
+		{len(e.Large) > 0, fmt.Sprintf(" large %d", e.Large)}, {len(e.Reject) > 0, fmt.Sprintf(" reject %v", e.Reject)},
+	} {
+		if f.on {
+			s += f.text
+		}
+	}
+	if e.MED != nil {
+		s += fmt.Sprintf(" med %d", *e.MED)
+	}
+	return s
+}
+
+// BGP is everything about the speaker but the addresses of Services.
+type BGP struct {
+	Speaker   *Speaker
+	Exchange  *Exchange
+	Neighbors []*Neighbor // sorted by address
+	Announces []*Announce // sorted by prefix
+}

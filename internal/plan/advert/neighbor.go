@@ -1,0 +1,202 @@
+package advert
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+)
+
+// defaultPort is BGP's port (RFC 4271), at which routers outside listen whatever ours is.
+const defaultPort = 179
+
+// defer1s is the deferral of a node that reflects nothing: what it announces doesn't depend on what it
+// learns, so after a restart it need not wait for everybody else (RFC 4724 section 4.1).
+const defer1s = time.Second
+
+// neighbors plans the peers: routers outside, and other nodes.
+func neighbors(m *model.Model, self *model.Node, note *remarks) []*intent.Neighbor {
+	peers := map[netip.Addr]*intent.Neighbor{}
+	outside := m.Settings.BGP.Peers
+	field := "--peer-router-ips"
+	if len(outside) == 0 {
+		outside, field = self.Options.Peers, "kube-router.io/peers"
+	}
+	for _, p := range outside {
+		if n := router(m, self, p, field, note); n != nil {
+			if peers[n.Addr] != nil {
+				note.add(field, "%s ignored: given twice; the first counts", n.Addr)
+				continue
+			}
+			peers[n.Addr] = n
+		}
+	}
+	if m.Settings.BGP.IBGP && m.Settings.Routes.Source != sourceAPI {
+		mesh(m, self, peers, note)
+	}
+	list := make([]*intent.Neighbor, 0, len(peers))
+	for _, n := range peers {
+		list = append(list, n)
+	}
+	slices.SortFunc(list, func(a, b *intent.Neighbor) int { return a.Addr.Compare(b.Addr) })
+	return list
+}
+
+// router plans a peer outside of the cluster.
+func router(m *model.Model, self *model.Node, p model.Peer, field string, note *remarks) *intent.Neighbor {
+	n := base(m, self, uint32(p.ASN))
+	n.Addr, n.Port, n.Local, n.Password = p.Addr, uint16(p.Port), p.Local, intent.Password(p.Password)
+	if n.Port == 0 {
+		n.Port = defaultPort
+	}
+	if !n.Local.IsValid() {
+		n.Local = self.IP(model.FamilyOf(p.Addr))
+	}
+	if p.Multihop >= 2 {
+		n.TTL = p.Multihop
+	}
+	if p.BFD != nil {
+		n.BFD = bfd(p.BFD)
+	}
+	n.V4, n.V6 = m.Settings.IPv4, m.Settings.IPv6
+	switch {
+	case slices.Contains(self.InternalIPs, p.Addr) || slices.Contains(self.ExternalIPs, p.Addr):
+		note.add(field, "%s ignored: it is this node", p.Addr)
+		return nil
+	case !n.Local.IsValid():
+		note.add(field, "%s ignored: the node has no %s address to peer from", p.Addr, model.FamilyOf(p.Addr))
+		return nil
+	case n.Local.Is4() != n.Addr.Is4():
+		note.add(field, "%s ignored: its localip %s is of the other family", p.Addr, n.Local)
+		return nil
+	}
+	return n
+}
+
+// base is what all peers have in common.
+func base(m *model.Model, self *model.Node, as uint32) *intent.Neighbor {
+	b := &m.Settings.BGP
+	n := &intent.Neighbor{ASN: as, Hold: b.HoldTime}
+	if b.GracefulRestart {
+		n.Restart, n.Deferral = b.RestartTime, min(b.DeferralTime, defer1s)
+		if self.Options.RRServer != "" {
+			n.Deferral = b.DeferralTime
+		}
+	}
+	return n
+}
+
+// bfd fills in the defaults of RFC 5881 and of --bfd-*.
+func bfd(b *model.BFD) *intent.BFD {
+	or := func(d, otherwise time.Duration) time.Duration {
+		if d > 0 {
+			return d
+		}
+		return otherwise
+	}
+	i := &intent.BFD{Port: uint16(b.Port), Multiplier: b.Multiplier, Tx: or(b.MinTx, time.Second), Rx: or(b.MinRx, time.Second)}
+	if i.Port == 0 {
+		i.Port = 3784
+	}
+	if i.Multiplier == 0 {
+		i.Multiplier = 3
+	}
+	return i
+}
+
+// mesh adds the other nodes.
+func mesh(m *model.Model, self *model.Node, peers map[netip.Addr]*intent.Neighbor, note *remarks) {
+	as, servers := asOf(m, self), 0
+	for _, other := range m.Nodes {
+		if other.Name == self.Name || asOf(m, other) != as || !paired(self, other) {
+			continue
+		}
+		if other.Options.RRServer != "" {
+			servers++
+		}
+		n, why := node(m, self, other)
+		switch {
+		case n == nil:
+			note.add("status.addresses", "no session with node %s: %s", other.Name, why)
+		case peers[n.Addr] != nil && peers[n.Addr].Node == "":
+			note.add("", "no session with node %s: its address %s is a router's", other.Name, n.Addr)
+		case peers[n.Addr] != nil && peers[n.Addr].Node < other.Name:
+		default:
+			peers[n.Addr] = n
+		}
+	}
+	if self.Options.RRClient != "" && servers == 0 {
+		note.add("kube-router.io/rr.client", "no node is a reflector of cluster %s, so no node teaches us its ranges", self.Options.RRClient)
+	}
+}
+
+// paired tells whether two nodes of one AS peer. It is the same seen from either of them: clients peer with
+// the reflectors of their cluster, everybody else with everybody but clients (RFC 4456).
+func paired(a, b *model.Node) bool {
+	ao, bo := &a.Options, &b.Options
+	switch {
+	case ao.RRClient != "" && bo.RRClient != "":
+		return false
+	case ao.RRClient != "":
+		return bo.RRServer != "" && cluster(ao.RRClient) == cluster(bo.RRServer)
+	case bo.RRClient != "":
+		return ao.RRServer != "" && cluster(ao.RRServer) == cluster(bo.RRClient)
+	}
+	return true
+}
+
+// cluster is a cluster id as an address: 17 and 0.0.0.17 are the same.
+func cluster(id string) netip.Addr {
+	if a, err := netip.ParseAddr(id); err == nil {
+		return a
+	}
+	n, _ := strconv.ParseUint(id, 10, 32)
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], uint32(n))
+	return netip.AddrFrom4(b)
+}
+
+// node plans the session with another node, or tells why there can be none. One session carries the routes
+// of all families that both have.
+func node(m *model.Model, self, other *model.Node) (*intent.Neighbor, string) {
+	f, ok := common(self, other)
+	if !ok {
+		return nil, "no address family in common"
+	}
+	if self.IP(f) == other.IP(f) {
+		return nil, "it claims our address " + self.IP(f).String()
+	}
+	n := base(m, self, uint32(asOf(m, self)))
+	n.Addr, n.Local, n.Node = other.IP(f), self.IP(f), other.Name
+	n.Port, n.Password = uint16(m.Settings.BGP.Port), intent.Password(m.Settings.BGP.IBGPPassword)
+	both := func(f model.Family) bool { return m.Settings.Has(f) && self.IP(f).IsValid() && other.IP(f).IsValid() }
+	n.V4, n.V6 = both(model.IPv4), both(model.IPv6)
+	if self.Options.RRServer != "" && other.Options.RRClient != "" {
+		n.Cluster = cluster(self.Options.RRServer)
+	}
+	if b := m.Settings.BGP.BFD; b != nil {
+		n.BFD = bfd(b)
+	}
+	if !n.V4 && !n.V6 {
+		return nil, "no enabled address family in common"
+	}
+	return n, ""
+}
+
+// common is the family of the session between two nodes: that of their primary addresses where they agree,
+// else the first that both have. Both find the same.
+func common(a, b *model.Node) (model.Family, bool) {
+	if pa, pb := a.PrimaryIP(), b.PrimaryIP(); pa.IsValid() && pb.IsValid() && pa.Is4() == pb.Is4() {
+		return model.FamilyOf(pa), true
+	}
+	for _, f := range []model.Family{model.IPv4, model.IPv6} {
+		if a.IP(f).IsValid() && b.IP(f).IsValid() {
+			return f, true
+		}
+	}
+	return 0, false
+}
