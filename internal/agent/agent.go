@@ -98,11 +98,11 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 		return nil, err
 	}
 	a.loadModules()
-	var err error
-	if a.ledgers, err = openTables(a.tables, o); err != nil {
+	targets, err := kernelTargets(o)
+	if err != nil {
 		return nil, err
 	}
-	a.services = newServices(a.ledgers)
+	a.open(targets)
 	m := model.New(o.Settings)
 	if a.reports, err = newReporter(a.tables, a.rest, m); err != nil {
 		return nil, err
@@ -113,6 +113,12 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	a.thinker.synced, a.thinker.settle, a.thinker.said = a.synced, a.settle, a.reports.planned
 	a.listen()
 	return a, nil
+}
+
+// open opens the tables and prepares what fills them.
+func (a *agent) open(to Targets) {
+	a.ledgers = openTables(a.tables, to)
+	a.services = newServices(a.ledgers)
 }
 
 // settle ends a turn: what it decided about Services goes on to rows.
@@ -139,10 +145,14 @@ func (a *agent) synced() bool {
 	return a.kube.HasSynced() && len(a.thinker.model.Links) > 0
 }
 
-// stages are the planners in the order in which a turn runs them.
+// stages are what a turn runs, in this order.
 func (a *agent) stages() []stage {
-	list := append([]stage{a.services.stage()}, hostStages(a.ledgers)...)
-	return append(list, a.reports.stage(), a.latency.stage())
+	return append(a.planners(), a.reports.stage(), a.latency.stage())
+}
+
+// planners are the stages that decide about the network.
+func (a *agent) planners() []stage {
+	return append([]stage{a.services.stage()}, hostStages(a.ledgers)...)
 }
 
 // pulse is what health is judged by.
@@ -164,9 +174,11 @@ func (a *agent) pulse() show.Pulse {
 // Cleanup removes from this node everything that we made: every table is run with nothing wanted.
 func Cleanup(ctx context.Context, o *config.Options, log *slog.Logger) error {
 	t := &tables{log: log}
-	if _, err := openTables(t, o); err != nil {
+	targets, err := kernelTargets(o)
+	if err != nil {
 		return err
 	}
+	openTables(t, targets)
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	// Rules go before what they lean on, so the tables are emptied in the reverse of their order.

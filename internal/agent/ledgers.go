@@ -27,28 +27,50 @@ type ledgers struct {
 	health *reconcile.Ledger[uint16, row.HealthPort]
 }
 
-// openTables opens the node's tables, in the order in which they are built up. The CNI file comes last: a
-// pod that starts finds everything else there.
-func openTables(t *tables, o *config.Options) (ledgers, error) {
-	var l ledgers
+// Targets are the tables of one node, each a place that rows are written to: the kernel's, or fakes.
+type Targets struct {
+	Sysctl row.Target[string, row.Sysctl]
+	Linux  row.Target[row.LinuxKey, row.Linux]
+	Nft    row.Target[row.NftKey, row.Nft]
+	Flows  row.Target[row.FlowsKey, row.Flows]
+	Health row.Target[uint16, row.HealthPort]
+	CNI    row.Target[string, row.Conflist]
+}
+
+// kernelTargets are the real tables of this node.
+func kernelTargets(o *config.Options) (Targets, error) {
 	links, err := rtnl.New(netns.None(), uint16(o.Settings.Routes.OverlayPort))
 	if err != nil {
-		return l, fmt.Errorf("open routes: %w", err)
+		return Targets{}, fmt.Errorf("open routes: %w", err)
 	}
 	rules, err := nft.New(0)
 	if err != nil {
-		return l, fmt.Errorf("open nftables: %w", err)
+		return Targets{}, fmt.Errorf("open nftables: %w", err)
 	}
 	flows, err := conntrack.Open(netns.None())
 	if err != nil {
-		return l, fmt.Errorf("open conntrack: %w", err)
+		return Targets{}, fmt.Errorf("open conntrack: %w", err)
 	}
 	originals := filepath.Join(filepath.Dir(o.ControlSocket), "sysctl.json")
-	l.sysctl = open(t, "sysctl", sysctl.New(netns.None(), originals).At(o.ProcSys), reconcile.DefaultPace)
-	l.linux = open(t, "rtnl", links, reconcile.DefaultPace)
-	l.nft = open(t, "nft", rules, reconcile.DefaultPace)
-	l.flows = open(t, "conntrack", conntrack.NewTable(flows), reconcile.DefaultPace)
-	l.health = open(t, "health", &healthport.Driver{}, reconcile.DefaultPace)
-	l.cni = open(t, "cni", file.New(o.Settings.CNI.File), reconcile.DefaultPace)
-	return l, nil
+	return Targets{
+		Sysctl: sysctl.New(netns.None(), originals).At(o.ProcSys),
+		Linux:  links,
+		Nft:    rules,
+		Flows:  conntrack.NewTable(flows),
+		Health: &healthport.Driver{},
+		CNI:    file.New(o.Settings.CNI.File),
+	}, nil
+}
+
+// openTables opens the node's tables, in the order in which they are built up. The CNI file comes last: a
+// pod that starts finds everything else there.
+func openTables(t *tables, to Targets) ledgers {
+	return ledgers{
+		sysctl: open(t, "sysctl", to.Sysctl, reconcile.DefaultPace),
+		linux:  open(t, "rtnl", to.Linux, reconcile.DefaultPace),
+		nft:    open(t, "nft", to.Nft, reconcile.DefaultPace),
+		flows:  open(t, "conntrack", to.Flows, reconcile.DefaultPace),
+		health: open(t, "health", to.Health, reconcile.DefaultPace),
+		cni:    open(t, "cni", to.CNI, reconcile.DefaultPace),
+	}
 }

@@ -1,0 +1,85 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"kube-router/internal/config"
+	"kube-router/internal/model"
+	"kube-router/internal/reconcile"
+)
+
+// Rig is the daemon without its sources and without its voice: planners, ledgers and lanes as Run has them,
+// over targets of the caller's choice. What the sources would report is put into the Inbox. Tests run it on
+// fakes.
+type Rig struct {
+	Inbox *Inbox
+	agent *agent
+	whole atomic.Bool
+}
+
+// NewRig assembles a daemon over targets; Run starts it.
+func NewRig(o *config.Options, to Targets, log *slog.Logger) *Rig {
+	a := &agent{o: o, log: log, inbox: NewInbox(), tables: &tables{log: log}}
+	a.open(to)
+	r := &Rig{Inbox: a.inbox, agent: a}
+	a.thinker = newThinker(model.New(o.Settings), a.inbox, a.planners())
+	a.thinker.synced, a.thinker.settle = r.whole.Load, a.services.settle
+	return r
+}
+
+// Run thinks and writes until ctx ends.
+func (r *Rig) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.agent.thinker.Run(ctx) })
+	g.Go(func() error { return r.agent.act(ctx) })
+	return g.Wait()
+}
+
+// Whole says that the first whole picture is in the Inbox.
+func (r *Rig) Whole() {
+	r.whole.Store(true)
+	r.Inbox.Nudge()
+}
+
+// Together runs f while the thinking goroutine waits, so that all that f puts into the Inbox is one batch.
+func (r *Rig) Together(ctx context.Context, f func()) error {
+	return r.agent.thinker.query(ctx, func(*model.Model) { f() })
+}
+
+// Kick makes every table be read again, as the kernel's notifications do.
+func (r *Rig) Kick() {
+	for _, t := range r.agent.tables.list {
+		t.lane.Kick()
+	}
+}
+
+// Tables describes every table, in the order in which they are built up.
+func (r *Rig) Tables() []reconcile.Status { return r.agent.tables.statuses() }
+
+// Lines are the rows of one table, wanted or there.
+func (r *Rig) Lines(table string) []reconcile.Line {
+	t, ok := r.agent.tables.named(table)
+	if !ok {
+		return nil
+	}
+	return t.lane.Lines()
+}
+
+// Remarks are all remarks, sorted.
+func (r *Rig) Remarks(ctx context.Context) ([]model.Remark, error) { return r.agent.remarks(ctx) }
+
+// Intents prints what Services are wanted to do, sorted.
+func (r *Rig) Intents() []string {
+	var list []string
+	for _, s := range r.agent.services.intents.All {
+		list = append(list, fmt.Sprint(s))
+	}
+	slices.Sort(list)
+	return list
+}
