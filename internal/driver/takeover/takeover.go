@@ -1,0 +1,129 @@
+package takeover
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/nftables"
+	mdl "github.com/mdlayher/netlink"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"kube-router/internal/row"
+)
+
+// Driver finds and removes leftovers in one network namespace.
+type Driver struct {
+	ns   netns.NsHandle
+	link *netlink.Handle // links and ipsets
+}
+
+// change is a change of one leftover.
+type change = row.Change[row.Leftover, row.Leftover]
+
+// New makes the driver for a network namespace (netns.None: the current one).
+func New(ns netns.NsHandle) (*Driver, error) {
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, fmt.Errorf("open netlink: %w", err)
+	}
+	return &Driver{ns: ns, link: h}, nil
+}
+
+// Close closes the driver's sockets.
+func (d *Driver) Close() { d.link.Close() }
+
+// nft opens a connection for one transaction, with room for tens of thousands of chains.
+func (d *Driver) nft() (*nftables.Conn, error) {
+	options := []nftables.ConnOption{nftables.WithSockOptions(func(c *mdl.Conn) error {
+		return errors.Join(c.SetWriteBuffer(64<<20), c.SetReadBuffer(64<<20))
+	})}
+	if d.ns > 0 {
+		options = append(options, nftables.WithNetNSFd(int(d.ns)))
+	}
+	return nftables.New(options...)
+}
+
+// Dump finds all leftovers.
+func (d *Driver) Dump(context.Context) (map[row.Leftover]row.Leftover, error) {
+	found := map[row.Leftover]row.Leftover{}
+	for _, look := range []func() ([]row.Leftover, error){d.findRules, d.findSets, d.findServers, d.findLinks, d.findLegacy} {
+		list, err := look()
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range list {
+			found[l] = l
+		}
+	}
+	return found, nil
+}
+
+// Apply removes leftovers in the order of their kinds. All of one table of iptables go in one transaction, so
+// that no packet meets half of them.
+func (d *Driver) Apply(_ context.Context, changes []change) error {
+	var gone []row.Leftover
+	for _, c := range changes {
+		if c.New != nil {
+			return fmt.Errorf("a leftover is never made: %s", *c.New)
+		}
+		gone = append(gone, c.Key)
+	}
+	slices.SortFunc(gone, func(a, b row.Leftover) int { return cmp.Compare(a.Kind, b.Kind) })
+	failed := row.Failed[row.Leftover]{}
+	d.removeRules(gone, failed)
+	held := error(nil) // by servers that still have connections
+	for _, l := range gone {
+		var err error
+		switch l.Kind {
+		case row.LeftoverTable:
+			err = d.removeTable(l)
+		case row.LeftoverLegacy:
+			err = errLegacy
+		case row.LeftoverSet:
+			err = d.removeSet(l.Name)
+		case row.LeftoverServer:
+			if err = d.removeServer(l.Name); err != nil {
+				held = err
+			}
+		case row.LeftoverLink:
+			if err = held; err == nil {
+				err = d.removeLink(l.Name)
+			}
+		}
+		if err != nil {
+			failed[l] = err
+		}
+	}
+	if len(failed) > 0 {
+		return failed
+	}
+	return nil
+}
+
+// errLegacy tells what to do where we can't.
+var errLegacy = errors.New("made by iptables-legacy, which has no netlink: remove it with " +
+	"`iptables-legacy-save | grep -v KUBE- | iptables-legacy-restore` (and ip6tables-legacy), or restart the node")
+
+func (d *Driver) removeLink(name string) error {
+	l, err := d.link.LinkByName(name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return d.link.LinkDel(l)
+}
+
+func (d *Driver) findLinks() ([]row.Leftover, error) {
+	_, err := d.link.LinkByName(proxyLink)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil, nil
+	}
+	return []row.Leftover{{Kind: row.LeftoverLink, Of: kubeProxy, Name: proxyLink}}, err
+}
