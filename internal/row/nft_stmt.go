@@ -39,6 +39,7 @@ const (
 	NftSnatTo            // snat to Prefix's address
 	NftMasquerade        // masquerade fully-random
 	NftVmap              // Key vmap @Set
+	NftMarkFrom          // packet mark = what map @Set has for Key; no value: no match
 	NftAccept
 	NftDropPkt
 	NftReturn
@@ -229,6 +230,8 @@ func (s NftStmt) action() string {
 		return "snat " + family(s.Prefix.Addr().Is6()) + " to " + s.Prefix.Addr().String()
 	case NftMasquerade:
 		return "masquerade fully-random"
+	case NftMarkFrom:
+		return fmt.Sprintf("meta mark set %s map @%s", s.Key, s.Set)
 	}
 	return fmt.Sprintf("%s vmap @%s", s.Key, s.Set)
 }

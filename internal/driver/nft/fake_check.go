@@ -107,6 +107,8 @@ func (f *Fake) checkSet(s row.NftStmt) error {
 		wrong = differ("data", data, set.Values)
 	case row.NftVmap:
 		wrong = differ("values", row.NftTypesOf(row.NftVerdict), set.Values)
+	case row.NftMarkFrom:
+		wrong = differ("values", row.NftTypesOf(row.NftMark), set.Values)
 	case row.NftDnatTo:
 		want := row.NftTypesOf(address46(s.Key), row.NftPort)
 		if s.Num == 1 {

@@ -259,6 +259,9 @@ func (p *program) nat(s row.NftStmt) {
 	case row.NftVmap:
 		p.load(s.Key, 0)
 		p.emit(lookup(s.Set, reg0, unix.NFT_REG_VERDICT))
+	case row.NftMarkFrom:
+		p.load(s.Key, 0)
+		p.emit(lookup(s.Set, reg0, reg0), &expr.Meta{Key: expr.MetaKeyMARK, Register: reg0, SourceRegister: true})
 	default:
 		p.fail(errTerm)
 	}
