@@ -1,0 +1,54 @@
+package policy
+
+import (
+	"net/netip"
+	"strings"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+)
+
+// Base plans what stands around the pods' own rules; nil when the firewall is off.
+func Base(m *model.Model) (*intent.FirewallBase, []model.Remark) {
+	s := &m.Settings
+	if !s.Firewall {
+		return nil, nil
+	}
+	b := &intent.FirewallBase{V4: s.IPv4, V6: s.IPv6, JudgeEcho: s.Policy.JudgeEcho}
+	var remarks []model.Remark
+	if s.Policy.DefaultDeny || waits(s) {
+		b.Ranges, remarks = ranges(m)
+	}
+	// Our nftables engine translates before the judgement; IPVS, ours or kube-proxy's, after it.
+	if !s.Proxy || s.Services.Engine != model.EngineNftables {
+		for _, list := range [][]netip.Prefix{s.Services.ClusterRanges, s.Services.ExternalRanges, s.Allocator.Ranges} {
+			b.Fronts = append(b.Fronts, list...)
+		}
+		b.FirstPort, b.LastPort = uint16(s.Services.NodePortFirst), uint16(s.Services.NodePortLast)
+	}
+	return b, remarks
+}
+
+// waits tells whether pods start only when they are known, because our CNI plugin sees to it.
+func waits(s *model.Settings) bool {
+	return s.Router && s.CNI.Enabled && s.CNI.Socket != "" && strings.HasSuffix(s.CNI.File, ".conflist")
+}
+
+// ranges are this node's pod ranges of the families that are on.
+func ranges(m *model.Model) ([]netip.Prefix, []model.Remark) {
+	self := m.Self()
+	if self == nil {
+		return nil, nil
+	}
+	var list []netip.Prefix
+	for _, c := range self.PodCIDRs {
+		if m.Settings.Has(model.FamilyOf(c.Addr())) {
+			list = append(list, c)
+		}
+	}
+	if len(list) == 0 && m.Settings.Policy.DefaultDeny {
+		return nil, []model.Remark{{Object: self.Ref(), Field: "spec.podCIDRs",
+			Message: "--netpol-default-deny has nothing to deny: this node has no pod range"}}
+	}
+	return list, nil
+}

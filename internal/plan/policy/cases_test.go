@@ -1,0 +1,184 @@
+package policy_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"kube-router/internal/model"
+	"kube-router/internal/row"
+	"kube-router/internal/watch/kube"
+)
+
+// generated is a world that changes: the API's objects, and what two nodes make of them.
+type generated struct {
+	r     *rand.Rand
+	api   oracle
+	pods  map[string]*corev1.Pod
+	ps    map[string]*networkingv1.NetworkPolicy
+	nodes map[string]*node
+}
+
+func newGenerated(seed uint64) *generated {
+	g := &generated{
+		r: rand.New(rand.NewPCG(seed, 1)), pods: map[string]*corev1.Pod{}, ps: map[string]*networkingv1.NetworkPolicy{},
+		nodes: map[string]*node{"n1": newNode(settings("n1")), "n2": newNode(settings("n2"))},
+	}
+	g.api.namespaces = map[string]*corev1.Namespace{}
+	changes := map[model.Ref]model.Object{}
+	for i, ns := range someNamespaces {
+		g.namespace(ns, changes)
+		for j := range somePods {
+			g.pod(i, j, changes)
+		}
+	}
+	g.apply(changes)
+	return g
+}
+
+func (g *generated) namespace(name string, changes map[model.Ref]model.Object) {
+	n := genNamespace(g.r, name)
+	g.api.namespaces[name] = n
+	o := &model.Namespace{Name: name, Labels: n.Labels}
+	changes[o.Ref()] = o
+}
+
+func (g *generated) pod(i, j int, changes map[model.Ref]model.Object) {
+	p := genPod(g.r, i, j)
+	g.pods[p.Namespace+"/"+p.Name] = p
+	o := kube.ConvertPod(p)
+	changes[o.Ref()] = o
+}
+
+// step changes what a cluster's life changes.
+func (g *generated) step() {
+	changes := map[model.Ref]model.Object{}
+	for range 1 + g.r.IntN(4) {
+		i, j := g.r.IntN(3), g.r.IntN(3)
+		switch g.r.IntN(8) {
+		case 0:
+			g.pod(i, j, changes)
+		case 1:
+			g.namespace(someNamespaces[i], changes)
+		case 2, 3:
+			for key, p := range g.ps {
+				delete(g.ps, key)
+				changes[kube.ConvertPolicy(p).Ref()] = nil
+				break
+			}
+		default:
+			p := genPolicy(g.r, fmt.Sprintf("p%d", g.r.IntN(6)))
+			g.ps[p.Namespace+"/"+p.Name] = p
+			o := kube.ConvertPolicy(p)
+			changes[o.Ref()] = o
+		}
+	}
+	g.apply(changes)
+}
+
+func (g *generated) apply(changes map[model.Ref]model.Object) {
+	g.api.pods, g.api.policies = nil, nil
+	for _, p := range g.pods {
+		g.api.pods = append(g.api.pods, p)
+	}
+	for _, p := range g.ps {
+		g.api.policies = append(g.api.policies, p)
+	}
+	for name, n := range g.nodes {
+		n.change(changes)
+		if err := n.planner.Check(); err != nil {
+			panic(name + ": " + err.Error())
+		}
+	}
+}
+
+// ends are all addresses that talk, by family.
+func (g *generated) ends(v6 bool) []netip.Addr {
+	var list []netip.Addr
+	for i := range someNamespaces {
+		for j := range somePods {
+			text := fmt.Sprintf("10.1.%d.%d", i, j+1)
+			if v6 {
+				text = fmt.Sprintf("fd00::1:%d:%d", i, j+1)
+			}
+			list = append(list, netip.MustParseAddr(text))
+		}
+	}
+	for _, s := range strangers {
+		if a := netip.MustParseAddr(s); a.Is6() == v6 {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+func number(p corev1.Protocol) uint8 {
+	return map[corev1.Protocol]uint8{corev1.ProtocolTCP: 6, corev1.ProtocolUDP: 17, corev1.ProtocolSCTP: 132}[p]
+}
+
+// flows visits every flow that is tried.
+func (g *generated) flows(f func(flow)) {
+	for _, v6 := range []bool{false, true} {
+		for _, from := range g.ends(v6) {
+			for _, to := range g.ends(v6) {
+				for _, proto := range someProtocols {
+					for _, port := range somePorts {
+						f(flow{from, to, proto, port})
+					}
+				}
+			}
+		}
+	}
+}
+
+// check compares the API's words with the rows of the nodes through which each flow goes.
+func (g *generated) check(t *testing.T) (n int) {
+	t.Helper()
+	tracers := map[string]*row.NftTracer{}
+	for name, node := range g.nodes {
+		tracers[name] = node.tracer()
+	}
+	g.flows(func(f flow) {
+		via := map[string]bool{}
+		for _, a := range []netip.Addr{f.from, f.to} {
+			if p := g.api.podAt(a); p != nil {
+				via[p.Spec.NodeName] = true
+			}
+		}
+		got := true
+		for name := range via {
+			got = got && allows(t, tracers[name], f.from, f.to, number(f.protocol), uint16(f.port))
+		}
+		n++
+		if want := g.api.allowed(f); want != got {
+			t.Fatalf("%s → %s %s/%d: the API says %t, the rows say %t", f.from, f.to, f.protocol, f.port, want, got)
+		}
+	})
+	return n
+}
+
+// TestGenerated runs a thousand random sets of policies, each reached by changes from the one before, and
+// tries every flow among nine pods and strangers.
+func TestGenerated(t *testing.T) {
+	const worlds, steps = 20, 50
+	flows := 0
+	for seed := range uint64(worlds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			g := newGenerated(seed)
+			for i := range steps {
+				g.step()
+				flows += g.check(t)
+				if i%10 == 9 {
+					for _, n := range g.nodes {
+						n.same(t)
+					}
+				}
+			}
+		})
+	}
+	t.Logf("%d sets of policies, %d flows agree", worlds*steps, flows)
+}

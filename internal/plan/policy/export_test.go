@@ -1,0 +1,44 @@
+package policy
+
+import "fmt"
+
+// Check fails when the index contradicts itself.
+func (p *Planner) Check() error {
+	use := map[*set]int{}
+	targets := map[*compiled]int{}
+	for name, s := range p.pods {
+		for _, c := range s.policies {
+			targets[c]++
+			if p.policies[c.policy.Name] != c {
+				return fmt.Errorf("%s has policy %s, which is no more", name, c.policy.Name)
+			}
+		}
+		for _, one := range s.sets {
+			if p.sets[one.id] != one {
+				return fmt.Errorf("%s is in %s, which is no more", name, one.from)
+			}
+			if _, ok := one.members[name]; !ok {
+				return fmt.Errorf("%s is in %s, which doesn't know it", name, one.from)
+			}
+		}
+	}
+	for c, n := range targets {
+		if c.targets != n {
+			return fmt.Errorf("%s counts %d targets, has %d", c.policy.Name, c.targets, n)
+		}
+		for _, d := range c.sets {
+			use[p.sets[d.id]]++
+		}
+	}
+	for _, s := range p.sets {
+		if s.users != use[s] {
+			return fmt.Errorf("%s counts %d users, has %d", s.from, s.users, use[s])
+		}
+		for name := range s.members {
+			if p.pods[name] == nil {
+				return fmt.Errorf("%s has member %s without state", s.from, name)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package policy_test
+
+import (
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// oracle judges flows by the words of the networking.k8s.io/v1 API, one sentence after the other, on the
+// API's own objects. It shares nothing with the planner.
+type oracle struct {
+	pods       []*corev1.Pod
+	namespaces map[string]*corev1.Namespace
+	policies   []*networkingv1.NetworkPolicy
+}
+
+// flow is one end talking to another.
+type flow struct {
+	from, to netip.Addr
+	protocol corev1.Protocol
+	port     int32
+}
+
+func (o *oracle) podAt(a netip.Addr) *corev1.Pod {
+	for _, p := range o.pods {
+		if p.Spec.HostNetwork || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+			continue
+		}
+		for _, ip := range p.Status.PodIPs {
+			if netip.MustParseAddr(ip.IP) == a {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
+// allowed: the source's egress and the destination's ingress must both permit the connection. A pod can't
+// block access to itself.
+func (o *oracle) allowed(f flow) bool {
+	from, to := o.podAt(f.from), o.podAt(f.to)
+	if from != nil && from == to {
+		return true
+	}
+	return (from == nil || o.permits(from, networkingv1.PolicyTypeEgress, f, f.to)) &&
+		(to == nil || o.permits(to, networkingv1.PolicyTypeIngress, f, f.from))
+}
+
+// permits: traffic is allowed if no policy selects the pod for the direction, or if at least one rule of
+// the policies that do matches it.
+func (o *oracle) permits(pod *corev1.Pod, direction networkingv1.PolicyType, f flow, peer netip.Addr) bool {
+	isolated := false
+	for _, p := range o.policies {
+		if p.Namespace != pod.Namespace || !matches(&p.Spec.PodSelector, pod.Labels) || !about(p, direction) {
+			continue
+		}
+		isolated = true
+		if direction == networkingv1.PolicyTypeIngress {
+			for _, r := range p.Spec.Ingress {
+				if o.peers(p, r.From, peer) && o.ports(r.Ports, f) {
+					return true
+				}
+			}
+			continue
+		}
+		for _, r := range p.Spec.Egress {
+			if o.peers(p, r.To, peer) && o.ports(r.Ports, f) {
+				return true
+			}
+		}
+	}
+	return !isolated
+}
+
+// about: policyTypes if given; else Ingress always, and Egress when there is an egress rule.
+func about(p *networkingv1.NetworkPolicy, direction networkingv1.PolicyType) bool {
+	if len(p.Spec.PolicyTypes) == 0 {
+		return direction == networkingv1.PolicyTypeIngress || len(p.Spec.Egress) > 0
+	}
+	for _, t := range p.Spec.PolicyTypes {
+		if t == direction {
+			return true
+		}
+	}
+	return false
+}
+
+// peers: an empty or missing list matches all; else at least one item must match.
+func (o *oracle) peers(p *networkingv1.NetworkPolicy, list []networkingv1.NetworkPolicyPeer, a netip.Addr) bool {
+	for _, peer := range list {
+		if o.peer(p, peer, a) {
+			return true
+		}
+	}
+	return len(list) == 0
+}
+
+func (o *oracle) peer(p *networkingv1.NetworkPolicy, peer networkingv1.NetworkPolicyPeer, a netip.Addr) bool {
+	if b := peer.IPBlock; b != nil {
+		in := netip.MustParsePrefix(b.CIDR).Contains(a)
+		for _, e := range b.Except {
+			in = in && !netip.MustParsePrefix(e).Contains(a)
+		}
+		return in
+	}
+	pod := o.podAt(a)
+	if pod == nil {
+		return false
+	}
+	if peer.NamespaceSelector == nil {
+		if pod.Namespace != p.Namespace {
+			return false
+		}
+	} else if !matches(peer.NamespaceSelector, o.namespaces[pod.Namespace].Labels) {
+		return false
+	}
+	return peer.PodSelector == nil || matches(peer.PodSelector, pod.Labels)
+}
+
+// ports: an empty or missing list matches all; else protocol (TCP by default) and port, where it is given:
+// by number, by range, or by the name that the destination pod gives it.
+func (o *oracle) ports(list []networkingv1.NetworkPolicyPort, f flow) bool {
+	for _, p := range list {
+		protocol := corev1.ProtocolTCP
+		if p.Protocol != nil {
+			protocol = *p.Protocol
+		}
+		if protocol == f.protocol && (p.Port == nil || o.port(p, f)) {
+			return true
+		}
+	}
+	return len(list) == 0
+}
+
+func (o *oracle) port(p networkingv1.NetworkPolicyPort, f flow) bool {
+	if p.Port.Type == intstr.Int {
+		last := p.Port.IntVal
+		if p.EndPort != nil {
+			last = *p.EndPort
+		}
+		return p.Port.IntVal <= f.port && f.port <= last
+	}
+	pod := o.podAt(f.to)
+	if pod == nil {
+		return false
+	}
+	for _, c := range pod.Spec.Containers {
+		for _, named := range c.Ports {
+			if named.Name == p.Port.StrVal && named.Protocol == f.protocol {
+				return named.ContainerPort == f.port
+			}
+		}
+	}
+	return false
+}
+
+func matches(s *metav1.LabelSelector, l map[string]string) bool {
+	sel, err := metav1.LabelSelectorAsSelector(s)
+	return err == nil && sel.Matches(labels.Set(l))
+}

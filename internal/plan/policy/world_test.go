@@ -1,0 +1,174 @@
+package policy_test
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+	"kube-router/internal/plan/policy"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/render/nft"
+	"kube-router/internal/row"
+)
+
+// node is one node's column from the model to rows.
+type node struct {
+	m       *model.Model
+	planner *policy.Planner
+	rows    *reconcile.Ledger[row.NftKey, row.Nft]
+	lists   *reconcile.Ledger[string, *intent.RuleList]
+	touched int
+}
+
+func settings(name string) model.Settings {
+	return model.Settings{Node: name, Firewall: true, IPv4: true, IPv6: true, Proxy: true,
+		Services: model.ServiceSettings{Engine: model.EngineNftables}}
+}
+
+// newNode makes a node that plans all objects from cold.
+func newNode(s model.Settings, objects ...model.Object) *node {
+	n := &node{m: model.New(s), rows: reconcile.NewLedger[row.NftKey, row.Nft](), lists: reconcile.NewLedger[string, *intent.RuleList]()}
+	for _, o := range objects {
+		n.m.Put(o)
+	}
+	base, _ := policy.Base(n.m)
+	n.rows.Claim(reconcile.Owner{Name: "base"}, nft.FirewallBase(base)...)
+	n.planner = policy.New(n.m)
+	for _, u := range n.planner.Units() {
+		n.plan(u)
+	}
+	n.settle()
+	return n
+}
+
+// change brings changes to the model and plans what they touch. A nil object means that ref is gone.
+func (n *node) change(changes map[model.Ref]model.Object) {
+	type noted struct{ old, new model.Object }
+	var list []noted
+	for _, ref := range slices.SortedFunc(maps.Keys(changes), model.Ref.Compare) {
+		o := changes[ref]
+		if o == nil {
+			if old := n.m.Delete(ref); old != nil {
+				list = append(list, noted{old, nil})
+			}
+			continue
+		}
+		old := n.m.Put(o)
+		list = append(list, noted{old, o})
+	}
+	units := map[model.Ref]bool{}
+	for _, c := range list {
+		n.planner.Note(c.old, c.new, func(u model.Ref) { units[u] = true })
+	}
+	n.touched = len(units)
+	for u := range units {
+		n.plan(u)
+	}
+	n.settle()
+}
+
+func (n *node) plan(u model.Ref) {
+	owner := reconcile.Owner{Name: u.String()}
+	if u.Kind == policy.KindSet {
+		if s := n.planner.Set(u); s != nil {
+			n.rows.Claim(owner, nft.PeerSet(s)...)
+		} else {
+			n.rows.Claim(owner)
+		}
+		return
+	}
+	f, m := n.planner.Plan(u.Name)
+	var rows []row.Nft
+	var lists []*intent.RuleList
+	if f != nil {
+		rows = append(rows, nft.Firewall(f)...)
+		for _, l := range []*intent.RuleList{f.Ingress, f.Egress} {
+			if l != nil {
+				lists = append(lists, l)
+			}
+		}
+	}
+	if m != nil {
+		rows = append(rows, nft.Membership(m)...)
+	}
+	n.rows.Claim(owner, rows...)
+	n.lists.Claim(owner, lists...)
+}
+
+func (n *node) settle() {
+	for id := range n.lists.Take() {
+		owner := reconcile.Owner{Name: "list " + id}
+		if l, ok := n.lists.Want(id); ok {
+			n.rows.Claim(owner, nft.RuleList(l)...)
+		} else {
+			n.rows.Claim(owner)
+		}
+	}
+}
+
+func (n *node) all() map[row.NftKey]row.Nft {
+	rows := map[row.NftKey]row.Nft{}
+	for k, r := range n.rows.All {
+		rows[k] = r
+	}
+	return rows
+}
+
+func (n *node) tracer() *row.NftTracer { return row.NewNftTracer(maps.Values(n.all())) }
+
+// same fails when what changes led to differs from what a start from cold leads to.
+func (n *node) same(t *testing.T) {
+	t.Helper()
+	var objects []model.Object
+	for _, o := range n.m.Pods {
+		objects = append(objects, o)
+	}
+	for _, o := range n.m.Namespaces {
+		objects = append(objects, o)
+	}
+	for _, o := range n.m.Policies {
+		objects = append(objects, o)
+	}
+	for _, o := range n.m.Nodes {
+		objects = append(objects, o)
+	}
+	for _, o := range n.m.Attached {
+		objects = append(objects, o)
+	}
+	all := n.all()
+	for _, r := range all {
+		if e, ok := r.(row.NftElement); ok && all[e.Of.Value().Key()] == nil {
+			t.Fatalf("%s: nobody makes the set", e)
+		}
+	}
+	cold := newNode(n.m.Settings, objects...)
+	if d := cmp.Diff(lines(cold), lines(n)); d != "" {
+		t.Fatalf("changes lead elsewhere than a cold start; cold -, changed +:\n%s", d)
+	}
+}
+
+func lines(n *node) []string {
+	var list []string
+	for r := range maps.Values(n.all()) {
+		list = append(list, r.String())
+	}
+	slices.Sort(list)
+	return list
+}
+
+// allows traces the first packet of a flow through the forward hook of a node.
+func allows(t *testing.T, tr *row.NftTracer, src, dst netip.Addr, proto uint8, port uint16) bool {
+	t.Helper()
+	trail, err := tr.Trace(row.NftForward, "policy-", row.NftPacket{
+		Src: src, Dst: dst, Protocol: proto, SrcPort: 40000, DstPort: port, State: row.NftStateNew,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return trail.Accepted()
+}

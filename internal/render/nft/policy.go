@@ -1,0 +1,152 @@
+package nft
+
+import (
+	"net/netip"
+	"unique"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/row"
+)
+
+// Policies take the shape of one verdict map per family and direction, from the address of a pod of this
+// node to the chain of its rule list. The chain is named by what it allows, so pods with equal lists share
+// it; a chain's rules look peers up in sets that are shared in the same way. What changes most, who is in
+// a set, is elements alone, and a packet meets the same few rules however many policies there are:
+//
+//	ip saddr vmap @policy-egress4       → jump policy-out4-…
+//	ip daddr vmap @policy-ingress4      → jump policy-in4-…
+//	policy-in4-…:  ip saddr @policy-peer4-… tcp dport 80 return
+//	               goto policy-drop-in
+
+// PolicyLogGroup is the group of NFLOG that drops are logged to, as kube-router always did.
+const PolicyLogGroup = 100
+
+// Of each pod and direction ten drops a minute are logged, after a first ten at once.
+const (
+	policyLogRate  = 10
+	policyLogBurst = 10
+)
+
+// logSnap is how much of a dropped packet is logged: the headers.
+const logSnap = 128
+
+// way is what differs between the directions.
+type way struct {
+	vmap   string // pod → chain of its rule list
+	chain  string // prefix of the chains
+	drop   string // chain of what no rule allowed
+	log    string // pod → chain that counts and logs
+	prefix string // of the log's text
+	pod    row.NftTermOp
+	peer   row.NftTermOp
+}
+
+func wayOf(d intent.Direction) way {
+	if d == intent.ToPod {
+		return way{"policy-ingress", "policy-in", "policy-drop-in", "policy-log-in", "to", row.NftDaddr, row.NftSaddr}
+	}
+	return way{"policy-egress", "policy-out", "policy-drop-out", "policy-log-out", "from", row.NftSaddr, row.NftDaddr}
+}
+
+// Firewall renders what guards one pod. The chains of its rule lists are rendered by RuleList.
+func Firewall(fw *intent.Firewall) []row.Nft {
+	var rows []row.Nft
+	for _, a := range fw.Addrs {
+		f := familyOf(a)
+		rows = append(rows, member(f.known(), a))
+	}
+	for _, l := range []*intent.RuleList{fw.Ingress, fw.Egress} {
+		if l != nil {
+			rows = append(rows, guard(fw, l)...)
+		}
+	}
+	return rows
+}
+
+func guard(fw *intent.Firewall, l *intent.RuleList) []row.Nft {
+	w := wayOf(l.Direction)
+	log := w.log + "-" + intent.Digest(fw.Pod)
+	rows := []row.Nft{row.NftChain{Name: log}}
+	rows = append(rows, row.NftRules(log, body(
+		row.NftStmt{Op: row.NftCounter},
+		row.NftStmt{Op: row.NftLimit, Num: policyLogRate, Last: policyLogBurst},
+		row.NftStmt{Op: row.NftLog, Num: PolicyLogGroup, Last: logSnap, Text: LogPrefix(l.Direction, fw.Pod)},
+	))...)
+	for _, a := range fw.Addrs {
+		f := familyOf(a)
+		rows = append(rows, row.NftElement{Of: unique.Make(f.self()), Elem: string(row.NftWire{}.Addr(a).Addr(a))})
+		rows = append(rows, lead(f.toChain(w.log), a, log), lead(f.toChain(w.vmap), a, f.listChain(l)))
+	}
+	return rows
+}
+
+// LogChain is the chain that counts what a pod's firewall dropped in a direction: its first rule's counter.
+func LogChain(d intent.Direction, pod string) row.NftKey {
+	return row.NftRule{Chain: wayOf(d).log + "-" + intent.Digest(pod)}.Key()
+}
+
+// LogPrefix is the text that NFLOG carries with a packet that a pod's firewall dropped: "to a/web " or
+// "from a/web ". The kernel takes up to 127 bytes; a longer name is cut and told apart by its digest.
+func LogPrefix(d intent.Direction, pod string) string {
+	const most = 100
+	if len(pod) > most {
+		pod = pod[:most-9] + "~" + intent.Digest(pod)[:8]
+	}
+	return wayOf(d).prefix + " " + pod + " "
+}
+
+// PeerSet renders a shared set, empty: its elements come with the pods.
+func PeerSet(s *intent.PeerSet) []row.Nft {
+	return []row.Nft{familyOf(netip.IPv4Unspecified()).peers(s.ID), familyOf(netip.IPv6Unspecified()).peers(s.ID)}
+}
+
+// Membership renders the sets that one pod is in.
+func Membership(m *intent.Membership) []row.Nft {
+	var rows []row.Nft
+	for _, a := range m.Addrs {
+		f := familyOf(a)
+		for _, s := range m.Sets {
+			rows = append(rows, member(f.peers(s), a))
+		}
+		for _, n := range m.Named {
+			rows = append(rows, row.NftElement{
+				Of: unique.Make(f.peers(n.Set)), Elem: string(row.NftWire{}.Addr(a).Proto(n.Protocol).Port(n.Port)),
+			})
+		}
+	}
+	return rows
+}
+
+func member(s row.NftSet, a netip.Addr) row.Nft {
+	return row.NftElement{Of: unique.Make(s), Elem: string(row.NftWire{}.Addr(a))}
+}
+
+func lead(s row.NftSet, a netip.Addr, chain string) row.Nft {
+	return row.NftElement{
+		Of: unique.Make(s), Elem: string(row.NftWire{}.Addr(a)), Verdict: row.NftJump{Op: row.NftJumpTo, Chain: chain},
+	}
+}
+
+// known are the addresses of this node's pods.
+func (f family) known() row.NftSet { return f.set("policy-pods", []row.NftType{f.addr}, nil) }
+
+// self are isolated pods with themselves: a pod reaches itself through a Service whatever policies say.
+func (f family) self() row.NftSet { return f.set("policy-self", []row.NftType{f.addr, f.addr}, nil) }
+
+// toChain is a verdict map by address.
+func (f family) toChain(name string) row.NftSet {
+	return f.set(name, []row.NftType{f.addr}, []row.NftType{row.NftVerdict})
+}
+
+// peers is a shared set of peers.
+func (f family) peers(id intent.SetID) row.NftSet {
+	if id.Named {
+		return row.NftSet{Name: "policy-named" + f.suffix + "-" + id.Hash, Keys: row.NftTypesOf(f.front()...)}
+	}
+	return row.NftSet{Name: "policy-peer" + f.suffix + "-" + id.Hash, Keys: row.NftTypesOf(f.addr)}
+}
+
+// listChain is the chain of a rule list.
+func (f family) listChain(l *intent.RuleList) string {
+	return wayOf(l.Direction).chain + f.suffix + "-" + l.ID
+}
