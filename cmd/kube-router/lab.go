@@ -252,6 +252,9 @@ func labExec() *cobra.Command {
 			if host == nil {
 				return fmt.Errorf("lab %s has no node, host or running pod %q", name, args[0])
 			}
+			if line := args[1:]; line[0] == "--" && len(line) > 1 {
+				args = args[1:]
+			}
 			run := host.Command(cmd.Context(), args[1], args[2:]...)
 			run.Stdin, run.Stdout, run.Stderr = os.Stdin, os.Stdout, os.Stderr
 			err = run.Run()

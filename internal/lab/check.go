@@ -168,12 +168,12 @@ func (s *scene) pod(what string, from, to *Host) check {
 // share checks that every question is answered, and every web pod gets some.
 func (s *scene) share(what string, from *Host, to netip.AddrPort, proto string) check {
 	return check{what, from.Name, to.String(), func() (string, error) {
-		tally, err := from.Many(probe.Request{To: to, Proto: proto}, 100, 4)
+		tally, err := from.hundred(probe.Request{To: to, Proto: proto})
 		if err != nil {
 			return "", err
 		}
 		if !tally.OK() || len(tally.ByPod) != len(s.web) {
-			return "", fmt.Errorf("of 100: %s; want all answered by %d pods", tally, len(s.web))
+			return "", fmt.Errorf("of %d: %s; want all answered by %d pods", tally.Total, tally, len(s.web))
 		}
 		var shares []string
 		for _, h := range s.web {
@@ -183,15 +183,23 @@ func (s *scene) share(what string, from *Host, to netip.AddrPort, proto string) 
 	}}
 }
 
+// hundred asks a hundred times, but gives up after ten, asked at once, when one of them fails.
+func (h *Host) hundred(q probe.Request) (*probe.Tally, error) {
+	if tally, err := h.Many(q, 10, 10); err != nil || !tally.OK() {
+		return tally, err
+	}
+	return h.Many(q, 100, 4)
+}
+
 // hairpin checks that a pod reaches itself through its own Service.
 func (s *scene) hairpin() check {
 	return check{"hairpin", s.near.Name, s.service.String(), func() (string, error) {
-		tally, err := s.near.Many(probe.Request{To: s.service}, 100, 4)
+		tally, err := s.near.hundred(probe.Request{To: s.service})
 		if err != nil {
 			return "", err
 		}
 		if !tally.OK() || tally.ByPod[s.near.Name] == 0 {
-			return "", fmt.Errorf("of 100: %s; want all answered, some by the pod itself", tally)
+			return "", fmt.Errorf("of %d: %s; want all answered, some by the pod itself", tally.Total, tally)
 		}
 		return fmt.Sprintf("itself %d of 100", tally.ByPod[s.near.Name]), nil
 	}}

@@ -63,6 +63,17 @@ func Running() []string {
 // Down takes down the lab of that name, whoever started it and whatever became of him: its owner is asked to close it, and what is left
 // then is removed. It needs no record: all that a lab makes is found by the name of its network namespaces.
 func Down(name string) error {
+	if err := takeDown(name); err != nil {
+		return err
+	}
+	if err := os.Remove(logPath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("lab %s: %w", name, err)
+	}
+	os.Remove(root) // if this was the last
+	return nil
+}
+
+func takeDown(name string) error {
 	if pid := Owner(name); pid != 0 {
 		if pid == os.Getpid() {
 			return fmt.Errorf("lab %s: this process runs it", name)
@@ -110,9 +121,6 @@ func sweep(name string) error {
 		err = errors.Join(err, netns.Unpin(filepath.Join(netns.Dir, n)))
 	}
 	err = errors.Join(err, os.RemoveAll(filepath.Join(root, name)))
-	if Owner(name) == 0 {
-		os.Remove(logPath(name)) // there is one only if the lab had a process of its own
-	}
 	os.Remove(root) // if this was the last
 	return err
 }
@@ -171,10 +179,10 @@ func statOf(pid int) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("process %d: %w", pid, err)
 	}
-	name := strings.LastIndex(string(text), ") ")   // the second field, in parentheses, may hold anything
-	fields := strings.Fields(string(text)[name+1:]) // the first is the parenthesis
+	name := strings.LastIndex(string(text), ") ") // the second field, in parentheses, may hold anything
+	fields := strings.Fields(string(text)[name+1:])
 	if name < 0 || len(fields) < 20 {
 		return nil, fmt.Errorf("process %d: %w", pid, fs.ErrInvalid)
 	}
-	return fields[1:], nil
+	return fields, nil
 }

@@ -60,7 +60,7 @@ func Start(ctx context.Context, config Config) (*Lab, error) {
 	if l.log == nil {
 		l.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	if err := Down(config.Name); err != nil { // what one of that name who was killed left behind
+	if err := takeDown(config.Name); err != nil { // what one of that name who was killed left behind
 		return nil, err
 	}
 	if err := l.start(ctx); err != nil {

@@ -29,7 +29,7 @@ func (l *Lab) WaitReady(ctx context.Context) error {
 		}
 		for _, pod := range pods {
 			if pod.DeletionTimestamp == nil && !settled(pod) {
-				waiting = append(waiting, "pod "+pod.Name)
+				waiting = append(waiting, "pod "+pod.Name+why(pod))
 			}
 		}
 		return waiting
@@ -58,6 +58,16 @@ func settled(pod *corev1.Pod) bool {
 		}
 	}
 	return false
+}
+
+// why is what the kubelet says about a pod that doesn't start.
+func why(pod *corev1.Pod) string {
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.State.Waiting != nil && c.State.Waiting.Message != "" {
+			return " (" + c.State.Waiting.Message + ")"
+		}
+	}
+	return ""
 }
 
 // WaitGone waits until the pods of a namespace and name prefix are gone.
@@ -96,7 +106,7 @@ func (l *Lab) until(ctx context.Context, what string, waiting func() []string) e
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s: %w; still waiting for %s", what, ctx.Err(), strings.Join(left[:min(len(left), 10)], ", "))
+			return fmt.Errorf("waiting for %s: %w; still waiting for:\n  %s", what, ctx.Err(), strings.Join(left[:min(len(left), 10)], "\n  "))
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
