@@ -2,25 +2,26 @@ package gobgp
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
 
 	"kube-router/internal/row"
 )
 
 // Driver is the table of everything that the speaker holds.
-type Driver struct {
-	client   *client
-	optional bool
-}
+type Driver struct{ client *client }
 
-// New makes the table of the speaker in dir. With optional a speaker that isn't there holds nothing;
-// otherwise a supervisor is about to start it and the table waits.
-func New(dir string, optional bool) (*Driver, error) {
+// New makes the table of the speaker in dir. A speaker that isn't there holds nothing; who makes something
+// waits until a supervisor has started it.
+func New(dir string) (*Driver, error) {
 	c, err := dial(filepath.Join(dir, socketName))
 	if err != nil {
 		return nil, err
 	}
-	return &Driver{client: c, optional: optional}, nil
+	return &Driver{client: c}, nil
 }
 
 // Close ends the connection to the speaker, not the speaker.
@@ -30,7 +31,7 @@ func (d *Driver) Close() error { return d.client.conn.Close() }
 // policies by their names.
 func (d *Driver) Dump(ctx context.Context) (map[row.BgpKey]row.Bgp, error) {
 	rows := map[row.BgpKey]row.Bgp{}
-	if d.optional && !d.client.there() {
+	if !d.client.there() {
 		return rows, nil
 	}
 	global, err := d.client.global(ctx)
@@ -58,7 +59,7 @@ func (d *Driver) Dump(ctx context.Context) (map[row.BgpKey]row.Bgp, error) {
 // Apply brings changes into the speaker in the order in which nothing is ever announced half: what decides
 // about paths before the paths, the paths before the peers, and back.
 func (d *Driver) Apply(ctx context.Context, changes []row.Change[row.BgpKey, row.Bgp]) error {
-	if len(changes) == 0 || d.optional && !d.client.there() && !makes(changes) {
+	if len(changes) == 0 || !d.client.there() && !makes(changes) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 6*patience)
@@ -130,4 +131,25 @@ func remake(have map[row.BgpKey]row.Bgp, changes []row.Change[row.BgpKey, row.Bg
 		changes = append(changes, row.Change[row.BgpKey, row.Bgp]{Key: k, New: &r})
 	}
 	return changes
+}
+
+// Watch tells when a life of the speaker begins or ends, for it takes everything along.
+func (d *Driver) Watch(ctx context.Context, changed func()) error {
+	for {
+		stream, err := d.client.WatchEvent(ctx, &api.WatchEventRequest{Peer: &api.WatchEventRequest_Peer{}})
+		err = each[api.WatchEventResponse](stream, err, func(e *api.WatchEventResponse) {
+			if e.GetPeer().GetType() == api.WatchEventResponse_PeerEvent_TYPE_END_OF_INIT {
+				changed()
+			}
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil || lost(err) {
+			changed()
+			pause(ctx, 100*time.Millisecond)
+			continue
+		}
+		return fmt.Errorf("watch the BGP speaker: %w", err)
+	}
 }

@@ -39,14 +39,14 @@ func logger(t testing.TB) *slog.Logger {
 
 // command is the command line of a speaker that the test binary is.
 func command(dir, token string, more ...string) []string {
-	return append(append([]string{"/usr/bin/env", "TEST_SPEAKER=" + dir, "TEST_TOKEN=" + token}, more...), os.Args[0])
+	return append(append([]string{"env", "TEST_SPEAKER=" + dir, "TEST_TOKEN=" + token}, more...), os.Args[0])
 }
 
 // supervised runs a speaker until the test ends.
 func supervised(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	s := &Supervisor{Dir: dir, Command: command(dir, "v1"), Token: "v1", Log: logger(t)}
+	s := &Supervisor{Dir: dir, Path: "/usr/bin/env", Args: command(dir, "v1"), Token: "v1", Log: logger(t)}
 	runs(t, s)
 	return dir
 }
@@ -73,7 +73,7 @@ func runs(t testing.TB, s *Supervisor) (stop func()) {
 
 func driver(t testing.TB, dir string) *Driver {
 	t.Helper()
-	d, err := New(dir, false)
+	d, err := New(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,9 +116,8 @@ func (p *process) signal(sig unix.Signal) {
 }
 
 // start runs a new speaker, in a session of its own so that nothing that ends the daemon ends it too.
-func start(argv []string, token string, line func(string)) (*process, error) {
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+func start(path string, args []string, token string, line func(string)) (*process, error) {
+	cmd := &exec.Cmd{Path: path, Args: args, SysProcAttr: &syscall.SysProcAttr{Setsid: true}}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the speaker: %w", err)

@@ -14,7 +14,8 @@ import (
 // Supervisor keeps one speaker running.
 type Supervisor struct {
 	Dir      string   // of the speaker's sockets and lock
-	Command  []string // that runs an Engine with this Dir and Token
+	Path     string   // of a program that runs an Engine with this Dir and Token
+	Args     []string // of it, its name first
 	Token    string   // what the speaker must have been started as: version and parameters
 	Graceful bool     // a daemon that ends leaves the speaker running for its successor
 	Log      *slog.Logger
@@ -98,7 +99,7 @@ func (s *Supervisor) attach() (*process, error) {
 		s.Log.Info("replacing the BGP speaker of another version", "was", p.token, "is", s.Token)
 		p.stop(s.client, s.Graceful)
 	}
-	return start(s.Command, s.Token, func(line string) { s.Log.Info("speaker: " + line) })
+	return start(s.Path, s.Args, s.Token, func(line string) { s.Log.Info("speaker: " + line) })
 }
 
 // watch returns when the speaker is gone, or ctx is.

@@ -1,0 +1,214 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+
+	"kube-router/internal/model"
+)
+
+// most is up to how many prefixes are read one by one; beyond, the whole table is read.
+const most = 512
+
+// look reads the best paths to some prefixes, or all (nil), and tells what differs.
+func (w *Watch) look(ctx context.Context, only []netip.Prefix) error {
+	if len(only) > most {
+		only = nil
+	}
+	if w.peers == nil {
+		var err error
+		if w.peers, err = w.ask(ctx, false); err != nil {
+			return err
+		}
+	}
+	found := map[netip.Prefix]told{}
+	for _, f := range []struct {
+		afi api.Family_Afi
+		v4  bool
+	}{{api.Family_AFI_IP, true}, {api.Family_AFI_IP6, false}} {
+		r := &api.ListPathRequest{
+			TableType: api.TableType_TABLE_TYPE_GLOBAL,
+			Family:    &api.Family{Afi: f.afi, Safi: api.Family_SAFI_UNICAST},
+		}
+		for _, p := range only {
+			if p.Addr().Is4() == f.v4 {
+				r.Prefixes = append(r.Prefixes, &api.TableLookupPrefix{Prefix: p.String(), Type: api.TableLookupPrefix_TYPE_EXACT})
+			}
+		}
+		if only != nil && len(r.Prefixes) == 0 {
+			continue
+		}
+		if err := w.list(ctx, r, found); err != nil {
+			return err
+		}
+	}
+	if only == nil {
+		for p := range w.told {
+			only = append(only, p)
+		}
+		for p := range found {
+			only = append(only, p)
+		}
+		w.tell(only, found, true)
+		return nil
+	}
+	w.tell(only, found, false)
+	return nil
+}
+
+// list reads destinations into found.
+func (w *Watch) list(ctx context.Context, r *api.ListPathRequest, found map[netip.Prefix]told) error {
+	stream, err := w.api.ListPath(ctx, r)
+	for err == nil {
+		var m *api.ListPathResponse
+		if m, err = stream.Recv(); err == nil {
+			if t, ok := read(m.Destination, w.peers); ok {
+				found[t.path.Prefix] = t
+			}
+		}
+	}
+	// A speaker without BGP has no table.
+	if errors.Is(err, io.EOF) || strings.Contains(err.Error(), "hasn't started") {
+		return nil
+	}
+	return fmt.Errorf("read the BGP speaker's table: %w", err)
+}
+
+// read makes a path of a destination, unless the best one is our own.
+func read(d *api.Destination, peers map[netip.Addr]State) (told, bool) {
+	prefix, err := netip.ParsePrefix(d.GetPrefix())
+	if err != nil {
+		return told{}, false
+	}
+	t := told{path: &model.Path{Prefix: prefix}}
+	for _, p := range d.Paths {
+		if !p.Best || p.IsWithdraw || p.IsNexthopInvalid {
+			continue
+		}
+		from, err := netip.ParseAddr(p.NeighborIp)
+		hop := nextHop(p)
+		if err != nil || !hop.IsValid() || hop.IsUnspecified() {
+			continue
+		}
+		t.from = append(t.from, from.Unmap())
+		t.path.NextHops = append(t.path.NextHops, hop)
+		t.path.External = t.path.External || peers[from.Unmap()].Node == ""
+	}
+	slices.SortFunc(t.path.NextHops, netip.Addr.Compare)
+	t.path.NextHops = slices.Compact(t.path.NextHops)
+	return t, len(t.path.NextHops) > 0
+}
+
+// nextHop is a path's next hop, in whichever attribute its family has it.
+func nextHop(p *api.Path) netip.Addr {
+	for _, a := range p.Pattrs {
+		text := a.GetNextHop().GetNextHop()
+		if hops := a.GetMpReach().GetNextHops(); len(hops) > 0 {
+			text = hops[0]
+		}
+		if addr, err := netip.ParseAddr(text); err == nil {
+			return addr.Unmap()
+		}
+	}
+	return netip.Addr{}
+}
+
+// prefixOf is the prefix that an event is about.
+func prefixOf(p *api.Path) (netip.Prefix, bool) {
+	n := p.GetNlri().GetPrefix()
+	addr, err := netip.ParseAddr(n.GetPrefix())
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(addr, int(n.GetPrefixLen())), true
+}
+
+// tell tells what became of prefixes. Of those of an earlier life, what isn't found in the whole table yet
+// stays; a single prefix was hinted at, so that is news.
+func (w *Watch) tell(prefixes []netip.Prefix, found map[netip.Prefix]told, all bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range prefixes {
+		was, known := w.told[p]
+		is, there := found[p]
+		switch {
+		case there:
+			w.told[p] = is
+			if w.synced && (!known || !reflect.DeepEqual(was.path, is.path)) {
+				w.Inbox.Put(is.path)
+			}
+		case known && !(all && was.stale):
+			delete(w.told, p)
+			if w.synced {
+				w.Inbox.Delete(was.path.Ref())
+			}
+		}
+	}
+}
+
+// tellAll tells the first whole picture.
+func (w *Watch) tellAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.synced {
+		return
+	}
+	list := make([]model.Object, 0, len(w.told))
+	for _, t := range w.told {
+		list = append(list, t.path)
+	}
+	w.Inbox.Replace(model.KindPath, list)
+	w.synced = true
+	if w.Synced != nil {
+		w.Synced()
+	}
+}
+
+// sweep drops routes of an earlier life whose peers are back without them, and in the end all.
+func (w *Watch) sweep(ctx context.Context, age time.Duration) error {
+	if !w.anyStale() || age < settled {
+		return nil
+	}
+	peers, err := w.ask(ctx, false)
+	if err != nil {
+		return err
+	}
+	back := func(a netip.Addr) bool {
+		p, known := peers[a]
+		return !known || p.Established() && time.Since(p.Since) > settled
+	}
+	everybody := len(peers) > 0
+	for a := range peers {
+		everybody = everybody && back(a)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for k, t := range w.told {
+		told := len(t.from) > 0 && len(peers) > 0 && !slices.ContainsFunc(t.from, func(a netip.Addr) bool { return !back(a) })
+		if t.stale && (told || everybody || age > keepStale) {
+			delete(w.told, k)
+			w.Inbox.Delete(t.path.Ref())
+		}
+	}
+	return nil
+}
+
+func (w *Watch) anyStale() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.told {
+		if t.stale {
+			return true
+		}
+	}
+	return false
+}
