@@ -1,0 +1,113 @@
+package ipvs
+
+import (
+	"fmt"
+	"net/netip"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/row"
+)
+
+// Marked are the sides of a front that need a mark. Away says that the front's address is not on this node,
+// because some front there has direct server return.
+func Marked(s *intent.Service, away bool) []MarkOwner {
+	var list []MarkOwner
+	if away {
+		list = append(list, MarkOwner{s.Front, All})
+	}
+	if s.Far {
+		list = append(list, MarkOwner{s.Front, Near})
+	}
+	return list
+}
+
+// Service renders the virtual servers of a front with their destinations. The marks are those of its sides, 0
+// where a side has none.
+func Service(s *intent.Service, mark func(MarkOwner) uint32) []row.Ipvs {
+	first := row.IpvsFront{Addr: s.Addr, Port: s.Port, Protocol: s.Protocol}
+	if m := mark(MarkOwner{s.Front, All}); m != 0 {
+		first = row.IpvsFront{Mark: m, V6: s.Addr.Is6()}
+	}
+	if !s.Far {
+		return server(s, first, s.Backends, s.Keep)
+	}
+	rows := server(s, first, s.Near, append(append([]intent.Backend(nil), s.Keep...), s.Backends...))
+	if m := mark(MarkOwner{s.Front, Near}); m != 0 {
+		near := row.IpvsFront{Mark: m, V6: s.Addr.Is6()}
+		rows = append(rows, server(s, near, s.Backends, append(append([]intent.Backend(nil), s.Keep...), s.Near...))...)
+	}
+	return rows
+}
+
+// server renders one virtual server. Endpoints that are to keep their connections stay with weight 0. It stands
+// without any destination only for clients that nftables turns away.
+func server(s *intent.Service, front row.IpvsFront, backends, keep []intent.Backend) []row.Ipvs {
+	if len(backends)+len(keep) == 0 {
+		return nil
+	}
+	head := row.IpvsServer{Front: front, Scheduler: schedulerOf(s), Flags: flagsOf(s), Persist: s.Affinity}
+	rows := []row.Ipvs{head}
+	seen := map[netip.AddrPort]bool{}
+	for _, b := range backends {
+		d := dest(s, front, b)
+		d.Weight = 1
+		seen[d.To] = true
+		rows = append(rows, d)
+	}
+	// dh would go on choosing a destination of weight 0, and refuse.
+	if head.Scheduler == "dh" {
+		return rows
+	}
+	for _, b := range keep {
+		d := dest(s, front, b)
+		if !seen[d.To] {
+			seen[d.To] = true
+			d.Grace = b.Grace
+			rows = append(rows, d)
+		}
+	}
+	return rows
+}
+
+func dest(s *intent.Service, front row.IpvsFront, b intent.Backend) row.IpvsDest {
+	d := row.IpvsDest{Front: front, To: netip.AddrPortFrom(b.Addr, b.Port)}
+	if s.DSR {
+		d.Method = row.IpvsTunnel
+	}
+	return d
+}
+
+func schedulerOf(s *intent.Service) string {
+	if s.Scheduler == "" {
+		return "rr"
+	}
+	return string(s.Scheduler)
+}
+
+// flagsOf are the scheduler's flags. sh always falls back, for it gives destinations of weight 0 their share of
+// hashes too (Linux ip_vs_sh.c).
+func flagsOf(s *intent.Service) row.IpvsFlags {
+	var flags row.IpvsFlags
+	for _, f := range s.Flags {
+		switch f {
+		case "mh-fallback", "flag-1":
+			flags |= row.IpvsFallback
+		case "mh-port", "flag-2":
+			flags |= row.IpvsPort
+		case "flag-3":
+			flags |= row.IpvsFlag3
+		}
+	}
+	if s.Scheduler == "sh" {
+		flags |= row.IpvsFallback
+	}
+	return flags
+}
+
+// Remarks tells what IPVS can't do for a front.
+func Remarks(s *intent.Service) []string {
+	if s.Scheduler == "dh" && len(s.Keep) > 0 {
+		return []string{fmt.Sprintf("scheduler dh can't let endpoints finish: connections to %d of them end", len(s.Keep))}
+	}
+	return nil
+}
