@@ -10,6 +10,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"kube-router/internal/model"
+	"kube-router/internal/plan/policy"
 	"kube-router/internal/row"
 	"kube-router/internal/watch/kube"
 )
@@ -154,6 +155,15 @@ func (g *generated) check(t *testing.T) (n int) {
 			got = got && allows(t, tracers[name], f.from, f.to, number(f.protocol), uint16(f.port))
 		}
 		n++
+		for name := range via {
+			if n%8 > 0 {
+				break // a part of them will do, for it is slower
+			}
+			forbids := g.nodes[name].planner.Forbids(policy.Flow{From: f.from, To: f.to, Protocol: model.Protocol(number(f.protocol)), Port: model.Port(f.port)})
+			if rows := allows(t, tracers[name], f.from, f.to, number(f.protocol), uint16(f.port)); forbids == rows {
+				t.Fatalf("%s → %s %s/%d: the planner forbids it: %t, the rows allow it: %t", f.from, f.to, f.protocol, f.port, forbids, rows)
+			}
+		}
 		if want := g.api.allowed(f); want != got {
 			t.Fatalf("%s → %s %s/%d: the API says %t, the rows say %t", f.from, f.to, f.protocol, f.port, want, got)
 		}
