@@ -72,6 +72,7 @@ func PodServer(args []string) error {
 	if err != nil {
 		return err
 	}
+	fmt.Println("listening")
 	<-ctx.Done()
 	last, cancel := context.WithTimeout(context.Background(), *grace)
 	defer cancel()

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(lab.Main(m.Run)) }
 
-// start starts a lab without daemons and routes for it: a bridge for the pods of each node and a route to those of every other.
+// start starts a lab without daemons and routes for it: a bridge for the pods of each node, and a route to them on the router.
 func start(t *testing.T, config lab.Config) (*lab.Lab, context.Context) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
@@ -52,14 +52,9 @@ func standIn(t *testing.T, l *lab.Lab) {
 		if err := n.Space().Sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"); err != nil {
 			t.Fatal(err)
 		}
-		for _, other := range l.Nodes() {
-			if other == n {
-				continue
-			}
-			for i, via := range []netip.Addr{other.IPv4(), other.IPv6()} {
-				if err := n.Space().Route(cidrs(other)[i], via); err != nil {
-					t.Fatal(err)
-				}
+		for i, via := range []netip.Addr{n.IPv4(), n.IPv6()} {
+			if err := l.Fabric().Route(p[i], via); err != nil { // the router knows every pod, and the nodes' default route leads to it
+				t.Fatal(err)
 			}
 		}
 		if err := os.WriteFile(filepath.Join(n.CNIDir(), "10-stand-in.conflist"), []byte(conf), 0o644); err != nil {

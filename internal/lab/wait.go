@@ -23,7 +23,7 @@ func (l *Lab) WaitReady(ctx context.Context) error {
 			}
 		}
 		for _, d := range kube.All[appsv1.DaemonSet](l.Watch.DaemonSets, "") {
-			if !owns(d.Name, "DaemonSet", pods) {
+			if d.Status.ObservedGeneration < d.Generation || d.Status.NumberReady != d.Status.DesiredNumberScheduled {
 				waiting = append(waiting, "daemonset "+d.Name)
 			}
 		}
@@ -34,17 +34,6 @@ func (l *Lab) WaitReady(ctx context.Context) error {
 		}
 		return waiting
 	})
-}
-
-func owns(name, kind string, pods []*corev1.Pod) bool {
-	for _, pod := range pods {
-		for _, owner := range pod.OwnerReferences {
-			if owner.Kind == kind && owner.Name == name {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // settled is a pod that is ready, or that runs and is meant not to be ready.

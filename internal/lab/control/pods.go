@@ -199,38 +199,6 @@ func (p *Plane) report(ctx context.Context, d *appsv1.Deployment, want int, pods
 	}})
 }
 
-// daemonSet keeps one pod on each node that its template takes.
-func (p *Plane) daemonSet(ctx context.Context, key string) error {
-	d := kube.Find[appsv1.DaemonSet](p.watch.DaemonSets, key)
-	if d == nil || d.DeletionTimestamp != nil {
-		return p.orphans(ctx, "DaemonSet", key)
-	}
-	f := family{d, "DaemonSet", d.Spec.Selector, d.Spec.Template, hashOf(&d.Spec.Template)}
-	pods, err := p.members(ctx, f)
-	if err != nil {
-		return err
-	}
-	has := map[string]bool{}
-	for _, pod := range pods {
-		stale := pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != f.hash
-		if has[pod.Spec.NodeName] || stale {
-			if err := p.client.Delete(ctx, pod, nil); err != nil && !apierrors.IsNotFound(err) {
-				return err
-			}
-			continue
-		}
-		has[pod.Spec.NodeName] = true
-	}
-	for _, node := range kube.All[corev1.Node](p.watch.Nodes, "") {
-		if !has[node.Name] && labels.SelectorFromSet(d.Spec.Template.Spec.NodeSelector).Matches(labels.Set(node.Labels)) {
-			if err := p.bear(ctx, f, node.Name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 func hashOf(t *corev1.PodTemplateSpec) string {
 	h := fnv.New32a()
 	if text, err := json.Marshal(t); err == nil { // no API type fails to marshal

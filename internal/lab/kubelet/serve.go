@@ -1,7 +1,9 @@
 package kubelet
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -66,8 +68,16 @@ func (p *Pod) spawn(config podserver.Config) (server, error) {
 	cmd := p.Machine().Command(context.Background(), p.space, line[0], line[1:]...)
 	var errs strings.Builder
 	cmd.Stderr = &errs
-	if err := cmd.Start(); err != nil {
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
 		return server{}, err
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // it says a line when it listens
+		cmd.Process.Kill()
+		return server{}, errors.Join(fmt.Errorf("pod server: %s", errs.String()), cmd.Wait())
 	}
 	s := server{process: cmd.Cmd, done: make(chan struct{})}
 	go func() {

@@ -137,7 +137,7 @@ func (r *Result) read(in io.Reader) error {
 		return err
 	}
 	r.Bytes = int64(len(text))
-	if err := json.Unmarshal(text, &r.Answer); err != nil {
+	if err := json.Unmarshal(text, &r.Answer); err != nil || r.Pod == "" {
 		return fmt.Errorf("%w: %q", errGarbled, text)
 	}
 	return nil
