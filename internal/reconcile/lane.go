@@ -42,6 +42,7 @@ type Lane[K comparable, R row.Row[K]] struct {
 	broken  failure         // of the whole table
 	stats   Stats
 	notify  func()
+	stepped chan struct{} // closed and replaced after every step
 }
 
 type failure struct {
@@ -56,7 +57,7 @@ func NewLane[K comparable, R row.Row[K]](name string, l *Ledger[K, R], t row.Tar
 	return &Lane[K, R]{
 		name: name, ledger: l, target: t, pace: p, log: log.With("table", name),
 		kick: make(chan struct{}, 1), failing: map[K]*failure{}, waiting: map[K]time.Time{},
-		notify: func() {},
+		notify: func() {}, stepped: make(chan struct{}),
 	}
 }
 
@@ -82,6 +83,7 @@ func (l *Lane[K, R]) Run(ctx context.Context) error {
 		if !look {
 			look = !l.step(ctx)
 		}
+		l.tell()
 		l.notify()
 		if ctx.Err() != nil {
 			return nil

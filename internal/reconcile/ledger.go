@@ -42,6 +42,8 @@ type Ledger[K comparable, R row.Row[K]] struct {
 	claims map[Owner][]R
 	dirty  map[K]struct{}
 	wake   chan struct{}
+
+	gathering bool // what is dirty is kept back, see Begin
 }
 
 // NewLedger makes an empty ledger.
@@ -201,6 +203,9 @@ func (l *Ledger[K, R]) Wake() <-chan struct{} { return l.wake }
 func (l *Ledger[K, R]) Take() map[K]struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.gathering {
+		return map[K]struct{}{}
+	}
 	d := l.dirty
 	l.dirty = map[K]struct{}{} // a map never shrinks: a drained one is replaced
 	return d
