@@ -73,6 +73,7 @@ func (a *agent) parts() []part {
 		{"links", a.host.Run},
 		{"thinking", a.thinker.Run},
 		{"tables", a.act},
+		{"leftovers", a.takeOver},
 		{"control socket", show.NewServer(a.o.ControlSocket, a.views()).Run},
 		{"health", func(ctx context.Context) error { return show.Serve(ctx, a.o.Health, show.HealthHandler(a.pulse)) }},
 		{"metrics", func(ctx context.Context) error { return show.Serve(ctx, a.o.Metrics, a.metrics()) }},
@@ -93,7 +94,7 @@ func (a *agent) act(ctx context.Context) error {
 
 // assemble builds everything and starts nothing.
 func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) {
-	a := &agent{o: o, build: build, log: log, born: time.Now(), inbox: NewInbox(), tables: &tables{log: log}}
+	a := &agent{o: o, build: build, log: log, born: time.Now(), inbox: NewInbox(), tables: newTables(log)}
 	if err := a.watch(); err != nil {
 		return nil, err
 	}
@@ -102,6 +103,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	if err != nil {
 		return nil, err
 	}
+	targets.Linux = hold(targets.Linux, a.tables.placed)
 	a.open(targets)
 	m := model.New(o.Settings)
 	if a.reports, err = newReporter(a.tables, a.rest, m); err != nil {
@@ -173,7 +175,7 @@ func (a *agent) pulse() show.Pulse {
 
 // Cleanup removes from this node everything that we made: every table is run with nothing wanted.
 func Cleanup(ctx context.Context, o *config.Options, log *slog.Logger) error {
-	t := &tables{log: log}
+	t := newTables(log)
 	targets, err := kernelTargets(o)
 	if err != nil {
 		return err

@@ -2,27 +2,38 @@ package agent
 
 import (
 	"os"
+	"slices"
 	"sync/atomic"
 
 	"kube-router/internal/driver/module"
 	"kube-router/internal/model"
+	"kube-router/internal/reconcile"
 )
 
 // listen hears every step of the tables: when all have been written for the first time the node is
 // announced as ready, and endpoints' changes are measured where they arrive.
 func (a *agent) listen() {
-	var announced atomic.Bool
+	var ready, settled atomic.Bool
 	carrier := a.carrier()
-	for _, t := range a.tables.list {
-		t.lane.OnStep(func() {
-			if t.name == carrier {
-				a.latency.stepped(t.lane.Status)
-			}
-			if !announced.Load() && len(a.pulse().NotReady()) == 0 && announced.CompareAndSwap(false, true) {
-				a.ready()
-			}
-		})
+	a.tables.onStep = func(t table) {
+		if t.name == carrier {
+			a.latency.stepped(t.lane.Status)
+		}
+		if !ready.Load() && len(a.pulse().NotReady()) == 0 && ready.CompareAndSwap(false, true) {
+			a.ready()
+		}
+		if ready.Load() && !settled.Load() && allSettled(a.tables.vital()) && settled.CompareAndSwap(false, true) {
+			close(a.tables.settled)
+		}
 	}
+}
+
+// allSettled tells whether whatever carries traffic stands as wanted.
+func allSettled(list []reconcile.Status) bool {
+	carriers := []string{"rtnl", "ipvs", "nft"}
+	return !slices.ContainsFunc(list, func(s reconcile.Status) bool {
+		return slices.Contains(carriers, s.Table) && !s.Settled()
+	})
 }
 
 // ready says that the first whole picture is in the kernel.

@@ -20,7 +20,7 @@ func reporting(t *testing.T, self string, nodes ...string) *reporter {
 	for _, n := range nodes {
 		m.Put(&model.Node{Name: n})
 	}
-	r, err := newReporter(&tables{log: slog.New(slog.DiscardHandler)}, kubestatus.NewFake().Config(), m)
+	r, err := newReporter(newTables(slog.New(slog.DiscardHandler)), kubestatus.NewFake().Config(), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestReportsReachTheAPI(t *testing.T) {
 	fake := kubestatus.NewFake()
 	m := model.New(model.Settings{Node: "n1"})
 	m.Put(&model.Service{Name: model.Name{Namespace: "default", Name: "web"}, UID: "u-1"})
-	list := &tables{log: slog.New(slog.DiscardHandler)}
+	list := newTables(slog.New(slog.DiscardHandler))
 	r, err := newReporter(list, fake.Config(), m)
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ type Rig struct {
 
 // NewRig assembles a daemon over targets; Run starts it.
 func NewRig(o *config.Options, to Targets, log *slog.Logger) *Rig {
-	a := &agent{o: o, log: log, inbox: NewInbox(), tables: &tables{log: log}}
+	a := &agent{o: o, log: log, inbox: NewInbox(), tables: newTables(log)}
 	a.open(to)
 	r := &Rig{Inbox: a.inbox, agent: a}
 	a.thinker = newThinker(model.New(o.Settings), a.inbox, a.planners())

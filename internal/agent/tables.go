@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,21 +32,33 @@ type table struct {
 	lane  lane
 	watch func(context.Context, func()) error // nil: nobody tells; the slow timer finds out
 	aside bool                                // neither readiness nor health waits for it
+	tried chan struct{}                       // closed after its first step, good or bad
 }
 
 // tables are all tables of the daemon, in the order in which they were opened.
 type tables struct {
+	log     *slog.Logger
+	onStep  func(table)   // hears every step, in the lane's goroutine; may be nil
+	placed  chan struct{} // closed when every table has been written once: what was held may go
+	settled chan struct{} // closed when all that is vital first stands as wanted
+
+	mu   sync.Mutex
 	list []table
-	log  *slog.Logger
+}
+
+func newTables(log *slog.Logger) *tables {
+	return &tables{log: log, placed: make(chan struct{}), settled: make(chan struct{})}
 }
 
 // open makes the ledger and the lane of a target.
 func open[K comparable, R row.Row[K]](t *tables, name string, target row.Target[K, R], pace reconcile.Pace) *reconcile.Ledger[K, R] {
 	ledger := reconcile.NewLedger[K, R]()
-	entry := table{name: name, lane: reconcile.NewLane(name, ledger, target, pace, t.log)}
+	entry := table{name: name, lane: reconcile.NewLane(name, ledger, target, pace, t.log), tried: make(chan struct{})}
 	if w, ok := target.(watcher); ok {
 		entry.watch = w.Watch
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.list = append(t.list, entry)
 	return ledger
 }
@@ -52,20 +66,74 @@ func open[K comparable, R row.Row[K]](t *tables, name string, target row.Target[
 // openAside opens a table that the node's network doesn't depend on.
 func openAside[K comparable, R row.Row[K]](t *tables, name string, target row.Target[K, R], pace reconcile.Pace) *reconcile.Ledger[K, R] {
 	ledger := open(t, name, target, pace)
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.list[len(t.list)-1].aside = true
 	return ledger
 }
 
-// run runs every lane until ctx ends, and the watchers beside them.
+// all are the tables now.
+func (t *tables) all() []table {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.list)
+}
+
+// run runs every lane until ctx ends, and the watchers beside them. They start in waves: links, settings and
+// virtual servers; then rules and the rest; then what invites pods. Once a wave has been tried the next one
+// starts; after the last what was held may be removed.
 func (t *tables) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, e := range t.list {
-		g.Go(func() error { return e.lane.Run(ctx) })
-		if e.watch != nil {
-			g.Go(func() error { return t.follow(ctx, e) })
+	for wave := range waves {
+		var begun []table
+		for _, e := range t.all() {
+			if e.wave() == wave {
+				begun = append(begun, e)
+				e.lane.OnStep(func() { t.stepped(e) })
+				g.Go(func() error { return e.lane.Run(ctx) })
+				if e.watch != nil {
+					g.Go(func() error { return t.follow(ctx, e) })
+				}
+			}
+		}
+		for _, e := range begun {
+			if e.aside {
+				continue
+			}
+			select {
+			case <-e.tried:
+			case <-ctx.Done():
+			}
 		}
 	}
+	close(t.placed)
 	return g.Wait()
+}
+
+// waves is how many waves there are at the start.
+const waves = 3
+
+// wave is when a table starts.
+func (e table) wave() int {
+	switch {
+	case e.name == "sysctl" || e.name == "rtnl" || e.name == "ipvs":
+		return 0
+	case e.name == "cni":
+		return 2
+	}
+	return 1
+}
+
+// stepped notes a step of a table.
+func (t *tables) stepped(e table) {
+	select {
+	case <-e.tried:
+	default:
+		close(e.tried)
+	}
+	if t.onStep != nil {
+		t.onStep(e)
+	}
 }
 
 // follow hears others' changes for as long as the kernel tells them. When it stops telling, the table is
@@ -79,8 +147,9 @@ func (t *tables) follow(ctx context.Context, e table) error {
 
 // statuses describes every table.
 func (t *tables) statuses() []reconcile.Status {
-	list := make([]reconcile.Status, len(t.list))
-	for i, e := range t.list {
+	all := t.all()
+	list := make([]reconcile.Status, len(all))
+	for i, e := range all {
 		list[i] = e.lane.Status()
 	}
 	return list
@@ -89,7 +158,7 @@ func (t *tables) statuses() []reconcile.Status {
 // vital describes the tables that the node's network depends on.
 func (t *tables) vital() []reconcile.Status {
 	var list []reconcile.Status
-	for _, e := range t.list {
+	for _, e := range t.all() {
 		if !e.aside {
 			list = append(list, e.lane.Status())
 		}
@@ -99,7 +168,7 @@ func (t *tables) vital() []reconcile.Status {
 
 // named finds a table.
 func (t *tables) named(name string) (table, bool) {
-	for _, e := range t.list {
+	for _, e := range t.all() {
 		if e.name == name {
 			return e, true
 		}
@@ -109,8 +178,9 @@ func (t *tables) named(name string) (table, bool) {
 
 // names are the tables' names.
 func (t *tables) names() []string {
-	list := make([]string, len(t.list))
-	for i, e := range t.list {
+	all := t.all()
+	list := make([]string, len(all))
+	for i, e := range all {
 		list[i] = e.name
 	}
 	return list

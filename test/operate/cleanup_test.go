@@ -11,7 +11,7 @@ const web = `
 apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: default}
-spec: {type: LoadBalancer, clusterIP: 10.96.0.50, sessionAffinity: ClientIP, externalIPs: [203.0.113.7], externalTrafficPolicy: Local,
+spec: {type: LoadBalancer, clusterIP: 10.96.0.50, externalIPs: [203.0.113.7], externalTrafficPolicy: Local,
   healthCheckNodePort: 31999, loadBalancerSourceRanges: [172.31.77.0/24],
   ports: [{port: 80, targetPort: 8080, nodePort: 30080}], selector: {app: web}}
 ---
@@ -49,6 +49,21 @@ kind: Pod
 metadata: {name: web-1, namespace: default, labels: {app: web}}
 spec: {nodeName: n1, containers: [{name: web, image: web}]}
 status: {phase: Running, podIP: 10.244.1.5, podIPs: [{ip: 10.244.1.5}]}
+`
+
+// sticky is a Service whose rules nft 1.0.6 cannot list (docs/operating.md).
+const sticky = `
+apiVersion: v1
+kind: Service
+metadata: {name: sticky, namespace: default}
+spec: {clusterIP: 10.96.0.52, sessionAffinity: ClientIP, ports: [{port: 80, targetPort: 8080}], selector: {app: web}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: sticky-1, namespace: default, labels: {kubernetes.io/service-name: sticky}}
+addressType: IPv4
+ports: [{name: "", port: 8080, protocol: TCP}]
+endpoints: [{addresses: [10.244.1.5], conditions: {ready: true}}]
 `
 
 // strangers are things of others that look much like ours. They must survive everything.
@@ -112,6 +127,7 @@ func TestCleanupLeavesTheNodeAsItWas(t *testing.T) {
 	n.foreign(before, during)
 	n.stop()
 	n.foreign(before, n.state())
+	n.apply(sticky)
 	n.start() // again, on what the first life left
 	n.stop()
 	n.cleanup()
