@@ -1,0 +1,130 @@
+package conntrack
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Cutter ends flows that stand though they are no longer allowed. It looks only when it is told that
+// something of certain addresses was tightened; who judges a flow is somebody else's knowledge.
+type Cutter struct {
+	kernel Kernel
+	judge  func(context.Context, []Flow) ([]Flow, error) // those that are forbidden
+	log    *slog.Logger
+
+	mu    sync.Mutex
+	marks map[netip.Addr]struct{}
+	ready []func(context.Context) error
+	cut   uint64
+	wake  chan struct{}
+}
+
+// NewCutter makes a cutter of a kernel's flows. Judge returns those flows of its argument that are forbidden.
+func NewCutter(k Kernel, judge func(context.Context, []Flow) ([]Flow, error), log *slog.Logger) *Cutter {
+	return &Cutter{kernel: k, judge: judge, log: log, marks: map[netip.Addr]struct{}{}, wake: make(chan struct{}, 1)}
+}
+
+// Mark asks for a look at the flows of addresses, once ready has returned: when the rules that forbid new
+// ones stand.
+func (c *Cutter) Mark(ready func(context.Context) error, addrs ...netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range addrs {
+		c.marks[a] = struct{}{}
+	}
+	c.ready = append(c.ready, ready)
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Cut is the number of flows ended since the start.
+func (c *Cutter) Cut() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cut
+}
+
+// patience is how long the rules may take before the flows are looked at anyway, grace how long a packet that
+// passed the old rules may take to become a flow.
+const (
+	patience = 10 * time.Second
+	grace    = 500 * time.Millisecond
+)
+
+// Run cuts until ctx ends.
+func (c *Cutter) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.wake:
+		}
+		marks := c.take(ctx)
+		for range 2 {
+			if err := c.look(ctx, marks); err != nil && ctx.Err() == nil {
+				c.log.Warn("flows that policies forbid now could not be ended", "error", err)
+			}
+			timer := time.NewTimer(grace)
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+			}
+			timer.Stop()
+		}
+	}
+}
+
+// take waits for the rules and returns the addresses.
+func (c *Cutter) take(ctx context.Context) map[netip.Addr]struct{} {
+	c.mu.Lock()
+	marks, ready := c.marks, c.ready
+	c.marks, c.ready = map[netip.Addr]struct{}{}, nil
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, f := range ready {
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("flows are judged though not every rule stands", "error", err)
+		}
+	}
+	return marks
+}
+
+func (c *Cutter) look(ctx context.Context, marks map[netip.Addr]struct{}) error {
+	var flows []Flow
+	families := map[bool]bool{}
+	for a := range marks {
+		families[a.Is6()] = true
+	}
+	for v6 := range families {
+		err := c.kernel.Flows(Filter{V6: v6}, func(f Flow) {
+			_, client := marks[f.Orig.Src.Addr()]
+			_, server := marks[f.Reply.Src.Addr()]
+			if client || server {
+				flows = append(flows, f)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(flows) == 0 {
+		return nil
+	}
+	bad, err := c.judge(ctx, flows)
+	if err != nil || len(bad) == 0 {
+		return err
+	}
+	for _, f := range bad {
+		c.log.Info("flow ended: policies forbid it now", "flow", f.String())
+	}
+	c.mu.Lock()
+	c.cut += uint64(len(bad))
+	c.mu.Unlock()
+	return c.kernel.Delete(bad...)
+}
