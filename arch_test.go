@@ -73,7 +73,7 @@ var thirdParty = map[string]struct {
 	"google.golang.org/grpc":                 {[]string{"driver", "cmd"}, "the transport of GoBGP's interface and of CRI"},
 	"google.golang.org/protobuf":             {[]string{"driver"}, "GoBGP's messages"},
 	"github.com/google/go-cmp":               {nil, "readable differences in tests"},
-	"rsc.io/script":                          {[]string{"script"}, "the engine of the script tests"},
+	"golang.org/x/tools":                     {[]string{"script"}, "txtar: a script test, its input and what it expects in one readable file"},
 }
 
 const (

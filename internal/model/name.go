@@ -48,8 +48,13 @@ type Ref struct {
 	Name Name
 }
 
-// String prints "Service default/web".
-func (r Ref) String() string { return string(r.Kind) + " " + r.Name.String() }
+// String prints "Service default/web", or the kind alone for the Settings, of which there is but one.
+func (r Ref) String() string {
+	if r.Name == (Name{}) {
+		return string(r.Kind)
+	}
+	return string(r.Kind) + " " + r.Name.String()
+}
 
 // Compare orders references by kind, then name.
 func (r Ref) Compare(o Ref) int {
