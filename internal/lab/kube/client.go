@@ -95,19 +95,30 @@ func (c *Client) to(request func(*rest.RESTClient) *rest.Request, obj Object) *r
 	return request(c.groups[p.gv]).NamespaceIfScoped(obj.GetNamespace(), !p.global).Resource(p.resource)
 }
 
+// into replaces obj by the answer, whole: reading JSON into what is there already would keep fields that the answer doesn't have, and
+// write through pointers that obj shares with others.
+func into(answer rest.Result, obj Object) error {
+	fresh := reflect.New(reflect.TypeOf(obj).Elem())
+	if err := answer.Into(fresh.Interface().(runtime.Object)); err != nil {
+		return err
+	}
+	reflect.ValueOf(obj).Elem().Set(fresh.Elem())
+	return nil
+}
+
 // Create makes the object and updates it to what was stored.
 func (c *Client) Create(ctx context.Context, obj Object) error {
-	return c.to((*rest.RESTClient).Post, obj).Body(obj).Do(ctx).Into(obj)
+	return into(c.to((*rest.RESTClient).Post, obj).Body(obj).Do(ctx), obj)
 }
 
 // Update replaces the object; a stale resource version is a conflict.
 func (c *Client) Update(ctx context.Context, obj Object) error {
-	return c.to((*rest.RESTClient).Put, obj).Name(obj.GetName()).Body(obj).Do(ctx).Into(obj)
+	return into(c.to((*rest.RESTClient).Put, obj).Name(obj.GetName()).Body(obj).Do(ctx), obj)
 }
 
 // Get reads the object of obj's namespace and name into obj.
 func (c *Client) Get(ctx context.Context, obj Object) error {
-	return c.to((*rest.RESTClient).Get, obj).Name(obj.GetName()).Do(ctx).Into(obj)
+	return into(c.to((*rest.RESTClient).Get, obj).Name(obj.GetName()).Do(ctx), obj)
 }
 
 // Merge patches the object (RFC 7396), or its subresource such as "status" when that isn't "".
