@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"kube-router/internal/config"
+	"kube-router/internal/driver/gobgp"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/show"
@@ -36,6 +37,7 @@ type agent struct {
 	tables   *tables
 	ledgers  ledgers
 	services *services
+	speaker  *speaker
 	thinker  *thinker
 	meter    *show.Meter
 	reports  *reporter
@@ -68,7 +70,7 @@ type part struct {
 }
 
 func (a *agent) parts() []part {
-	return []part{
+	return append(a.speaker.parts(), []part{
 		{"Kubernetes", a.kube.Run},
 		{"links", a.host.Run},
 		{"thinking", a.thinker.Run},
@@ -78,7 +80,7 @@ func (a *agent) parts() []part {
 		{"health", func(ctx context.Context) error { return show.Serve(ctx, a.o.Health, show.HealthHandler(a.pulse)) }},
 		{"metrics", func(ctx context.Context) error { return show.Serve(ctx, a.o.Metrics, a.metrics()) }},
 		{"pprof", func(ctx context.Context) error { return show.Serve(ctx, a.o.Pprof, show.PprofHandler()) }},
-	}
+	}...)
 }
 
 // act runs the tables, once the first whole picture has been planned.
@@ -139,12 +141,15 @@ func (a *agent) watch() error {
 		Config: a.rest, Kinds: kube.Kinds(a.o.Settings), Inbox: a.inbox, Log: a.log, Synced: a.inbox.Nudge,
 	})
 	a.host = host.New(netns.None(), a.inbox)
+	if err == nil {
+		a.speaker, err = a.newSpeaker()
+	}
 	return err
 }
 
 // synced tells whether every source has given its first whole picture.
 func (a *agent) synced() bool {
-	return a.kube.HasSynced() && len(a.thinker.model.Links) > 0
+	return a.kube.HasSynced() && len(a.thinker.model.Links) > 0 && a.speaker.synced()
 }
 
 // stages are what a turn runs, in this order.
@@ -154,7 +159,7 @@ func (a *agent) stages() []stage {
 
 // planners are the stages that decide about the network.
 func (a *agent) planners() []stage {
-	return append([]stage{a.services.stage()}, hostStages(a.ledgers)...)
+	return append([]stage{a.services.stage(), a.ledgers.advertStage()}, hostStages(a.ledgers)...)
 }
 
 // pulse is what health is judged by.
@@ -183,6 +188,10 @@ func Cleanup(ctx context.Context, o *config.Options, log *slog.Logger) error {
 	openTables(t, targets)
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	// Peers stop sending traffic here before anything that forwards it goes.
+	if err := gobgp.Stop(speakerDir(o)); err != nil {
+		return fmt.Errorf("clean up the BGP speaker: %w", err)
+	}
 	// Rules go before what they lean on, so the tables are emptied in the reverse of their order.
 	for i := len(t.list) - 1; i >= 0; i-- {
 		if err := empty(ctx, t.list[i]); err != nil {

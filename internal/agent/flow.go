@@ -10,8 +10,8 @@ type touch func(m *model.Model, c change, add func(model.Ref))
 var flow = map[model.Kind]map[string]touch{
 	model.KindService: {"service": itself, "advert": itself, "balancer": whole},
 	model.KindSlice:   {"service": itsService, "advert": itsService},
-	model.KindNode:    {"service": ifSelf(whole), "route": nodeRoutes, "advert": whole, "host": whole, "inside": whole},
-	model.KindLink:    {"service": whole, "route": whole, "advert": whole, "host": whole, "policy": whole},
+	model.KindNode:    {"service": ifSelf(whole), "route": nodeRoutes, "advert": nodeAdverts, "host": whole, "inside": whole},
+	model.KindLink:    {"service": whole, "route": whole, "host": whole, "policy": whole},
 	model.KindPath:    {"route": itself},
 }
 

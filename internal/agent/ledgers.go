@@ -9,6 +9,7 @@ import (
 	"kube-router/internal/config"
 	"kube-router/internal/driver/conntrack"
 	"kube-router/internal/driver/file"
+	"kube-router/internal/driver/gobgp"
 	"kube-router/internal/driver/healthport"
 	"kube-router/internal/driver/nft"
 	"kube-router/internal/driver/rtnl"
@@ -25,6 +26,7 @@ type ledgers struct {
 	flows  *reconcile.Ledger[row.FlowsKey, row.Flows]
 	cni    *reconcile.Ledger[string, row.Conflist]
 	health *reconcile.Ledger[uint16, row.HealthPort]
+	bgp    *reconcile.Ledger[row.BgpKey, row.Bgp]
 }
 
 // Targets are the tables of one node, each a place that rows are written to: the kernel's, or fakes.
@@ -34,6 +36,7 @@ type Targets struct {
 	Nft    row.Target[row.NftKey, row.Nft]
 	Flows  row.Target[row.FlowsKey, row.Flows]
 	Health row.Target[uint16, row.HealthPort]
+	BGP    row.Target[row.BgpKey, row.Bgp] // nil: a fake
 	CNI    row.Target[string, row.Conflist]
 }
 
@@ -51,6 +54,10 @@ func kernelTargets(o *config.Options) (Targets, error) {
 	if err != nil {
 		return Targets{}, fmt.Errorf("open conntrack: %w", err)
 	}
+	sessions, err := gobgp.New(speakerDir(o))
+	if err != nil {
+		return Targets{}, err
+	}
 	originals := filepath.Join(filepath.Dir(o.ControlSocket), "sysctl.json")
 	return Targets{
 		Sysctl: sysctl.New(netns.None(), originals).At(o.ProcSys),
@@ -58,6 +65,7 @@ func kernelTargets(o *config.Options) (Targets, error) {
 		Nft:    rules,
 		Flows:  conntrack.NewTable(flows),
 		Health: &healthport.Driver{},
+		BGP:    sessions,
 		CNI:    file.New(o.Settings.CNI.File),
 	}, nil
 }
@@ -65,12 +73,16 @@ func kernelTargets(o *config.Options) (Targets, error) {
 // openTables opens the node's tables, in the order in which they are built up. The CNI file comes last: a
 // pod that starts finds everything else there.
 func openTables(t *tables, to Targets) ledgers {
+	if to.BGP == nil {
+		to.BGP = gobgp.NewFake()
+	}
 	return ledgers{
 		sysctl: open(t, "sysctl", to.Sysctl, reconcile.DefaultPace),
 		linux:  open(t, "rtnl", to.Linux, reconcile.DefaultPace),
 		nft:    open(t, "nft", to.Nft, reconcile.DefaultPace),
 		flows:  open(t, "conntrack", to.Flows, reconcile.DefaultPace),
 		health: open(t, "health", to.Health, reconcile.DefaultPace),
+		bgp:    open(t, "bgp", to.BGP, reconcile.DefaultPace),
 		cni:    open(t, "cni", to.CNI, reconcile.DefaultPace),
 	}
 }

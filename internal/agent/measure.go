@@ -19,7 +19,7 @@ func (a *agent) samples() []show.Sample {
 	if a.services != nil {
 		fronts = a.services.intents.Len()
 	}
-	return []show.Sample{
+	return append(a.bgpSamples(), []show.Sample{
 		{Name: "controller_ipvs_services", Help: "Fronts of Services", Value: float64(fronts)},
-	}
+	}...)
 }

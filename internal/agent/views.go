@@ -17,7 +17,7 @@ import (
 
 // views are everything that can be asked. With a nil agent only their names and words count.
 func (a *agent) views() []show.View {
-	return []show.View{
+	return append([]show.View{
 		{Name: "summary", Doc: "is this node well? the first look", Make: a.summary},
 		{Name: "tables", Doc: "every table that we write: rows wanted, there, failing", Make: a.tablesView},
 		{Name: "rows", Args: "TABLE", Doc: "the rows of a table, with their state and owners", Make: a.rows},
@@ -26,7 +26,7 @@ func (a *agent) views() []show.View {
 		{Name: "sources", Doc: "the API server's watches", Make: a.sourcesView},
 		{Name: "nodes", Doc: "the cluster's nodes with their pod ranges", Make: a.nodes},
 		{Name: "services", Args: "[NAME]", Doc: "fronts and the endpoints that answer", Make: a.servicesView},
-	}
+	}, a.bgpViews()...)
 }
 
 // ViewHelp describes the views for the command's help.

@@ -133,18 +133,21 @@ func (s *Supervisor) ask(ctx context.Context) error {
 	return err
 }
 
-// Stop ends the speaker in dir, if there is one: its sessions close and peers withdraw our routes.
+// Stop ends the speaker in dir, if there is one, and removes its files: its sessions close and peers
+// withdraw our routes.
 func Stop(dir string) error {
 	p, err := find(dir)
-	if p == nil || err != nil {
-		return err
-	}
-	c, err := dial(filepath.Join(dir, socketName))
 	if err != nil {
 		return err
 	}
-	defer c.conn.Close()
-	p.stop(c, false)
+	if p != nil {
+		c, err := dial(filepath.Join(dir, socketName))
+		if err != nil {
+			return err
+		}
+		defer c.conn.Close()
+		p.stop(c, false)
+	}
 	for _, name := range []string{socketName, adminName, lockName} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("remove the speaker's files: %w", err)

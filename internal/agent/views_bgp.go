@@ -1,0 +1,99 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"kube-router/internal/model"
+	"kube-router/internal/row"
+	"kube-router/internal/show"
+)
+
+// bgpViews are what can be asked about BGP.
+func (a *agent) bgpViews() []show.View {
+	return []show.View{
+		{Name: "peers", Doc: "BGP sessions with nodes and routers", Make: a.peersView},
+		{Name: "routes", Args: "[PREFIX]", Doc: "routes learned from peers, and what we announce", Make: a.routesView},
+	}
+}
+
+func (a *agent) peersView(ctx context.Context, _ []string) (show.Page, error) {
+	list, err := a.speaker.states(ctx, true)
+	p := show.Page{
+		Columns: []string{"peer", "as", "type", "node", "state", "since", "received", "accepted", "advertised", "bfd", "flaps"}, Data: list,
+	}
+	for _, s := range list {
+		since := "never"
+		if !s.Since.IsZero() {
+			since = time.Since(s.Since).Round(time.Second).String()
+		}
+		p.Rows = append(p.Rows, []string{
+			s.Addr.String(), strconv.FormatUint(uint64(s.ASN), 10), s.Type(), s.Node, s.Session, since,
+			strconv.FormatUint(s.Received, 10), strconv.FormatUint(s.Accepted, 10), strconv.FormatUint(s.Advertised, 10),
+			s.BFD, strconv.FormatUint(uint64(s.Flaps), 10),
+		})
+	}
+	return p, err
+}
+
+// shownRoute is a line of `show routes`.
+type shownRoute struct {
+	Prefix   netip.Prefix
+	NextHops []netip.Addr
+	From     string // peers: node, router; else who announces it: Service default/web
+}
+
+func (a *agent) routesView(ctx context.Context, args []string) (show.Page, error) {
+	var list []shownRoute
+	err := a.thinker.query(ctx, func(m *model.Model) {
+		for _, p := range m.Paths {
+			list = append(list, shownRoute{p.Prefix, p.NextHops, learnedFrom(m, p)})
+		}
+	})
+	for k, r := range a.ledgers.bgp.All {
+		if p, ok := r.(row.BgpPath); ok {
+			list = append(list, shownRoute{k.Net, []netip.Addr{p.NextHop}, "announced"})
+		}
+	}
+	list = slices.DeleteFunc(list, func(r shownRoute) bool { return len(args) > 0 && r.Prefix.String() != args[0] })
+	slices.SortFunc(list, func(a, b shownRoute) int {
+		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()), cmp.Compare(a.From, b.From))
+	})
+	p := show.Page{Columns: []string{"prefix", "next hops", "from"}, Data: list}
+	for _, r := range list {
+		p.Rows = append(p.Rows, []string{r.Prefix.String(), fmt.Sprint(r.NextHops), r.From})
+	}
+	return p, err
+}
+
+// learnedFrom tells who a path leads to.
+func learnedFrom(m *model.Model, p *model.Path) string {
+	if n := m.NodeAt(p.NextHops[0]); n != nil {
+		return "node " + n.Name
+	}
+	if p.External {
+		return "router"
+	}
+	return "node"
+}
+
+// bgpSamples are the sessions as the reference's metrics have them.
+func (a *agent) bgpSamples() []show.Sample {
+	list, err := a.speaker.states(context.Background(), false)
+	if err != nil {
+		return nil // an absent sample says that nobody knows
+	}
+	samples := make([]show.Sample, 0, len(list))
+	for _, s := range list {
+		samples = append(samples, show.Sample{
+			Name: "bgp_peer_info", Help: "BGP sessions and their state", Value: 1,
+			Labels: []string{"address", s.Addr.String(), "type", s.Type(), "asn", strconv.FormatUint(uint64(s.ASN), 10), "state", s.Session},
+		})
+	}
+	return samples
+}
