@@ -70,7 +70,7 @@ var thirdParty = map[string]struct {
 	"golang.org/x/sys":                       {[]string{"driver", "watch", "lab", "cmd"}, "system calls and kernel constants"},
 	"golang.org/x/net":                       {[]string{"driver"}, "bpf: the filter that spares us the echo of our own netlink messages"},
 	"golang.org/x/sync":                      {[]string{"agent", "lab", "cmd"}, "errgroup"},
-	"google.golang.org/grpc":                 {[]string{"driver", "cmd"}, "the transport of GoBGP's interface and of CRI"},
+	"google.golang.org/grpc":                 {[]string{"driver", "watch", "cmd"}, "the transport of GoBGP's interface and of CRI"},
 	"google.golang.org/protobuf":             {[]string{"driver"}, "GoBGP's messages"},
 	"github.com/google/go-cmp":               {nil, "readable differences in tests"},
 	"golang.org/x/tools":                     {[]string{"script"}, "txtar: a script test, its input and what it expects in one readable file"},
