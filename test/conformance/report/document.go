@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const preface = `# What Kubernetes' own tests say
+
+Written by ` + "`make conformance`" + ` (test/conformance/run) from the lists in test/conformance/results; not by hand.
+The suite is the upstream ` + "`[sig-network]`" + ` end-to-end suite of the Kubernetes version named with each run, on a cluster of
+real kubelets and containerd in namespaces of one machine, where kube-router comes by its own manifest and image.
+How to run it, what it builds and what it can't do is in [test/conformance](../test/conformance/README.md).
+
+`
+
+// document writes all lists for people: figures of every run, then what failed, what didn't run and why, and times.
+func document(results, file string) error {
+	names, err := filepath.Glob(filepath.Join(results, "*.tsv"))
+	if err != nil {
+		return err
+	}
+	var figures, details bytes.Buffer
+	for _, name := range names {
+		l, err := parse(name)
+		if err != nil {
+			return err
+		}
+		n := l.count()
+		fmt.Fprintf(&figures, "| %s | %d | %d | %d | %d of %d |\n", l.title, n[passed], n[failed], n[skipped],
+			l.conformance(passed), l.conformance(passed)+l.conformance(failed))
+		l.details(&details)
+	}
+	text := preface + "| run | passed | failed | skipped | `[Conformance]` specs that ran and passed |\n|---|---|---|---|---|\n" +
+		figures.String() + details.String()
+	return os.WriteFile(file, []byte(text), 0o644)
+}
+
+// conformance counts specs of the certified set.
+func (l *list) conformance(v verdict) int {
+	n := 0
+	for _, s := range l.specs {
+		if s.verdict == v && strings.Contains(s.name, "[Conformance]") {
+			n++
+		}
+	}
+	return n
+}
+
+func (l *list) details(b *bytes.Buffer) {
+	fmt.Fprintf(b, "\n## %s\n\n", l.title)
+	l.table(b, "Failed", failed)
+	reasons := map[string][]string{}
+	for _, s := range l.specs {
+		if s.verdict == skipped {
+			reasons[s.reason] = append(reasons[s.reason], s.name)
+		}
+	}
+	for _, reason := range sorted(reasons) {
+		fmt.Fprintf(b, "<details><summary>Skipped, %d: %s</summary>\n\n", len(reasons[reason]), reason)
+		for _, name := range reasons[reason] {
+			fmt.Fprintf(b, "- %s\n", short(name))
+		}
+		b.WriteString("\n</details>\n\n")
+	}
+	l.table(b, "Passed", passed)
+}
+
+func (l *list) table(b *bytes.Buffer, title string, v verdict) {
+	if l.count()[v] == 0 {
+		return
+	}
+	fmt.Fprintf(b, "<details><summary>%s, %d</summary>\n\n| spec | seconds |\n|---|---|\n", title, l.count()[v])
+	for _, s := range l.specs {
+		if s.verdict == v {
+			fmt.Fprintf(b, "| %s | %.1f |\n", short(s.name), s.seconds)
+		}
+	}
+	b.WriteString("\n</details>\n\n")
+}
+
+// short leaves out what every name begins with.
+func short(name string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(name, "[sig-network] "), "|", `\|`)
+}
+
+func sorted(m map[string][]string) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
