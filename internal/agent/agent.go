@@ -38,6 +38,8 @@ type agent struct {
 	ledgers  ledgers
 	services *services
 	speaker  *speaker
+	policies *policies
+	firewall *firewall
 	thinker  *thinker
 	meter    *show.Meter
 	reports  *reporter
@@ -70,7 +72,7 @@ type part struct {
 }
 
 func (a *agent) parts() []part {
-	return append(a.speaker.parts(), []part{
+	return append(append(a.speaker.parts(), a.firewall.parts()...), []part{
 		{"Kubernetes", a.kube.Run},
 		{"links", a.host.Run},
 		{"thinking", a.thinker.Run},
@@ -115,20 +117,31 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	a.latency = &latency{born: a.born, observe: a.meter.Observe}
 	a.thinker = newThinker(m, a.inbox, a.stages())
 	a.thinker.synced, a.thinker.settle, a.thinker.said = a.synced, a.settle, a.reports.planned
+	a.thinker.begin = a.ledgers.nft.Begin
 	a.listen()
-	return a, nil
+	return a, a.guard(o, log)
 }
 
 // open opens the tables and prepares what fills them.
 func (a *agent) open(to Targets) {
 	a.ledgers = openTables(a.tables, to)
 	a.services = newServices(a.ledgers)
+	a.policies = newPolicies(a.ledgers)
+	t, _ := a.tables.named("nft")
+	a.firewall = &firewall{table: to.Nft, rules: t.lane.(waiting)}
 }
 
 // settle ends a turn: what it decided about Services goes on to rows.
 func (a *agent) settle() {
-	a.services.settle()
+	a.decided()
 	a.latency.claimed()
+}
+
+// decided carries a turn's intents on to rows, and lets the lane take them.
+func (a *agent) decided() {
+	a.services.settle()
+	a.policies.settle(a.thinker.model)
+	a.ledgers.nft.End()
 }
 
 // watch prepares the sources.
@@ -149,7 +162,7 @@ func (a *agent) watch() error {
 
 // synced tells whether every source has given its first whole picture.
 func (a *agent) synced() bool {
-	return a.kube.HasSynced() && len(a.thinker.model.Links) > 0 && a.speaker.synced()
+	return a.kube.HasSynced() && len(a.thinker.model.Links) > 0 && a.speaker.synced() && a.firewall.synced()
 }
 
 // stages are what a turn runs, in this order.
@@ -159,7 +172,7 @@ func (a *agent) stages() []stage {
 
 // planners are the stages that decide about the network.
 func (a *agent) planners() []stage {
-	return append([]stage{a.services.stage(), a.ledgers.advertStage()}, hostStages(a.ledgers)...)
+	return append([]stage{a.services.stage(), a.policies.stage(), a.ledgers.advertStage()}, hostStages(a.ledgers)...)
 }
 
 // pulse is what health is judged by.

@@ -11,7 +11,7 @@ var flow = map[model.Kind]map[string]touch{
 	model.KindService: {"service": itself, "advert": itself, "balancer": whole},
 	model.KindSlice:   {"service": itsService, "advert": itsService},
 	model.KindNode:    {"service": ifSelf(whole), "route": nodeRoutes, "advert": nodeAdverts, "host": whole, "inside": whole},
-	model.KindLink:    {"service": whole, "route": whole, "host": whole, "policy": whole},
+	model.KindLink:    {"service": whole, "route": whole, "host": whole},
 	model.KindPath:    {"route": itself},
 }
 

@@ -29,7 +29,7 @@ func NewRig(o *config.Options, to Targets, log *slog.Logger) *Rig {
 	a.open(to)
 	r := &Rig{Inbox: a.inbox, agent: a}
 	a.thinker = newThinker(model.New(o.Settings), a.inbox, a.planners())
-	a.thinker.synced, a.thinker.settle = r.whole.Load, a.services.settle
+	a.thinker.synced, a.thinker.settle, a.thinker.begin = r.whole.Load, a.decided, a.ledgers.nft.Begin
 	return r
 }
 

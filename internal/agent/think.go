@@ -27,6 +27,7 @@ type thinker struct {
 	model   *model.Model
 	stages  []stage
 	synced  func() bool                                             // every source has given its first whole picture
+	begin   func()                                                  // before a turn's plans
 	settle  func()                                                  // after a turn: carry intents on to rows
 	said    func(stage string, unit model.Ref, list []model.Remark) // hears the remarks of every plan
 	started chan struct{}
@@ -42,6 +43,7 @@ func newThinker(m *model.Model, inbox *Inbox, stages []stage) *thinker {
 		inbox: inbox, model: m, stages: stages,
 		started: make(chan struct{}), ask: make(chan func(*model.Model)),
 		remarks: map[string]map[model.Ref][]model.Remark{},
+		begin:   func() {},
 		said:    func(string, model.Ref, []model.Remark) {},
 	}
 }
@@ -117,6 +119,7 @@ func (t *thinker) think(changes []change) {
 	for _, c := range changes {
 		t.touch(c, w)
 	}
+	t.begin()
 	for _, s := range t.stages {
 		units := w[s.name]
 		if units[everything] {
@@ -155,6 +158,7 @@ func (t *thinker) noteAll(changes []change) {
 }
 
 func (t *thinker) planAll() {
+	t.begin()
 	for _, s := range t.stages {
 		t.planStage(s)
 	}

@@ -26,7 +26,7 @@ func (a *agent) views() []show.View {
 		{Name: "sources", Doc: "the API server's watches", Make: a.sourcesView},
 		{Name: "nodes", Doc: "the cluster's nodes with their pod ranges", Make: a.nodes},
 		{Name: "services", Args: "[NAME]", Doc: "fronts and the endpoints that answer", Make: a.servicesView},
-	}, a.bgpViews()...)
+	}, append(a.bgpViews(), a.policyViews()...)...)
 }
 
 // ViewHelp describes the views for the command's help.
@@ -169,6 +169,9 @@ func (a *agent) remarks(ctx context.Context) ([]model.Remark, error) {
 			all = append(all, o.Remarks...)
 		}
 		all = append(all, slices.Collect(maps.Values(a.services.lost))...)
+		if a.policies.planner != nil {
+			all = append(all, a.policies.planner.Remarks()...)
+		}
 	})
 	for _, r := range a.o.Remarks {
 		all = append(all, model.Remark{Object: model.Ref{Kind: model.KindSettings}, Message: r})

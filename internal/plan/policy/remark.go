@@ -57,3 +57,30 @@ func hasPort(o *model.Pod, protocol model.Protocol, name string) bool {
 	}
 	return false
 }
+
+// Summary is one policy as people look at it.
+type Summary struct {
+	Name            model.Name
+	Here            int  // pods of this node that it selects
+	Ingress, Egress int  // rules; -1: it says nothing about that direction
+	Resolved        bool // it selects a pod of this node, so its peers are known
+}
+
+// Policies summarizes all policies, in no order.
+func (p *Planner) Policies() []Summary {
+	list := make([]Summary, 0, len(p.policies))
+	for name, c := range p.policies {
+		list = append(list, Summary{
+			Name: name, Here: c.targets, Resolved: c.targets > 0,
+			Ingress: rules(c.policy.Ingress), Egress: rules(c.policy.Egress),
+		})
+	}
+	return list
+}
+
+func rules(r *model.Rules) int {
+	if r == nil {
+		return -1
+	}
+	return len(r.Rules)
+}

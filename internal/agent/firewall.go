@@ -1,0 +1,151 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+
+	"github.com/vishvananda/netns"
+
+	"kube-router/internal/config"
+	"kube-router/internal/driver/conntrack"
+	"kube-router/internal/driver/nflog"
+	drv "kube-router/internal/driver/nft"
+	"kube-router/internal/model"
+	"kube-router/internal/plan/policy"
+	"kube-router/internal/render/nft"
+	"kube-router/internal/row"
+	"kube-router/internal/watch/cni"
+)
+
+// firewall is what policies have beside their stage: who waits for the rules, who reads them back, and who
+// ends flows that they forbid.
+type firewall struct {
+	rules  waiting
+	table  row.Target[row.NftKey, row.Nft]
+	attach *cni.Server       // nil: nobody asks before a pod starts
+	cutter *conntrack.Cutter // nil: flows that stand may stay
+	drops  *nflog.Reader
+}
+
+// waiting is a lane that one can wait for.
+type waiting interface {
+	Wait(context.Context, ...row.NftKey) error
+}
+
+// counting is a table that tells what its rules have counted.
+type counting interface {
+	Counters(context.Context, ...string) (map[row.NftKey]drv.Counter, error)
+}
+
+// guard prepares the firewall's companions on a real node.
+func (a *agent) guard(o *config.Options, log *slog.Logger) error {
+	f := a.firewall
+	f.drops = nflog.NewReader(0, nft.PolicyLogGroup)
+	s := &o.Settings
+	if !s.Firewall {
+		return nil
+	}
+	if s.CNI.Socket != "" {
+		f.attach = cni.New(s.CNI.Socket, a.inbox, a, log)
+		if err := f.attach.Load(); err != nil {
+			return err
+		}
+	}
+	if s.Policy.KeepFlows {
+		return nil
+	}
+	flows, err := conntrack.Open(netns.None())
+	if err != nil {
+		return fmt.Errorf("open conntrack: %w", err)
+	}
+	f.cutter = conntrack.NewCutter(flows, a.forbidden, log)
+	a.policies.tightened = func(addrs []netip.Addr, keys []row.NftKey) {
+		f.cutter.Mark(func(ctx context.Context) error { return f.rules.Wait(ctx, keys...) }, addrs...)
+	}
+	return nil
+}
+
+// synced tells whether the attachments of an earlier life have been told.
+func (f *firewall) synced() bool { return f.attach == nil || f.attach.Synced() }
+
+// parts are what runs beside the others for the firewall.
+func (f *firewall) parts() []part {
+	list := []part{{"drops", f.drops.Run}}
+	if f.attach != nil {
+		list = append(list, part{"CNI socket", f.attach.Run})
+	}
+	if f.cutter != nil {
+		list = append(list, part{"forbidden flows", f.cutter.Run})
+	}
+	return list
+}
+
+// forbidden are the flows that this node's policies don't allow now. Who really answers counts, since
+// policies judge after translation.
+func (a *agent) forbidden(ctx context.Context, flows []conntrack.Flow) ([]conntrack.Flow, error) {
+	var bad []conntrack.Flow
+	err := a.thinker.query(ctx, func(m *model.Model) {
+		for _, f := range flows {
+			switch model.Protocol(f.Protocol) {
+			case model.TCP, model.UDP, model.SCTP:
+			default:
+				continue // echo and its like end by themselves
+			}
+			if a.policies.planner != nil && a.policies.planner.Forbids(policy.Flow{
+				From: f.Orig.Src.Addr(), To: f.Reply.Src.Addr(), Protocol: model.Protocol(f.Protocol), Port: model.Port(f.Reply.Src.Port()),
+			}) {
+				bad = append(bad, f)
+			}
+		}
+	})
+	return bad, err
+}
+
+// Stands returns when the policy of an attached pod is in the kernel.
+func (a *agent) Stands(ctx context.Context, at *model.Attachment) error {
+	if !a.o.Settings.Firewall {
+		return nil
+	}
+	w := &waiter{a: at, keys: make(chan []row.NftKey, 1)}
+	err := a.thinker.query(ctx, func(m *model.Model) {
+		if keys, ok := a.policies.decided(m, at); ok {
+			w.keys <- keys
+		} else {
+			a.policies.waiting[w] = struct{}{}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("the daemon is still starting: %w", err)
+	}
+	select {
+	case keys := <-w.keys:
+		return a.firewall.rules.Wait(ctx, keys...)
+	case <-ctx.Done():
+	}
+	why := errors.New("its rules are not decided yet")
+	// The plugin may be gone already, the question is still whose waiter it was.
+	_ = a.thinker.query(context.WithoutCancel(ctx), func(m *model.Model) {
+		delete(a.policies.waiting, w)
+		if m.Pods[at.Pod] == nil {
+			why = fmt.Errorf("the API has not told of pod %s yet", at.Pod)
+		}
+	})
+	return why
+}
+
+// Ready tells why no pod could start now.
+func (a *agent) Ready() error {
+	select {
+	case <-a.thinker.started:
+	default:
+		return errors.New("kube-router is still reading the cluster")
+	}
+	t, _ := a.tables.named("nft")
+	if s := t.lane.Status(); !s.Known || s.Broken != "" {
+		return fmt.Errorf("the rules can't be written: %s", s.Broken)
+	}
+	return nil
+}

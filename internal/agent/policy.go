@@ -1,0 +1,208 @@
+package agent
+
+import (
+	"net/netip"
+	"slices"
+	"sync/atomic"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+	"kube-router/internal/plan/policy"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/render/nft"
+	"kube-router/internal/row"
+)
+
+// policies carries NetworkPolicies from the model to rows. All but stands runs in the thinking goroutine.
+type policies struct {
+	planner *policy.Planner // nil before the first picture
+	lists   *reconcile.Ledger[string, *intent.RuleList]
+	walls   map[string]*intent.Firewall // what guards each pod of this node
+	nft     *reconcile.Ledger[row.NftKey, row.Nft]
+	waiting map[*waiter]struct{}
+	began   bool // the first picture has been planned
+
+	// tightened hears that flows of addresses may be forbidden now, once the rows at keys stand. May be nil.
+	tightened func(addrs []netip.Addr, keys []row.NftKey)
+	// counted is the number of pods that are guarded here, for everybody to read.
+	counted atomic.Int64
+}
+
+// waiter is a pod that waits for its policy.
+type waiter struct {
+	a    *model.Attachment
+	keys chan []row.NftKey
+}
+
+func newPolicies(l ledgers) *policies {
+	return &policies{
+		lists: reconcile.NewLedger[string, *intent.RuleList](), nft: l.nft,
+		walls: map[string]*intent.Firewall{}, waiting: map[*waiter]struct{}{},
+	}
+}
+
+// baseUnit is what stands around the pods' rules; the other units are pods and sets of peers.
+var baseUnit = model.Ref{Kind: model.KindSettings}
+
+// stage is the stage of policies.
+func (p *policies) stage() stage {
+	return stage{name: "policy", units: p.units, plan: p.plan, note: p.note}
+}
+
+func (p *policies) units(m *model.Model) []model.Ref {
+	if !m.Settings.Firewall {
+		return nil
+	}
+	if p.planner == nil {
+		p.planner = policy.New(m)
+	}
+	return append([]model.Ref{baseUnit}, p.planner.Units()...)
+}
+
+func (p *policies) note(c change, add func(model.Ref)) {
+	if p.planner == nil {
+		return
+	}
+	p.planner.Note(c.old, c.new, add)
+	if c.ref.Kind == model.KindNode {
+		add(baseUnit)
+	}
+}
+
+func (p *policies) plan(m *model.Model, u model.Ref) []model.Remark {
+	switch {
+	case p.planner == nil:
+	case u == baseUnit:
+		base, remarks := policy.Base(m)
+		p.nft.Claim(reconcile.Owner{Name: "policy"}, nft.FirewallBase(base)...)
+		return remarks
+	case u.Kind == policy.KindSet:
+		p.planSet(u)
+	case u.Kind == model.KindPod:
+		p.planPod(u)
+	}
+	return nil
+}
+
+func (p *policies) planSet(u model.Ref) {
+	var rows []row.Nft
+	if s := p.planner.Set(u); s != nil {
+		rows = nft.PeerSet(s)
+	}
+	p.nft.Claim(reconcile.Owner{Name: u.String()}, rows...)
+}
+
+func podOwner(u model.Ref) reconcile.Owner { return reconcile.Owner{Name: u.String()} }
+
+func (p *policies) planPod(u model.Ref) {
+	wall, member := p.planner.Plan(u.Name)
+	var rows []row.Nft
+	var lists []*intent.RuleList
+	if wall != nil {
+		rows = nft.Firewall(wall)
+		for _, l := range []*intent.RuleList{wall.Ingress, wall.Egress} {
+			if l != nil {
+				lists = append(lists, l)
+			}
+		}
+	}
+	if member != nil {
+		rows = append(rows, nft.Membership(member)...)
+	}
+	before := p.nft.Claims(podOwner(u))
+	p.lists.Claim(podOwner(u), lists...)
+	p.nft.Claim(podOwner(u), rows...)
+	if p.tightened != nil {
+		p.compare(u, wall, before, rows)
+	}
+	if wall == nil {
+		delete(p.walls, u.Name.String())
+	} else {
+		p.walls[u.Name.String()] = wall
+	}
+	p.counted.Store(int64(len(p.walls)))
+}
+
+// compare finds out whether flows may be forbidden now that were not before: another list guards the pod, or
+// it left a set. A pod that CNI has just told had no flows before; at the start that is all long ago.
+func (p *policies) compare(u model.Ref, wall *intent.Firewall, before, now []row.Nft) {
+	open := wall == nil || wall.Ingress == nil && wall.Egress == nil
+	if len(before) == 0 && (open || p.began && p.planner.Attached(u.Name)) {
+		return
+	}
+	have := make(map[row.Nft]struct{}, len(now))
+	var keys []row.NftKey
+	for _, r := range now {
+		have[r] = struct{}{}
+		keys = append(keys, r.Key())
+	}
+	old := p.walls[u.Name.String()]
+	tighter := wall != nil && (old == nil || !sameList(old.Ingress, wall.Ingress) || !sameList(old.Egress, wall.Egress))
+	var addrs []netip.Addr
+	for _, r := range before {
+		if _, stays := have[r]; !stays {
+			tighter = true
+			keys = append(keys, r.Key())
+		}
+		if e, ok := r.(row.NftElement); ok {
+			addrs = appendAddr(addrs, e)
+		}
+	}
+	if !tighter {
+		return
+	}
+	if wall != nil {
+		addrs = append(addrs, wall.Addrs...)
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	p.tightened(slices.Compact(addrs), keys)
+}
+
+func sameList(a, b *intent.RuleList) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.ID == b.ID
+}
+
+// appendAddr adds the address that the key of an element of ours begins with.
+func appendAddr(list []netip.Addr, e row.NftElement) []netip.Addr {
+	size := e.Of.Value().Keys[0].Size()
+	if len(e.Elem) < size {
+		return list
+	}
+	if a, ok := netip.AddrFromSlice([]byte(e.Elem[:size])); ok {
+		return append(list, a)
+	}
+	return list
+}
+
+// settle renders the lists that came or went, and tells waiting pods whose policy is decided.
+func (p *policies) settle(m *model.Model) {
+	for id := range p.lists.Take() {
+		owner := reconcile.Owner{Name: "rules " + id}
+		if l, ok := p.lists.Want(id); ok {
+			p.nft.Claim(owner, nft.RuleList(l)...)
+		} else {
+			p.nft.Claim(owner)
+		}
+	}
+	p.began = true
+	for w := range p.waiting {
+		if keys, ok := p.decided(m, w.a); ok {
+			w.keys <- keys
+			delete(p.waiting, w)
+		}
+	}
+}
+
+// decided gives the rows of an attached pod once they are claimed.
+func (p *policies) decided(m *model.Model, a *model.Attachment) ([]row.NftKey, bool) {
+	now := m.Attached[a.Ref().Name]
+	pod := m.Pods[a.Pod]
+	if p.planner == nil || now == nil || pod == nil || !slices.Equal(now.Addrs, a.Addrs) || a.UID != "" && pod.UID != a.UID {
+		return nil, false
+	}
+	var keys []row.NftKey
+	for _, r := range p.nft.Claims(podOwner(pod.Ref())) {
+		keys = append(keys, r.Key())
+	}
+	return keys, len(keys) > 0 || pod.Finished || pod.HostNetwork
+}

@@ -1,0 +1,227 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+	"kube-router/internal/plan/policy"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/row"
+	"kube-router/internal/show"
+)
+
+// why answers for one address or Service why it is served so, and for two ends and a port whether policies
+// let the one talk to the other.
+func (a *agent) why(ctx context.Context, args []string) (show.Page, error) {
+	switch len(args) {
+	case 1:
+		return a.whyService(args[0])
+	case 3:
+		return a.whyFlow(ctx, args[0], args[1], args[2])
+	}
+	return show.Page{}, errors.New("ask: why ADDRESS[:PORT[/PROTOCOL]], why SERVICE, or why FROM TO PORT/PROTOCOL")
+}
+
+// whyService prints each row that serves a front, and from what it comes: row ← intent ← Service.
+func (a *agent) whyService(what string) (show.Page, error) {
+	p := show.Page{Columns: []string{"what", "because of"}}
+	var fronts []*intent.Service
+	for _, s := range a.services.intents.All {
+		if frontMatches(s, what) {
+			fronts = append(fronts, s)
+		}
+	}
+	slices.SortFunc(fronts, func(x, y *intent.Service) int { return x.Front.Compare(y.Front) })
+	if len(fronts) == 0 {
+		return p, fmt.Errorf("no Service is served at %q on this node; `kube-router show services` lists those that are, `show remarks` what was ignored", what)
+	}
+	for _, s := range fronts {
+		owners := a.services.intents.Owners(s.Front)
+		p.Rows = append(p.Rows, []string{s.String(), names(owners)})
+		for _, l := range a.tables.list {
+			for _, line := range l.lane.Lines() {
+				if slices.Contains(line.Owners, s.Front.String()) {
+					state := ""
+					if !line.Have {
+						state = " (missing: " + line.Error + ")"
+					}
+					p.Rows = append(p.Rows, []string{"  " + line.Row + state, s.Front.String()})
+				}
+			}
+		}
+	}
+	p.Data = fronts
+	return p, nil
+}
+
+func names(owners []reconcile.Owner) string {
+	var list []string
+	for _, o := range owners {
+		list = append(list, o.Name)
+	}
+	if len(list) > 1 {
+		return list[0] + ", which wins over " + strings.Join(list[1:], ", ")
+	}
+	return strings.Join(list, "")
+}
+
+// frontMatches takes "10.96.0.1", "10.96.0.1:443", "10.96.0.1:443/tcp", "default/web" and "web".
+func frontMatches(s *intent.Service, what string) bool {
+	if s.Front.String() == what || s.Owner == what || strings.HasSuffix(s.Owner, "/"+what) {
+		return true
+	}
+	if at, err := netip.ParseAddrPort(what); err == nil {
+		return at.Addr() == s.Addr && at.Port() == s.Port
+	}
+	addr, err := netip.ParseAddr(what)
+	return err == nil && addr == s.Addr
+}
+
+// whyFlow judges a flow by the model and by the kernel's own table, for each pair of addresses of one family.
+func (a *agent) whyFlow(ctx context.Context, from, to, port string) (show.Page, error) {
+	flow, err := parsePort(port)
+	if err != nil {
+		return show.Page{}, err
+	}
+	var flows []policy.Flow
+	var ends [][2]policy.End
+	own := map[netip.Addr]bool{}
+	err = a.thinker.query(ctx, func(m *model.Model) {
+		if a.policies.planner == nil {
+			err = errNoFirewall
+			return
+		}
+		flows, err = pairs(a.policies.planner, flow, from, to)
+		for _, f := range flows {
+			egress, ingress := a.policies.planner.Judge(f)
+			ends = append(ends, [2]policy.End{egress, ingress})
+			for _, x := range []netip.Addr{f.From, f.To} {
+				own[x] = m.LinkWith(x) != nil || m.Self() != nil && (slices.Contains(m.Self().InternalIPs, x))
+			}
+		}
+	})
+	if err != nil || ctx.Err() != nil {
+		return show.Page{}, errors.Join(err, ctx.Err())
+	}
+	kernel, err := a.kernelTracer(ctx)
+	if err != nil {
+		return show.Page{}, err
+	}
+	return flowPage(kernel, flows, ends, own)
+}
+
+func flowPage(kernel *row.NftTracer, flows []policy.Flow, ends [][2]policy.End, own map[netip.Addr]bool) (show.Page, error) {
+	type answer struct {
+		Flow            string
+		Model, Kernel   bool
+		Egress, Ingress policy.End
+		Rules           string
+	}
+	var p show.Page
+	var data []answer
+	for i, f := range flows {
+		egress, ingress := ends[i][0], ends[i][1]
+		allowed := egress.Allowed && ingress.Allowed
+		here := (egress.Allowed || !egress.Here) && (ingress.Allowed || !ingress.Here)
+		trail, err := traceFlow(kernel, f, own)
+		if err != nil {
+			return p, fmt.Errorf("the kernel's rules can't be followed: %w", err)
+		}
+		text := fmt.Sprintf("%s → %s", f.From, netip.AddrPortFrom(f.To, uint16(f.Port)))
+		data = append(data, answer{text, allowed, trail.Accepted(), egress, ingress, trail.String()})
+		p.Rows = append(p.Rows, []string{text + "/" + f.Protocol.String() + ": " + allowedOr(allowed)},
+			[]string{"  " + egress.String() + elsewhere(egress)}, []string{"  " + ingress.String() + elsewhere(ingress)})
+		for _, line := range strings.Split(strings.TrimSpace(trail.String()), "\n") {
+			p.Rows = append(p.Rows, []string{"  kernel: " + line})
+		}
+		if here != trail.Accepted() {
+			p.Rows = append(p.Rows, []string{fmt.Sprintf("  THE KERNEL DIFFERS: by policy this node says %s, by its rules %s; see `kube-router show failing`",
+				allowedOr(here), allowedOr(trail.Accepted()))})
+		}
+	}
+	p.Data = data
+	return p, nil
+}
+
+// traceFlow sends a first packet through the hook that it would meet on this node.
+func traceFlow(t *row.NftTracer, f policy.Flow, own map[netip.Addr]bool) (row.NftTrail, error) {
+	hook := row.NftForward
+	switch {
+	case own[f.From]:
+		hook = row.NftOutput
+	case own[f.To]:
+		hook = row.NftInput
+	}
+	return t.Trace(hook, "policy-", row.NftPacket{
+		Src: f.From, Dst: f.To, Protocol: uint8(f.Protocol), SrcPort: 32768, DstPort: uint16(f.Port),
+		State: row.NftStateNew, SrcLocal: own[f.From], DstLocal: own[f.To],
+	})
+}
+
+func allowedOr(allowed bool) string {
+	if allowed {
+		return "allowed"
+	}
+	return "denied"
+}
+
+func elsewhere(e policy.End) string {
+	if e.Pod.Name != "" && !e.Here {
+		return " (enforced on its own node)"
+	}
+	return ""
+}
+
+func pairs(planner *policy.Planner, flow policy.Flow, from, to string) ([]policy.Flow, error) {
+	_, sources := planner.Pod(from)
+	_, targets := planner.Pod(to)
+	for _, end := range []struct {
+		text  string
+		addrs []netip.Addr
+	}{{from, sources}, {to, targets}} {
+		if len(end.addrs) == 0 {
+			return nil, fmt.Errorf("%q is neither an address nor a pod with one; name pods as NAMESPACE/NAME", end.text)
+		}
+	}
+	var list []policy.Flow
+	for _, s := range sources {
+		for _, t := range targets {
+			if s.Is4() == t.Is4() {
+				f := flow
+				f.From, f.To = s, t
+				list = append(list, f)
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s and %s have no address family in common", from, to)
+	}
+	return list, nil
+}
+
+// parsePort takes "80/tcp", or "80" for TCP.
+func parsePort(text string) (policy.Flow, error) {
+	number, name, _ := strings.Cut(text, "/")
+	n, err := strconv.ParseUint(number, 10, 16)
+	if err != nil {
+		return policy.Flow{}, fmt.Errorf("%q is no port/protocol such as 80/tcp", text)
+	}
+	f := policy.Flow{Port: model.Port(n), Protocol: model.TCP}
+	for _, p := range []model.Protocol{model.TCP, model.UDP, model.SCTP} {
+		if strings.EqualFold(name, p.String()) {
+			f.Protocol = p
+			return f, nil
+		}
+	}
+	if name != "" {
+		return f, fmt.Errorf("%q is no protocol of policies: tcp, udp or sctp", name)
+	}
+	return f, nil
+}
