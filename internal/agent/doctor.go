@@ -2,12 +2,133 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/vishvananda/netns"
 
 	"kube-router/internal/config"
+	"kube-router/internal/driver/probe"
+	"kube-router/internal/driver/takeover"
+	"kube-router/internal/model"
+	"kube-router/internal/row"
 	"kube-router/internal/show"
+	"kube-router/internal/watch/host"
 )
 
+// verdict is what the doctor thinks of one thing.
+type verdict string
+
+const (
+	fine verdict = "ok"
+	warn verdict = "warn" // works, but not all of it or not well
+	bad  verdict = "bad"  // something that was asked for can't work
+)
+
+// finding is one thing that was looked at.
+type finding struct {
+	Verdict verdict `json:"verdict"`
+	Check   string  `json:"check"`
+	What    string  `json:"what"`
+	Mend    string  `json:"mend,omitempty"`
+}
+
+// patient are all facts about a node, gathered before anything is judged.
+type patient struct {
+	s         *model.Settings
+	socket    string // the control socket
+	running   bool   // a daemon answers there
+	kernel    map[probe.Facility]error
+	kernelErr error
+	node      *probe.Node
+	nodeErr   error
+	leftovers []row.Leftover
+	model     *model.Model // with this node's links and, if the API gave it, its Node object
+	api       apiFacts
+}
+
+// pluginDir is where every container runtime looks for CNI plugins.
+const pluginDir = "/opt/cni/bin"
+
 // Doctor checks what this node needs and says how to mend what is missing. The number is of what is wrong.
-func Doctor(context.Context, *config.Options) (show.Page, int) {
-	return show.Page{}, 0
+func Doctor(ctx context.Context, o *config.Options) (show.Page, int) {
+	return report(examine(gather(ctx, o)))
+}
+
+// report makes a page of findings, with the number of bad ones.
+func report(list []finding) (show.Page, int) {
+	p := show.Page{Columns: []string{"verdict", "check", "what", "mend"}, Data: list}
+	count := map[verdict]int{}
+	for _, f := range list {
+		count[f.Verdict]++
+		p.Rows = append(p.Rows, []string{string(f.Verdict), f.Check, f.What, f.Mend})
+	}
+	p.Note = fmt.Sprintf("%d checks: %d ok, %d warn, %d bad", len(list), count[fine], count[warn], count[bad])
+	return p, count[bad]
+}
+
+// examine judges everything.
+func examine(p *patient) []finding {
+	var list []finding
+	for _, check := range []func(*patient) []finding{
+		checkKernel, checkSettings, checkOthers, checkLeftovers, checkMTU, checkCNI, checkAPI, checkNode,
+	} {
+		list = append(list, check(p)...)
+	}
+	return list
+}
+
+// gather collects the facts. What can't be found out is a fact as well.
+func gather(ctx context.Context, o *config.Options) *patient {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	p := &patient{s: &o.Settings, socket: o.ControlSocket, model: model.New(o.Settings)}
+	_, err := show.Ask(ctx, o.ControlSocket, "summary", nil)
+	p.running = err == nil
+	gatherLinks(ctx, p.model)
+	p.api = gatherAPI(ctx, o)
+	if p.api.node != nil {
+		p.model.Put(p.api.node)
+	}
+	p.kernel, p.kernelErr = probe.Kernel()
+	p.node, p.nodeErr = probe.Look("/proc", settingsOf(p.model), pluginDir, filepath.Dir(o.Settings.CNI.File))
+	if d, err := takeover.New(netns.None()); err == nil {
+		defer d.Close()
+		found, err := d.Dump(ctx)
+		p.nodeErr = errors.Join(p.nodeErr, err)
+		for _, l := range found {
+			p.leftovers = append(p.leftovers, l)
+		}
+	}
+	return p
+}
+
+// firstLinks takes the first picture of links and ends the watch.
+type firstLinks struct {
+	m    *model.Model
+	done func()
+}
+
+// Put takes nothing: only the first picture counts.
+func (firstLinks) Put(model.Object) {}
+
+// Delete takes nothing.
+func (firstLinks) Delete(model.Ref) {}
+
+// Replace takes the first picture.
+func (f firstLinks) Replace(_ model.Kind, objects []model.Object) {
+	for _, o := range objects {
+		f.m.Put(o)
+	}
+	f.done()
+}
+
+// gatherLinks reads this node's links as the daemon does.
+func gatherLinks(ctx context.Context, m *model.Model) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	// An error leaves the model without links, which is what the checks then tell.
+	_ = host.New(netns.None(), firstLinks{m, cancel}).Run(ctx)
 }

@@ -1,0 +1,158 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Link is a link of the node.
+type Link struct {
+	Name, Kind string
+	MTU        int
+	Up         bool
+}
+
+// Chain is a base chain of nftables.
+type Chain struct {
+	Family, Table, Name, Hook string
+	Drops                     bool // its policy is drop
+}
+
+// String prints the chain as nft lists it.
+func (c Chain) String() string { return fmt.Sprintf("%s %s %s", c.Family, c.Table, c.Name) }
+
+// Node are the facts about a node as it is.
+type Node struct {
+	Settings  map[string]string // by path below /proc/sys; a missing setting is absent
+	Writable  bool              // settings can be changed
+	Links     []Link
+	Chains    []Chain  // base chains at the hooks that packets of pods pass
+	Processes []string // names of other programs that manage networks
+	Plugins   []string // CNI plugins
+	CNIFiles  []string // in the CNI directory, in the order in which runtimes take them
+	CNIError  error    // why the CNI directory can't be read
+}
+
+// programs are those that may be in our way, as the kernel names their processes.
+var programs = []string{
+	"kube-proxy", "kube-router", "firewalld", "NetworkManager", "ufw", "flanneld", "calico-node", "cilium-agent", "antrea-agent",
+}
+
+// Look reads a node: proc is /proc, settings are named as below /proc/sys, plugins and conf are the CNI's folders.
+func Look(proc string, settings []string, plugins, conf string) (*Node, error) {
+	n := &Node{Settings: map[string]string{}}
+	for _, s := range settings {
+		if text, err := os.ReadFile(filepath.Join(proc, "sys", s)); err == nil {
+			n.Settings[s] = strings.Join(strings.Fields(string(text)), " ")
+		}
+	}
+	n.Writable = writable(filepath.Join(proc, "sys/net/ipv4/ip_forward"))
+	n.Processes = processes(proc)
+	n.Plugins, _ = names(plugins)
+	if n.CNIFiles, n.CNIError = names(conf); n.CNIError == nil {
+		n.CNIFiles = slices.DeleteFunc(n.CNIFiles, func(f string) bool {
+			return !slices.Contains([]string{".conf", ".conflist", ".json"}, filepath.Ext(f))
+		})
+	}
+	return n, errors.Join(n.links(), n.chains())
+}
+
+// writable tells whether a file can be opened for writing; nothing is written.
+func writable(path string) bool {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
+
+// processes are the names of running programs that manage networks, but for ourselves. In a container
+// without the host's processes there are none to see.
+func processes(proc string) []string {
+	var list []string
+	dirs, err := os.ReadDir(proc)
+	if err != nil {
+		return nil
+	}
+	for _, d := range dirs {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		comm, err := os.ReadFile(filepath.Join(proc, d.Name(), "comm"))
+		if name := strings.TrimSpace(string(comm)); err == nil && slices.Contains(programs, name) {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// names are the sorted names of the files in a folder.
+func names(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	var list []string
+	for _, e := range entries {
+		if !e.IsDir() {
+			list = append(list, e.Name())
+		}
+	}
+	return list, err
+}
+
+func (n *Node) links() error {
+	list, err := netlink.LinkList()
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return fmt.Errorf("list links: %w", err)
+	}
+	for _, l := range list {
+		a := l.Attrs()
+		n.Links = append(n.Links, Link{Name: a.Name, Kind: l.Type(), MTU: a.MTU, Up: a.Flags&unix.IFF_UP != 0})
+	}
+	return nil
+}
+
+// hooks are those that packets of pods pass, by their numbers in families ip, ip6 and inet.
+var hooks = map[nftables.ChainHook]string{
+	*nftables.ChainHookPrerouting: "prerouting", *nftables.ChainHookInput: "input",
+	*nftables.ChainHookForward: "forward", *nftables.ChainHookOutput: "output", *nftables.ChainHookPostrouting: "postrouting",
+}
+
+var families = map[nftables.TableFamily]string{
+	nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
+}
+
+func (n *Node) chains() error {
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("open nftables: %w", err)
+	}
+	list, err := c.ListChains()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list chains: %w", err)
+	}
+	for _, ch := range list {
+		family, known := families[ch.Table.Family]
+		if ch.Hooknum == nil || !known {
+			continue
+		}
+		n.Chains = append(n.Chains, Chain{
+			Family: family, Table: ch.Table.Name, Name: ch.Name, Hook: hooks[*ch.Hooknum],
+			Drops: ch.Policy != nil && *ch.Policy == nftables.ChainPolicyDrop,
+		})
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package probe
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// What every kernel that runs these tests has is found, and the node has nothing more afterwards.
+func TestKernel(t *testing.T) {
+	before, err := netlink.LinkList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	can, err := Kernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []Facility{Nftables, Conntrack, Bridge, Veth, VXLAN, Rules, BrNetfilter} {
+		if err, ok := can[f]; !ok || err != nil {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+	if len(can) != 12 {
+		t.Errorf("%d facilities were tried", len(can))
+	}
+	after, err := netlink.LinkList()
+	if err != nil || len(after) != len(before) {
+		t.Errorf("%d links before, %d after, %v", len(before), len(after), err)
+	}
+}
+
+func TestLook(t *testing.T) {
+	runtime.LockOSThread()
+	home, err := netns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns, err := netns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		ns.Close()
+		if netns.Set(home) == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	if text, err := exec.Command("bash", "-euc", `ip link add kube-bridge mtu 1400 type bridge
+	nft add table inet firewalld
+	nft add chain inet firewalld filter_FORWARD '{ type filter hook forward priority 0; policy drop; }'
+	nft add chain inet firewalld plain
+	nft add table ip6 mine
+	nft add chain ip6 mine in '{ type filter hook input priority 0; }'`).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, text)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"proc/sys/net/ipv4/ip_forward": "1\n", "proc/sys/net/ipv4/tcp_rmem": "1\t2\t3\n",
+		"proc/77/comm": "kube-proxy\n", "proc/78/comm": "kube-proxy\n", "proc/79/comm": "sh\n",
+		"bin/bridge": "", "conf/20-b.conflist": "", "conf/10-a.conf": "", "conf/README": "",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := Look(filepath.Join(dir, "proc"), []string{"net/ipv4/ip_forward", "net/ipv4/tcp_rmem", "net/none"},
+		filepath.Join(dir, "bin"), filepath.Join(dir, "conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.Settings["net/ipv4/ip_forward"] != "1" || n.Settings["net/ipv4/tcp_rmem"] != "1 2 3" || len(n.Settings) != 2 || !n.Writable {
+		t.Errorf("settings %v, writable %v", n.Settings, n.Writable)
+	}
+	if !slices.Equal(n.Processes, []string{"kube-proxy"}) || !slices.Equal(n.Plugins, []string{"bridge"}) ||
+		!slices.Equal(n.CNIFiles, []string{"10-a.conf", "20-b.conflist"}) {
+		t.Errorf("%v %v %v", n.Processes, n.Plugins, n.CNIFiles)
+	}
+	if !slices.Contains(n.Links, Link{Name: "kube-bridge", Kind: "bridge", MTU: 1400}) {
+		t.Errorf("links %v", n.Links)
+	}
+	want := []Chain{{"ip6", "mine", "in", "input", false}, {"inet", "firewalld", "filter_FORWARD", "forward", true}}
+	for _, c := range want {
+		if !slices.Contains(n.Chains, c) {
+			t.Errorf("no %v in %v", c, n.Chains)
+		}
+	}
+	if len(n.Chains) != len(want) {
+		t.Errorf("chains %v", n.Chains)
+	}
+	if n, err := Look(dir, nil, "/nowhere", "/nowhere"); err != nil || n.CNIError == nil || n.Writable {
+		t.Errorf("a bare node: %+v %v", n, err)
+	}
+}
