@@ -24,7 +24,7 @@ type play struct {
 	name    string
 	events  []event
 	cold    bool   // all is true before the daemon starts
-	batch   bool   // all becomes true at once
+	batch   int    // the last so many become true at once
 	restart bool   // the daemon is killed after every event, and another starts
 	meddle  bool   // at the end a stranger removes rows
 	faults  uint64 // seed of faults; 0: none
@@ -48,10 +48,13 @@ func plays(s *script) []play {
 		{name: "straight", events: s.events},
 		{name: "reversed", events: append(back, last(told)...)},
 		{name: "duplicated", events: twice},
-		{name: "squashed", events: told, batch: true},
+		{name: "squashed", events: told, batch: len(told)},
 		{name: "cold", events: told, cold: true},
 		{name: "restarts", events: told, restart: true},
 		{name: "stranger", events: told, meddle: true},
+	}
+	for _, n := range []int{2, 3, len(told) / 2} {
+		list = append(list, play{name: fmt.Sprint("squashed at the end ", n), events: told, batch: min(n, len(told))})
 	}
 	for seed := range uint64(4) {
 		list = append(list, play{name: fmt.Sprint("shuffled ", seed), events: shuffle(told, seed)})
@@ -116,12 +119,10 @@ func perform(t *testing.T, s *script, p play) (out outcome) {
 			a.all(p.events, func(event) {})
 		}
 		a.start()
-		switch {
-		case p.cold:
-		case p.batch:
-			a.check(a.rig.Together(t.Context(), func() { a.all(p.events, a.tell) }))
-		default:
-			a.all(p.events, func(e event) { a.one(p, e) })
+		if !p.cold {
+			single := len(p.events) - p.batch
+			a.all(p.events[:single], func(e event) { a.one(p, e) })
+			a.check(a.rig.Together(t.Context(), func() { a.all(p.events[single:], a.tell) }))
 		}
 		a.settle()
 		if p.meddle {

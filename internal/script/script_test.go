@@ -46,7 +46,7 @@ func (s *script) straight(t *testing.T) outcome {
 		return out
 	}
 	for _, f := range have {
-		if d := cmp.Diff(lines(s.expect[f.Name]), lines(string(f.Data))); d != "" {
+		if d := cmp.Diff(s.expect[f.Name], string(f.Data)); d != "" {
 			t.Errorf("%s, section %q (- expected, + came; -update if that is right):\n%s", s.path, f.Name, d)
 		}
 		delete(s.expect, f.Name)
@@ -56,8 +56,6 @@ func (s *script) straight(t *testing.T) outcome {
 	}
 	return out
 }
-
-func lines(text string) []string { return strings.Split(text, "\n") }
 
 // alike compares the end of a play with that of the straight one. Flows that live may be fewer: what was cut
 // while an endpoint was away doesn't come back.
@@ -72,9 +70,9 @@ func alike(t *testing.T, p play, want, have outcome) {
 	if slices.Equal(a, b) {
 		return
 	}
-	d := cmp.Diff(without(a, b), without(b, a))
+	d := cmp.Diff(text(without(a, b)), text(without(b, a)))
 	if d == "" {
-		d = cmp.Diff(a, b) // another order of the same lines
+		d = cmp.Diff(text(a), text(b)) // another order of the same lines
 	}
 	t.Errorf("%s ends otherwise than straight (- straight, + %s):\n%s\nthe play was:\n%s", p.name, p.name, d, story(p))
 }
@@ -110,6 +108,9 @@ func without(a, b []string) []string {
 	}
 	return slices.DeleteFunc(slices.Clone(a), func(l string) bool { return in[l] })
 }
+
+// text makes lines what cmp compares line by line.
+func text(lines []string) string { return strings.Join(lines, "\n") + "\n" }
 
 func story(p play) string {
 	var b strings.Builder
