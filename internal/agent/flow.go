@@ -1,6 +1,11 @@
 package agent
 
-import "kube-router/internal/model"
+import (
+	"net/netip"
+	"slices"
+
+	"kube-router/internal/model"
+)
 
 // touch tells which units of a stage a change makes us plan anew.
 type touch func(m *model.Model, c change, add func(model.Ref))
@@ -40,18 +45,22 @@ func ifSelf(f touch) touch {
 }
 
 // nodeRoutes are the routes to a node's ranges. When it is ours, everything about routes may differ; another
-// node's address also decides whether a learned next hop is a node, and by which tunnel it is reached.
+// node's addresses also decide whether a learned next hop is a node, and by which tunnel it is reached, and its
+// ranges whether a learned prefix counts.
 func nodeRoutes(m *model.Model, c change, add func(model.Ref)) {
 	add(c.ref)
 	if c.ref.Name.Name == m.Settings.Node {
 		add(everything)
 		return
 	}
-	for prefix, p := range m.Paths {
-		for _, o := range []model.Object{c.old, c.new} {
-			n, ok := o.(*model.Node)
-			if ok && reaches(n, p) {
-				add(model.Ref{Kind: model.KindPath, Name: model.Name{Name: prefix.String()}})
+	for _, o := range []model.Object{c.old, c.new} {
+		n, ok := o.(*model.Node)
+		if !ok {
+			continue
+		}
+		for prefix, p := range m.Paths {
+			if slices.Contains(n.PodCIDRs, prefix) || reaches(n, p) {
+				add(p.Ref())
 			}
 		}
 	}
@@ -59,10 +68,7 @@ func nodeRoutes(m *model.Model, c change, add func(model.Ref)) {
 
 // reaches tells whether a path's next hop is one of a node's addresses.
 func reaches(n *model.Node, p *model.Path) bool {
-	for _, hop := range p.NextHops {
-		if hop == n.IP(model.FamilyOf(hop)) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.NextHops, func(hop netip.Addr) bool {
+		return slices.Contains(n.InternalIPs, hop) || slices.Contains(n.ExternalIPs, hop)
+	})
 }

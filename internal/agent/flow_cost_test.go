@@ -39,7 +39,7 @@ func benchThinker(n int) *thinker {
 		nft:     reconcile.NewLedger[row.NftKey, row.Nft](),
 		flows:   reconcile.NewLedger[row.FlowsKey, row.Flows](),
 		health:  reconcile.NewLedger[uint16, row.HealthPort](),
-		lost:    map[intent.Front]model.Remark{},
+		lost:    map[intent.Front][]model.Remark{},
 	}
 	m := model.New(model.Settings{Node: "n1", Proxy: true, IPv4: true})
 	for i := range n {

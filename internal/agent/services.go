@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
@@ -19,13 +20,13 @@ type services struct {
 	nft     *reconcile.Ledger[row.NftKey, row.Nft]
 	flows   *reconcile.Ledger[row.FlowsKey, row.Flows]
 	health  *reconcile.Ledger[uint16, row.HealthPort]
-	lost    map[intent.Front]model.Remark // fronts that another Service has, and whose they are
+	lost    map[intent.Front][]model.Remark // by front: who wants it and may not have it
 }
 
 func newServices(l ledgers) *services {
 	return &services{
 		intents: reconcile.NewLedger[intent.Front, *intent.Service](),
-		nft:     l.nft, flows: l.flows, health: l.health, lost: map[intent.Front]model.Remark{},
+		nft:     l.nft, flows: l.flows, health: l.health, lost: map[intent.Front][]model.Remark{},
 	}
 }
 
@@ -88,9 +89,15 @@ func (s *services) settle() {
 		s.flows.Claim(owner, conntrack.Service(want)...)
 	}
 	for _, l := range s.intents.Losers(keys) {
-		s.lost[l.Key] = model.Remark{
-			Object:  model.Ref{Kind: model.KindService},
-			Message: fmt.Sprintf("%s of %s is not served: %s has it", l.Key, l.Owner.Name, l.Wins.Name),
-		}
+		s.lost[l.Key] = append(s.lost[l.Key], lostRemark(l))
+	}
+}
+
+// lostRemark tells a Service that another one has its front.
+func lostRemark(l reconcile.Loser[intent.Front, *intent.Service]) model.Remark {
+	namespace, name, _ := strings.Cut(l.Row.Owner, "/") // neither holds one (RFC 1123)
+	return model.Remark{
+		Object:  model.Ref{Kind: model.KindService, Name: model.Name{Namespace: namespace, Name: name}},
+		Message: fmt.Sprintf("%s is not served: %s has it", l.Key, l.Wins.Name),
 	}
 }

@@ -122,9 +122,12 @@ func (t *thinker) think(changes []change) {
 	t.begin()
 	for _, s := range t.stages {
 		units := w[s.name]
-		if units[everything] {
-			t.planStage(s)
-			continue
+		if units[everything] && s.units != nil {
+			// What went in this turn is no unit of the stage any more, and must be planned for its claims to go.
+			for _, u := range s.units(t.model) {
+				units[u] = true
+			}
+			delete(units, everything)
 		}
 		for u := range units {
 			t.planUnit(s, u)
@@ -165,7 +168,7 @@ func (t *thinker) planAll() {
 	t.settle()
 }
 
-// planStage plans every unit of a stage. Objects that went have been planned when they went.
+// planStage plans every unit of a stage.
 func (t *thinker) planStage(s stage) {
 	if s.units == nil {
 		t.planUnit(s, everything)

@@ -91,6 +91,11 @@ func TestAChangePlansWhatItTouches(t *testing.T) {
 			{"a Service that goes", func() { in.Delete(newService("c").Ref()) }, "[default/c]"},
 			{"another node", func() { in.Put(&model.Node{Name: "n2"}) }, "[]"},
 			{"our node", func() { in.Put(&model.Node{Name: "n1"}) }, "[default/a default/b]"},
+			{"our node, while a Service goes", func() {
+				in.Replace(model.KindNode, []model.Object{&model.Node{Name: "n1", Zone: "a"}})
+				in.Delete(newService("b").Ref())
+			}, "[default/a default/b]"},
+			{"that Service again", func() { in.Put(newService("b")) }, "[default/b]"},
 			{"a list without b", func() { in.Replace(model.KindService, []model.Object{newService("a")}) }, "[default/b]"},
 		} {
 			c.do()

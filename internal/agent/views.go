@@ -168,7 +168,9 @@ func (a *agent) remarks(ctx context.Context) ([]model.Remark, error) {
 		for _, o := range m.Nodes {
 			all = append(all, o.Remarks...)
 		}
-		all = append(all, slices.Collect(maps.Values(a.services.lost))...)
+		for _, list := range a.services.lost {
+			all = append(all, list...)
+		}
 		if a.policies.planner != nil {
 			all = append(all, a.policies.planner.Remarks()...)
 		}

@@ -126,6 +126,7 @@ func (l *Ledger[K, R]) drop(owner Owner, k K) {
 	if e.owner != owner {
 		if was, ok := e.others[owner]; ok && was != e.row {
 			e.differ--
+			l.dirty[k] = struct{}{} // the row stays, and one conflict less is news to those who tell of them
 		}
 		delete(e.others, owner)
 		return
@@ -239,16 +240,17 @@ func (l *Ledger[K, R]) Owners(k K) []Owner {
 }
 
 // Loser is a claim that lost to another owner's different claim.
-type Loser[K comparable] struct {
+type Loser[K comparable, R any] struct {
 	Key         K
+	Row         R
 	Owner, Wins Owner
 }
 
 // Losers lists the conflicts among the keys given.
-func (l *Ledger[K, R]) Losers(keys map[K]struct{}) []Loser[K] {
+func (l *Ledger[K, R]) Losers(keys map[K]struct{}) []Loser[K, R] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var list []Loser[K]
+	var list []Loser[K, R]
 	for k := range keys {
 		e := l.want[k]
 		if e == nil || e.differ == 0 {
@@ -256,7 +258,7 @@ func (l *Ledger[K, R]) Losers(keys map[K]struct{}) []Loser[K] {
 		}
 		for o, r := range e.others {
 			if r != e.row {
-				list = append(list, Loser[K]{Key: k, Owner: o, Wins: e.owner})
+				list = append(list, Loser[K, R]{Key: k, Row: r, Owner: o, Wins: e.owner})
 			}
 		}
 	}
