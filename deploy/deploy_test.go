@@ -186,7 +186,7 @@ func (m *manifest) checkRights(t *testing.T, o *config.Options) {
 		want = append(want, "list "+resource[k], "watch "+resource[k])
 	}
 	if o.Settings.Router && o.Settings.CNI.Enabled {
-		want = append(want, "patch /nodes/status")
+		want = append(want, "get /nodes", "patch /nodes/status")
 	}
 	if o.Settings.Balancer {
 		want = append(want, "update /services/status", "patch /services/status",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -72,7 +73,7 @@ type part struct {
 }
 
 func (a *agent) parts() []part {
-	return append(append(a.speaker.parts(), a.firewall.parts()...), []part{
+	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.proxyParts()), []part{
 		{"Kubernetes", a.kube.Run},
 		{"links", a.host.Run},
 		{"thinking", a.thinker.Run},

@@ -12,6 +12,7 @@ type Host struct {
 	Bridge  bool     // pods hang on our bridge
 	MTU     int      // of the bridge and of pods; 0: unknown or not managed
 	Bridged bool     // bridged packets pass the firewall too, so that policies see pods of one node
+	Proxy   bool     // Services are translated here
 	CNI     *CNI     // nil: the CNI file isn't ours to write
 }
 
@@ -25,8 +26,8 @@ type CNI struct {
 
 // String prints what is special.
 func (h *Host) String() string {
-	s := fmt.Sprintf("forward v4=%t v6=%t uplinks=%v bridge=%t mtu=%d bridged=%t",
-		h.V4, h.V6, h.Uplinks, h.Bridge, h.MTU, h.Bridged)
+	s := fmt.Sprintf("forward v4=%t v6=%t uplinks=%v bridge=%t mtu=%d bridged=%t proxy=%t",
+		h.V4, h.V6, h.Uplinks, h.Bridge, h.MTU, h.Bridged, h.Proxy)
 	if h.CNI != nil {
 		s += fmt.Sprintf(" cni=%s ranges=%v mtu=%d socket=%s", h.CNI.File, h.CNI.Ranges, h.CNI.MTU, h.CNI.Socket)
 	}

@@ -19,7 +19,7 @@ func Plan(m *model.Model) ([]*intent.Host, []model.Remark) {
 	if self == nil || !s.Router && !s.Firewall && !s.Proxy {
 		return nil, nil
 	}
-	h := &intent.Host{V4: s.IPv4, V6: s.IPv6, Uplinks: uplinks(m, self), Bridged: s.Firewall || s.Proxy}
+	h := &intent.Host{V4: s.IPv4, V6: s.IPv6, Uplinks: uplinks(m, self), Bridged: s.Firewall || s.Proxy, Proxy: s.Proxy}
 	if !s.Router {
 		return []*intent.Host{h}, nil
 	}

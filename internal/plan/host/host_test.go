@@ -59,30 +59,30 @@ func TestPlan(t *testing.T) {
 		want   string
 	}{
 		{"plain", func(*model.Model) {},
-			head + "mtu=1500 bridged=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=1500 socket=/run/cni.sock\n"},
+			head + "mtu=1500 bridged=true proxy=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=1500 socket=/run/cni.sock\n"},
 		{"a tunnel may be in the way, and the larger overhead counts", func(m *model.Model) { m.Settings.Routes.Overlay = true },
-			head + "mtu=1460 bridged=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=1460 socket=/run/cni.sock\n"},
+			head + "mtu=1460 bridged=true proxy=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=1460 socket=/run/cni.sock\n"},
 		{"the MTU is the operator's", func(m *model.Model) { m.Settings.CNI.AutoMTU = false },
-			head + "mtu=0 bridged=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=0 socket=/run/cni.sock\n"},
+			head + "mtu=0 bridged=true proxy=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=0 socket=/run/cni.sock\n"},
 		{"no pod range yet", func(m *model.Model) { m.Put(node("a", "10.0.0.1", "fd00::1", "")) },
-			head + "mtu=1500 bridged=true\nNode a: spec.podCIDRs: no pod range yet, so pods can't start here: the controller manager allocates it " +
+			head + "mtu=1500 bridged=true proxy=true\nNode a: spec.podCIDRs: no pod range yet, so pods can't start here: the controller manager allocates it " +
 				"(--allocate-node-cidrs), or the annotation kube-router.io/pod-cidrs names it\n"},
 		{"two ranges of a family", func(m *model.Model) { m.Put(node("a", "10.0.0.1", "fd00::1", "10.244.1.0/24 10.244.9.0/24")) },
-			head + "mtu=1500 bridged=true " + file + "ranges=[10.244.1.0/24] mtu=1500 socket=/run/cni.sock\n" +
+			head + "mtu=1500 bridged=true proxy=true " + file + "ranges=[10.244.1.0/24] mtu=1500 socket=/run/cni.sock\n" +
 				"Node a: spec.podCIDRs: 10.244.9.0/24 gets no pods: only the first range of a family does\n"},
 		{"a single plugin can't be chained to", func(m *model.Model) { m.Settings.CNI.File = "/etc/cni/net.d/10-kuberouter.conf" },
-			head + "mtu=1500 bridged=true cni=/etc/cni/net.d/10-kuberouter.conf ranges=[10.244.1.0/24 fd01::/64] mtu=1500 socket=\n" +
+			head + "mtu=1500 bridged=true proxy=true cni=/etc/cni/net.d/10-kuberouter.conf ranges=[10.244.1.0/24 fd01::/64] mtu=1500 socket=\n" +
 				"Node a: /etc/cni/net.d/10-kuberouter.conf holds a single plugin, so pods don't wait for their firewall: use a .conflist\n"},
 		{"without firewall nothing is waited for", func(m *model.Model) { m.Settings.Firewall = false },
-			head + "mtu=1500 bridged=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=1500 socket=\n"},
+			head + "mtu=1500 bridged=true proxy=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=1500 socket=\n"},
 		{"without router pods are somebody else's", func(m *model.Model) { m.Settings.Router = false },
-			"forward v4=true v6=true uplinks=[eth0] bridge=false mtu=0 bridged=true\n"},
+			"forward v4=true v6=true uplinks=[eth0] bridge=false mtu=0 bridged=true proxy=true\n"},
 		{"too narrow for IPv6", func(m *model.Model) {
 			m.Put(&model.Link{Name: "eth0", MTU: 1200, Up: true, Addrs: pfxs("10.0.0.1/24")})
-		}, head + "mtu=1200 bridged=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=1200 socket=/run/cni.sock\n" +
+		}, head + "mtu=1200 bridged=true proxy=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=1200 socket=/run/cni.sock\n" +
 			"Node a: pods get an MTU of 1200, and IPv6 needs 1280\n"},
 		{"no link has the address", func(m *model.Model) { m.Delete(model.Ref{Kind: model.KindLink, Name: model.Name{Name: "eth0"}}) },
-			"forward v4=true v6=true uplinks=[] bridge=true mtu=0 bridged=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=0 socket=/run/cni.sock\n" +
+			"forward v4=true v6=true uplinks=[] bridge=true mtu=0 bridged=true proxy=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=0 socket=/run/cni.sock\n" +
 				"Node a: status.addresses: the MTU of pods is left to the kernel: no link of this node has its address\n"},
 		{"no node yet", func(m *model.Model) { m.Delete(m.Self().Ref()) }, ""},
 	} {

@@ -32,7 +32,17 @@ func Sysctls(h *intent.Host) []row.Sysctl {
 	if h.Bridged {
 		rows = append(rows, bridged(h)...)
 	}
+	if h.Proxy {
+		rows = append(rows, halfClosed())
+	}
 	return rows
+}
+
+// halfClosed keeps the translation of a connection whose server has closed its half for an hour, as kube-proxy
+// does (kubernetes/kubernetes issue 32551). After the kernel's one minute a client that is still sending would
+// suddenly talk to the Service's own address. The setting comes with the first rule that tracks connections.
+func halfClosed() row.Sysctl {
+	return row.Sysctl{Name: "net/netfilter/nf_conntrack_tcp_timeout_close_wait", Value: "3600"}
 }
 
 // looseFilter relaxes strict reverse path filtering (RFC 3704): with tunnels and several uplinks the way

@@ -90,7 +90,7 @@ func TestTunnelsToAddressesOfEqualDigitsDiffer(t *testing.T) {
 }
 
 func TestHost(t *testing.T) {
-	h := &intent.Host{V4: true, V6: true, Uplinks: []string{"eth0.7"}, Bridge: true, MTU: 1480, Bridged: true, CNI: &intent.CNI{
+	h := &intent.Host{V4: true, V6: true, Uplinks: []string{"eth0.7"}, Bridge: true, MTU: 1480, Bridged: true, Proxy: true, CNI: &intent.CNI{
 		File: "/etc/cni/net.d/10-kuberouter.conflist", Ranges: []netip.Prefix{pfx("10.244.1.0/24"), pfx("fd01::/64")}, MTU: 1480, Socket: "/run/s",
 	}}
 	check(t, "links", "link kube-bridge mtu 1480 up type bridge\n", text(Links(h)))
@@ -104,6 +104,7 @@ net.ipv6.conf.kube-bridge.accept_ra = 0
 net.ipv6.conf.eth0/7.accept_ra = 2 (where it was 1)
 net.bridge.bridge-nf-call-iptables = 1
 net.bridge.bridge-nf-call-ip6tables = 1
+net.netfilter.nf_conntrack_tcp_timeout_close_wait = 3600
 `, text(Sysctls(h)))
 	check(t, "file", "cni /etc/cni/net.d/10-kuberouter.conflist range 10.244.1.0/24 range fd01::/64 mtu 1480 wait /run/s\n", text(Conflists(h)))
 	bare := &intent.Host{V4: true}
