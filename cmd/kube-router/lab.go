@@ -98,15 +98,31 @@ func (o *labOptions) ready(ctx context.Context, begun time.Time, manifests []str
 		}
 	}
 	if wait {
-		ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
-		defer cancel()
-		if err := l.WaitReady(ctx); err != nil {
+		if err := waitReady(ctx, l); err != nil {
+			l.Logs(os.Stderr, 20)
 			return fmt.Errorf("%w\nlogs are in %s/n*/daemon.log and %s.log", err, l.Dir(), l.Dir())
 		}
 		fmt.Printf("  %-28s %6.2f s\n", "pods", time.Since(stage).Seconds())
 	}
 	fmt.Printf("up after %.1f s; KUBECONFIG=%s\n", time.Since(begun).Seconds(), l.Kubeconfig())
 	return nil
+}
+
+// waitReady waits two minutes for the pods, and says every ten seconds what it waits for.
+func waitReady(ctx context.Context, l *lab.Lab) error {
+	for range 11 {
+		turn, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := l.WaitReady(turn)
+		cancel()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		_, waiting, _ := strings.Cut(err.Error(), "still ")
+		fmt.Printf("  still %s\n", waiting)
+	}
+	last, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return l.WaitReady(last)
 }
 
 func readManifest(path string) (string, error) {

@@ -3,11 +3,14 @@ package lab
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
 
 	"kube-router/internal/lab/kube"
 )
@@ -15,6 +18,9 @@ import (
 // WaitReady waits until every Deployment and DaemonSet has its pods and every pod that is not being deleted is ready, or is meant not
 // to be.
 func (l *Lab) WaitReady(ctx context.Context) error {
+	if err := l.catchUp(ctx); err != nil {
+		return err
+	}
 	return l.until(ctx, "pods to be ready", func() (waiting []string) {
 		pods := kube.All[corev1.Pod](l.Watch.Pods, "")
 		for _, d := range kube.All[appsv1.Deployment](l.Watch.Deployments, "") {
@@ -34,6 +40,45 @@ func (l *Lab) WaitReady(ctx context.Context) error {
 		}
 		return waiting
 	})
+}
+
+// catchUp waits until the watch knows what the API server knows now, what was just applied included.
+func (l *Lab) catchUp(ctx context.Context) error {
+	return l.until(ctx, "the watch", func() (waiting []string) {
+		var deployments appsv1.DeploymentList
+		var sets appsv1.DaemonSetList
+		var pods corev1.PodList
+		for _, list := range []runtime.Object{&deployments, &sets, &pods} {
+			if err := l.Client.List(ctx, list, "", ""); err != nil {
+				return []string{err.Error()}
+			}
+		}
+		behind := func(informer cache.SharedIndexInformer, obj kube.Object) {
+			was, ok, err := informer.GetIndexer().GetByKey(obj.GetNamespace() + "/" + obj.GetName())
+			if err == nil && (!ok || older(was.(kube.Object), obj)) {
+				waiting = append(waiting, obj.GetName())
+			}
+		}
+		for i := range deployments.Items {
+			behind(l.Watch.Deployments, &deployments.Items[i])
+		}
+		for i := range sets.Items {
+			behind(l.Watch.DaemonSets, &sets.Items[i])
+		}
+		for i := range pods.Items {
+			if pods.Items[i].DeletionTimestamp == nil {
+				behind(l.Watch.Pods, &pods.Items[i])
+			}
+		}
+		return waiting
+	})
+}
+
+// older compares resource versions, which are numbers that grow (KEP-5504).
+func older(a, b kube.Object) bool {
+	x, errX := strconv.ParseUint(a.GetResourceVersion(), 10, 64)
+	y, errY := strconv.ParseUint(b.GetResourceVersion(), 10, 64)
+	return errX == nil && errY == nil && x < y
 }
 
 // settled is a pod that is ready, or that runs and is meant not to be ready.
