@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"kube-router/internal/lab/netpol"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"
 	"kube-router/internal/row"
@@ -17,8 +18,8 @@ import (
 
 // generated is a world that changes: the API's objects, and what two nodes make of them.
 type generated struct {
-	r     *rand.Rand
-	api   oracle
+	r     netpol.Generator
+	api   netpol.Oracle
 	pods  map[string]*corev1.Pod
 	ps    map[string]*networkingv1.NetworkPolicy
 	nodes map[string]*node
@@ -26,14 +27,14 @@ type generated struct {
 
 func newGenerated(seed uint64) *generated {
 	g := &generated{
-		r: rand.New(rand.NewPCG(seed, 1)), pods: map[string]*corev1.Pod{}, ps: map[string]*networkingv1.NetworkPolicy{},
+		r: netpol.Generator{Rand: rand.New(rand.NewPCG(seed, 1))}, pods: map[string]*corev1.Pod{}, ps: map[string]*networkingv1.NetworkPolicy{},
 		nodes: map[string]*node{"n1": newNode(settings("n1")), "n2": newNode(settings("n2"))},
 	}
-	g.api.namespaces = map[string]*corev1.Namespace{}
+	g.api.Namespaces = map[string]*corev1.Namespace{}
 	changes := map[model.Ref]model.Object{}
-	for i, ns := range someNamespaces {
+	for i, ns := range netpol.Namespaces() {
 		g.namespace(ns, changes)
-		for j := range somePods {
+		for j := range netpol.Pods() {
 			g.pod(i, j, changes)
 		}
 	}
@@ -42,14 +43,14 @@ func newGenerated(seed uint64) *generated {
 }
 
 func (g *generated) namespace(name string, changes map[model.Ref]model.Object) {
-	n := genNamespace(g.r, name)
-	g.api.namespaces[name] = n
+	n := g.r.Namespace(name)
+	g.api.Namespaces[name] = n
 	o := &model.Namespace{Name: name, Labels: n.Labels}
 	changes[o.Ref()] = o
 }
 
 func (g *generated) pod(i, j int, changes map[model.Ref]model.Object) {
-	p := genPod(g.r, i, j)
+	p := g.r.Pod(i, j)
 	g.pods[p.Namespace+"/"+p.Name] = p
 	o := kube.ConvertPod(p)
 	changes[o.Ref()] = o
@@ -64,7 +65,7 @@ func (g *generated) step() {
 		case 0:
 			g.pod(i, j, changes)
 		case 1:
-			g.namespace(someNamespaces[i], changes)
+			g.namespace(netpol.Namespaces()[i], changes)
 		case 2, 3:
 			for key, p := range g.ps {
 				delete(g.ps, key)
@@ -72,7 +73,7 @@ func (g *generated) step() {
 				break
 			}
 		default:
-			p := genPolicy(g.r, fmt.Sprintf("p%d", g.r.IntN(6)))
+			p := g.r.Policy(fmt.Sprintf("p%d", g.r.IntN(6)))
 			g.ps[p.Namespace+"/"+p.Name] = p
 			o := kube.ConvertPolicy(p)
 			changes[o.Ref()] = o
@@ -82,12 +83,12 @@ func (g *generated) step() {
 }
 
 func (g *generated) apply(changes map[model.Ref]model.Object) {
-	g.api.pods, g.api.policies = nil, nil
+	g.api.Pods, g.api.Policies = nil, nil
 	for _, p := range g.pods {
-		g.api.pods = append(g.api.pods, p)
+		g.api.Pods = append(g.api.Pods, p)
 	}
 	for _, p := range g.ps {
-		g.api.policies = append(g.api.policies, p)
+		g.api.Policies = append(g.api.Policies, p)
 	}
 	for name, n := range g.nodes {
 		n.change(changes)
@@ -100,8 +101,8 @@ func (g *generated) apply(changes map[model.Ref]model.Object) {
 // ends are all addresses that talk, by family.
 func (g *generated) ends(v6 bool) []netip.Addr {
 	var list []netip.Addr
-	for i := range someNamespaces {
-		for j := range somePods {
+	for i := range netpol.Namespaces() {
+		for j := range netpol.Pods() {
 			text := fmt.Sprintf("10.1.%d.%d", i, j+1)
 			if v6 {
 				text = fmt.Sprintf("fd00::1:%d:%d", i, j+1)
@@ -109,7 +110,7 @@ func (g *generated) ends(v6 bool) []netip.Addr {
 			list = append(list, netip.MustParseAddr(text))
 		}
 	}
-	for _, s := range strangers {
+	for _, s := range netpol.Strangers() {
 		if a := netip.MustParseAddr(s); a.Is6() == v6 {
 			list = append(list, a)
 		}
@@ -122,13 +123,13 @@ func number(p corev1.Protocol) uint8 {
 }
 
 // flows visits every flow that is tried.
-func (g *generated) flows(f func(flow)) {
+func (g *generated) flows(f func(netpol.Flow)) {
 	for _, v6 := range []bool{false, true} {
 		for _, from := range g.ends(v6) {
 			for _, to := range g.ends(v6) {
-				for _, proto := range someProtocols {
-					for _, port := range somePorts {
-						f(flow{from, to, proto, port})
+				for _, proto := range netpol.Protocols() {
+					for _, port := range netpol.Ports() {
+						f(netpol.Flow{From: from, To: to, Protocol: proto, Port: port})
 					}
 				}
 			}
@@ -143,29 +144,29 @@ func (g *generated) check(t *testing.T) (n int) {
 	for name, node := range g.nodes {
 		tracers[name] = node.tracer()
 	}
-	g.flows(func(f flow) {
+	g.flows(func(f netpol.Flow) {
 		via := map[string]bool{}
-		for _, a := range []netip.Addr{f.from, f.to} {
-			if p := g.api.podAt(a); p != nil {
+		for _, a := range []netip.Addr{f.From, f.To} {
+			if p := g.api.PodAt(a); p != nil {
 				via[p.Spec.NodeName] = true
 			}
 		}
 		got := true
 		for name := range via {
-			got = got && allows(t, tracers[name], f.from, f.to, number(f.protocol), uint16(f.port))
+			got = got && allows(t, tracers[name], f.From, f.To, number(f.Protocol), uint16(f.Port))
 		}
 		n++
 		for name := range via {
 			if n%8 > 0 {
 				break // a part of them will do, for it is slower
 			}
-			forbids := g.nodes[name].planner.Forbids(policy.Flow{From: f.from, To: f.to, Protocol: model.Protocol(number(f.protocol)), Port: model.Port(f.port)})
-			if rows := allows(t, tracers[name], f.from, f.to, number(f.protocol), uint16(f.port)); forbids == rows {
-				t.Fatalf("%s → %s %s/%d: the planner forbids it: %t, the rows allow it: %t", f.from, f.to, f.protocol, f.port, forbids, rows)
+			forbids := g.nodes[name].planner.Forbids(policy.Flow{From: f.From, To: f.To, Protocol: model.Protocol(number(f.Protocol)), Port: model.Port(f.Port)})
+			if rows := allows(t, tracers[name], f.From, f.To, number(f.Protocol), uint16(f.Port)); forbids == rows {
+				t.Fatalf("%s → %s %s/%d: the planner forbids it: %t, the rows allow it: %t", f.From, f.To, f.Protocol, f.Port, forbids, rows)
 			}
 		}
-		if want := g.api.allowed(f); want != got {
-			t.Fatalf("%s → %s %s/%d: the API says %t, the rows say %t", f.from, f.to, f.protocol, f.port, want, got)
+		if want := g.api.Allowed(f); want != got {
+			t.Fatalf("%s → %s %s/%d: the API says %t, the rows say %t", f.From, f.To, f.Protocol, f.Port, want, got)
 		}
 	})
 	return n

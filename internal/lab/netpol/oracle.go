@@ -1,4 +1,7 @@
-package policy_test
+// Package netpol judges flows by the words of the NetworkPolicy API, and makes up worlds of pods and policies
+// to judge. It is what the planner, the rows and the packets of the lab are compared with, so it shares
+// nothing with them.
+package netpol
 
 import (
 	"net/netip"
@@ -10,23 +13,24 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// oracle judges flows by the words of the networking.k8s.io/v1 API, one sentence after the other, on the
-// API's own objects. It shares nothing with the planner.
-type oracle struct {
-	pods       []*corev1.Pod
-	namespaces map[string]*corev1.Namespace
-	policies   []*networkingv1.NetworkPolicy
+// Oracle judges flows by the words of the networking.k8s.io/v1 API, one sentence after the other, on the
+// API's own objects.
+type Oracle struct {
+	Pods       []*corev1.Pod
+	Namespaces map[string]*corev1.Namespace
+	Policies   []*networkingv1.NetworkPolicy
 }
 
-// flow is one end talking to another.
-type flow struct {
-	from, to netip.Addr
-	protocol corev1.Protocol
-	port     int32
+// Flow is one end talking to another.
+type Flow struct {
+	From, To netip.Addr
+	Protocol corev1.Protocol
+	Port     int32
 }
 
-func (o *oracle) podAt(a netip.Addr) *corev1.Pod {
-	for _, p := range o.pods {
+// PodAt is the pod that has an address and counts as one: not on the host's network, not finished.
+func (o *Oracle) PodAt(a netip.Addr) *corev1.Pod {
+	for _, p := range o.Pods {
 		if p.Spec.HostNetwork || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 			continue
 		}
@@ -39,22 +43,22 @@ func (o *oracle) podAt(a netip.Addr) *corev1.Pod {
 	return nil
 }
 
-// allowed: the source's egress and the destination's ingress must both permit the connection. A pod can't
+// Allowed: the source's egress and the destination's ingress must both permit the connection. A pod can't
 // block access to itself.
-func (o *oracle) allowed(f flow) bool {
-	from, to := o.podAt(f.from), o.podAt(f.to)
+func (o *Oracle) Allowed(f Flow) bool {
+	from, to := o.PodAt(f.From), o.PodAt(f.To)
 	if from != nil && from == to {
 		return true
 	}
-	return (from == nil || o.permits(from, networkingv1.PolicyTypeEgress, f, f.to)) &&
-		(to == nil || o.permits(to, networkingv1.PolicyTypeIngress, f, f.from))
+	return (from == nil || o.permits(from, networkingv1.PolicyTypeEgress, f, f.To)) &&
+		(to == nil || o.permits(to, networkingv1.PolicyTypeIngress, f, f.From))
 }
 
 // permits: traffic is allowed if no policy selects the pod for the direction, or if at least one rule of
 // the policies that do matches it.
-func (o *oracle) permits(pod *corev1.Pod, direction networkingv1.PolicyType, f flow, peer netip.Addr) bool {
+func (o *Oracle) permits(pod *corev1.Pod, direction networkingv1.PolicyType, f Flow, peer netip.Addr) bool {
 	isolated := false
-	for _, p := range o.policies {
+	for _, p := range o.Policies {
 		if p.Namespace != pod.Namespace || !matches(&p.Spec.PodSelector, pod.Labels) || !about(p, direction) {
 			continue
 		}
@@ -90,7 +94,7 @@ func about(p *networkingv1.NetworkPolicy, direction networkingv1.PolicyType) boo
 }
 
 // peers: an empty or missing list matches all; else at least one item must match.
-func (o *oracle) peers(p *networkingv1.NetworkPolicy, list []networkingv1.NetworkPolicyPeer, a netip.Addr) bool {
+func (o *Oracle) peers(p *networkingv1.NetworkPolicy, list []networkingv1.NetworkPolicyPeer, a netip.Addr) bool {
 	for _, peer := range list {
 		if o.peer(p, peer, a) {
 			return true
@@ -99,7 +103,7 @@ func (o *oracle) peers(p *networkingv1.NetworkPolicy, list []networkingv1.Networ
 	return len(list) == 0
 }
 
-func (o *oracle) peer(p *networkingv1.NetworkPolicy, peer networkingv1.NetworkPolicyPeer, a netip.Addr) bool {
+func (o *Oracle) peer(p *networkingv1.NetworkPolicy, peer networkingv1.NetworkPolicyPeer, a netip.Addr) bool {
 	if b := peer.IPBlock; b != nil {
 		in := netip.MustParsePrefix(b.CIDR).Contains(a)
 		for _, e := range b.Except {
@@ -107,7 +111,7 @@ func (o *oracle) peer(p *networkingv1.NetworkPolicy, peer networkingv1.NetworkPo
 		}
 		return in
 	}
-	pod := o.podAt(a)
+	pod := o.PodAt(a)
 	if pod == nil {
 		return false
 	}
@@ -115,7 +119,7 @@ func (o *oracle) peer(p *networkingv1.NetworkPolicy, peer networkingv1.NetworkPo
 		if pod.Namespace != p.Namespace {
 			return false
 		}
-	} else if !matches(peer.NamespaceSelector, o.namespaces[pod.Namespace].Labels) {
+	} else if !matches(peer.NamespaceSelector, o.Namespaces[pod.Namespace].Labels) {
 		return false
 	}
 	return peer.PodSelector == nil || matches(peer.PodSelector, pod.Labels)
@@ -123,35 +127,35 @@ func (o *oracle) peer(p *networkingv1.NetworkPolicy, peer networkingv1.NetworkPo
 
 // ports: an empty or missing list matches all; else protocol (TCP by default) and port, where it is given:
 // by number, by range, or by the name that the destination pod gives it.
-func (o *oracle) ports(list []networkingv1.NetworkPolicyPort, f flow) bool {
+func (o *Oracle) ports(list []networkingv1.NetworkPolicyPort, f Flow) bool {
 	for _, p := range list {
 		protocol := corev1.ProtocolTCP
 		if p.Protocol != nil {
 			protocol = *p.Protocol
 		}
-		if protocol == f.protocol && (p.Port == nil || o.port(p, f)) {
+		if protocol == f.Protocol && (p.Port == nil || o.port(p, f)) {
 			return true
 		}
 	}
 	return len(list) == 0
 }
 
-func (o *oracle) port(p networkingv1.NetworkPolicyPort, f flow) bool {
+func (o *Oracle) port(p networkingv1.NetworkPolicyPort, f Flow) bool {
 	if p.Port.Type == intstr.Int {
 		last := p.Port.IntVal
 		if p.EndPort != nil {
 			last = *p.EndPort
 		}
-		return p.Port.IntVal <= f.port && f.port <= last
+		return p.Port.IntVal <= f.Port && f.Port <= last
 	}
-	pod := o.podAt(f.to)
+	pod := o.PodAt(f.To)
 	if pod == nil {
 		return false
 	}
 	for _, c := range pod.Spec.Containers {
 		for _, named := range c.Ports {
-			if named.Name == p.Port.StrVal && named.Protocol == f.protocol {
-				return named.ContainerPort == f.port
+			if named.Name == p.Port.StrVal && named.Protocol == f.Protocol {
+				return named.ContainerPort == f.Port
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package policy_test
+package netpol
 
 import (
 	"fmt"
@@ -10,18 +10,31 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// The world of generated cases: 9 pods a, b, c in namespaces x, y, z on two nodes, with two addresses each.
-var (
-	someNamespaces = []string{"x", "y", "z"}
-	somePods       = []string{"a", "b", "c"}
-	someProtocols  = []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP}
-	somePorts      = []int32{79, 80, 81, 8080}
-	strangers      = []string{"192.0.2.7", "10.1.7.9", "2001:db8::7", "fd00::1:7:9"}
-)
+// Generator makes up the objects of a world: 9 pods a, b, c in namespaces x, y, z on two nodes, with two
+// addresses each.
+type Generator struct{ *rand.Rand }
 
-func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
+// Namespaces are the names of the world's namespaces.
+func Namespaces() []string { return []string{"x", "y", "z"} }
 
-func genNamespace(r *rand.Rand, name string) *corev1.Namespace {
+// Pods are the names of the pods in each namespace.
+func Pods() []string { return []string{"a", "b", "c"} }
+
+// Protocols are those that policies know.
+func Protocols() []corev1.Protocol {
+	return []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP}
+}
+
+// Ports are tried; policies and the names of container ports speak of them.
+func Ports() []int32 { return []int32{79, 80, 81, 8080} }
+
+// Strangers are addresses that are no pod's.
+func Strangers() []string { return []string{"192.0.2.7", "10.1.7.9", "2001:db8::7", "fd00::1:7:9"} }
+
+func pick[T any](r Generator, list ...T) T { return list[r.IntN(len(list))] }
+
+// Namespace makes a namespace with labels.
+func (r Generator) Namespace(name string) *corev1.Namespace {
 	l := map[string]string{"ns": name, "kubernetes.io/metadata.name": name}
 	if r.IntN(2) == 0 {
 		l["team"] = pick(r, "red", "blue", "")
@@ -29,9 +42,10 @@ func genNamespace(r *rand.Rand, name string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}}
 }
 
-func genPod(r *rand.Rand, i, j int) *corev1.Pod {
+// Pod makes pod j of namespace i.
+func (r Generator) Pod(i, j int) *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-		Namespace: someNamespaces[i], Name: somePods[j], UID: "u", Labels: map[string]string{"pod": somePods[j]},
+		Namespace: Namespaces()[i], Name: Pods()[j], UID: "u", Labels: map[string]string{"pod": Pods()[j]},
 	}}
 	if r.IntN(2) == 0 {
 		p.Labels["tier"] = pick(r, "front", "back")
@@ -49,10 +63,10 @@ func genPod(r *rand.Rand, i, j int) *corev1.Pod {
 		p.Status.PodIPs = p.Status.PodIPs[:1]
 	}
 	c := corev1.Container{Name: "c"}
-	for _, proto := range someProtocols {
+	for _, proto := range Protocols() {
 		for _, name := range []string{"web", "alt"} {
 			if r.IntN(3) > 0 {
-				c.Ports = append(c.Ports, corev1.ContainerPort{Name: name, Protocol: proto, ContainerPort: pick(r, somePorts...)})
+				c.Ports = append(c.Ports, corev1.ContainerPort{Name: name, Protocol: proto, ContainerPort: pick(r, Ports()...)})
 			}
 		}
 	}
@@ -60,7 +74,7 @@ func genPod(r *rand.Rand, i, j int) *corev1.Pod {
 	return p
 }
 
-func genSelector(r *rand.Rand, key string, values []string) metav1.LabelSelector {
+func (r Generator) selector(key string, values []string) metav1.LabelSelector {
 	var s metav1.LabelSelector
 	if r.IntN(4) == 0 {
 		return s
@@ -84,9 +98,9 @@ func genSelector(r *rand.Rand, key string, values []string) metav1.LabelSelector
 	return s
 }
 
-func genPeer(r *rand.Rand) networkingv1.NetworkPolicyPeer {
+func (r Generator) peer() networkingv1.NetworkPolicyPeer {
 	var p networkingv1.NetworkPolicyPeer
-	pods, namespaces := genSelector(r, "pod", somePods), genSelector(r, pick(r, "ns", "team"), []string{"x", "y", "red", ""})
+	pods, namespaces := r.selector("pod", Pods()), r.selector(pick(r, "ns", "team"), []string{"x", "y", "red", ""})
 	switch r.IntN(5) {
 	case 0:
 		p.PodSelector = &pods
@@ -108,10 +122,10 @@ func genPeer(r *rand.Rand) networkingv1.NetworkPolicyPeer {
 	return p
 }
 
-func genPort(r *rand.Rand) networkingv1.NetworkPolicyPort {
+func (r Generator) port() networkingv1.NetworkPolicyPort {
 	var p networkingv1.NetworkPolicyPort
 	if r.IntN(3) > 0 {
-		proto := pick(r, someProtocols...)
+		proto := pick(r, Protocols()...)
 		p.Protocol = &proto
 	}
 	switch r.IntN(4) {
@@ -120,7 +134,7 @@ func genPort(r *rand.Rand) networkingv1.NetworkPolicyPort {
 		v := intstr.FromString(pick(r, "web", "alt", "nothing"))
 		p.Port = &v
 	default:
-		v := intstr.FromInt32(pick(r, somePorts...))
+		v := intstr.FromInt32(pick(r, Ports()...))
 		p.Port = &v
 		if r.IntN(3) == 0 {
 			end := v.IntVal + int32(r.IntN(3))
@@ -130,28 +144,29 @@ func genPort(r *rand.Rand) networkingv1.NetworkPolicyPort {
 	return p
 }
 
-func genRule(r *rand.Rand) (peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) {
+func (r Generator) rule() (peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) {
 	for range r.IntN(4) {
-		peers = append(peers, genPeer(r))
+		peers = append(peers, r.peer())
 	}
 	for range r.IntN(4) {
-		ports = append(ports, genPort(r))
+		ports = append(ports, r.port())
 	}
 	return peers, ports
 }
 
-func genPolicy(r *rand.Rand, name string) *networkingv1.NetworkPolicy {
-	p := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: pick(r, someNamespaces...), Name: name}}
-	p.Spec.PodSelector = genSelector(r, "pod", somePods)
+// Policy makes a policy of a name in some namespace.
+func (r Generator) Policy(name string) *networkingv1.NetworkPolicy {
+	p := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: pick(r, Namespaces()...), Name: name}}
+	p.Spec.PodSelector = r.selector("pod", Pods())
 	p.Spec.PolicyTypes = pick(r, nil, nil,
 		[]networkingv1.PolicyType{networkingv1.PolicyTypeIngress}, []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
 		[]networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress})
 	for range r.IntN(3) {
-		peers, ports := genRule(r)
+		peers, ports := r.rule()
 		p.Spec.Ingress = append(p.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{From: peers, Ports: ports})
 	}
 	for range r.IntN(3) {
-		peers, ports := genRule(r)
+		peers, ports := r.rule()
 		p.Spec.Egress = append(p.Spec.Egress, networkingv1.NetworkPolicyEgressRule{To: peers, Ports: ports})
 	}
 	return p
