@@ -1,0 +1,145 @@
+//go:build interop
+
+package interop
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kube-router/internal/lab"
+)
+
+// router is somebody else's BGP speaker on a host of the lab.
+type router struct {
+	*lab.Host
+	w   *world
+	cli func(command string) (string, error)
+}
+
+// ask runs a command of the router's own command line.
+func (r *router) ask(command string) string {
+	r.w.t.Helper()
+	out, err := r.cli(command)
+	if err != nil {
+		r.w.t.Fatalf("%s: %s: %v\n%s", r.Name, command, err, out)
+	}
+	return out
+}
+
+// says waits until the answer to a command has all words.
+func (r *router) says(limit time.Duration, command string, words ...string) {
+	r.w.t.Helper()
+	r.w.until(fmt.Sprintf("%s: %s: %q", r.Name, command, words), limit, func() error { return contains(r.ask(command), words...) })
+}
+
+// silent waits until the answer has none of the words.
+func (r *router) silent(limit time.Duration, command string, words ...string) {
+	r.w.t.Helper()
+	r.w.until(fmt.Sprintf("%s: %s: no %q", r.Name, command, words), limit, func() error { return lacks(r.ask(command), words...) })
+}
+
+// run starts a program on the host that ends with the lab.
+func (r *router) run(name string, args ...string) {
+	r.w.t.Helper()
+	cmd := r.Command(context.Background(), name, args...)
+	log := filepath.Join(r.w.Dir(), r.Name+"-"+filepath.Base(name)+".log")
+	f, err := os.Create(log)
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	defer f.Close()
+	cmd.Stdout, cmd.Stderr = f, f
+	if err := cmd.Start(); err != nil {
+		r.w.t.Fatal(err)
+	}
+	go cmd.Wait()
+	r.w.t.Cleanup(func() {
+		if text, _ := os.ReadFile(log); r.w.t.Failed() && len(text) > 0 {
+			r.w.t.Logf("%s of %s says:\n%s", name, r.Name, text)
+		}
+	})
+}
+
+// outside is where a file of the host's /run is for us.
+func (r *router) outside(path string) string {
+	return filepath.Join(r.w.Dir(), r.Name, path)
+}
+
+// write puts a file below the host's /run.
+func (r *router) write(path, text string) string {
+	r.w.t.Helper()
+	if err := os.WriteFile(r.outside(path), []byte(text), 0o644); err != nil {
+		r.w.t.Fatal(err)
+	}
+	return path
+}
+
+const birdBase = `log stderr all;
+protocol device { scan time 1; }
+protocol kernel { merge paths on; ipv4 { export where source = RTS_BGP; }; }
+protocol kernel { merge paths on; ipv6 { export where source = RTS_BGP; }; }
+`
+
+// bird starts BIRD 2 with a configuration. What it learns goes to its kernel, equal routes together.
+func (w *world) bird(host, config string) *router {
+	w.t.Helper()
+	r := &router{Host: w.Host(host), w: w}
+	const socket = "/run/bird.ctl"
+	path := r.write("/run/bird.conf", birdBase+config)
+	r.run("/usr/sbin/bird", "-f", "-c", path, "-s", socket, "-P", "/run/bird.pid")
+	r.cli = func(command string) (string, error) {
+		return r.Run(w.ctx, "/usr/sbin/birdc", append([]string{"-s", socket}, strings.Fields(command)...)...)
+	}
+	w.until(host+": BIRD answers", 10*time.Second, func() error { _, err := r.cli("show status"); return err })
+	return r
+}
+
+// reconfigure gives BIRD another configuration.
+func (r *router) reconfigure(config string) {
+	r.w.t.Helper()
+	r.write("/run/bird.conf", birdBase+config)
+	r.ask("configure")
+}
+
+// frr starts FRR's zebra, bgpd and bfdd with a configuration.
+func (w *world) frr(host, config string) *router {
+	w.t.Helper()
+	r := &router{Host: w.Host(host), w: w}
+	const dir = "/run/frr"
+	if err := os.MkdirAll(r.outside(dir), 0o777); err != nil {
+		w.t.Fatal(err)
+	}
+	path := r.write("/run/frr/frr.conf", config)
+	for _, name := range []string{"zebra", "bfdd", "bgpd"} {
+		args := []string{"-f", path, "-i", filepath.Join(dir, name+".pid"), "--vty_socket", dir, "-z", filepath.Join(dir, "zserv.api"),
+			"-u", "root", "-g", "root", "--log", "stdout", "-P", "0"}
+		if name == "bfdd" {
+			args = append(args, "--bfdctl", filepath.Join(dir, "bfdd.sock"))
+		}
+		r.run("/usr/lib/frr/"+name, args...)
+		w.until(host+": "+name+" answers", 10*time.Second, func() error {
+			_, err := os.Stat(r.outside(filepath.Join(dir, name+".vty")))
+			return err
+		})
+	}
+	r.cli = func(command string) (string, error) {
+		return r.Run(w.ctx, "/usr/bin/vtysh", "--vty_socket", dir, "-c", command)
+	}
+	return r
+}
+
+// patch changes a Node.
+func (w *world) patch(node string, patch map[string]any) {
+	w.t.Helper()
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}
+	if err := w.Client.Merge(w.ctx, n, "", patch); err != nil {
+		w.t.Fatal(err)
+	}
+}
