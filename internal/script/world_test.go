@@ -21,6 +21,7 @@ import (
 	"kube-router/internal/config"
 	"kube-router/internal/driver/conntrack"
 	"kube-router/internal/driver/file"
+	"kube-router/internal/driver/gobgp"
 	"kube-router/internal/driver/nft"
 	"kube-router/internal/driver/rtnl"
 	"kube-router/internal/driver/sysctl"
@@ -38,12 +39,13 @@ type world struct {
 	cni     *file.Driver
 	flows   *conntrack.Fake
 	health  *memory[uint16, row.HealthPort]
+	bgp     *gobgp.Fake
 	faults  *faults
 }
 
 func newWorld(t *testing.T, s *script, seed uint64) *world {
 	t.Helper()
-	w := &world{dir: t.TempDir(), nft: nft.NewFake(), flows: conntrack.NewFake(), faults: newFaults(seed)}
+	w := &world{dir: t.TempDir(), nft: nft.NewFake(), flows: conntrack.NewFake(), bgp: gobgp.NewFake(), faults: newFaults(seed)}
 	w.health = &memory[uint16, row.HealthPort]{rows: map[uint16]row.HealthPort{}}
 	w.cni = file.NewFake(w.dir)
 	w.options = w.parse(t, s.flags)
@@ -108,6 +110,7 @@ func (w *world) targets() agent.Targets {
 		Nft:    faulty[row.NftKey, row.Nft](w.faults, w.nft),
 		Flows:  faulty[row.FlowsKey, row.Flows](w.faults, conntrack.NewTable(w.flows)),
 		Health: faulty[uint16, row.HealthPort](w.faults, w.health),
+		BGP:    faulty[row.BgpKey, row.Bgp](w.faults, w.bgp),
 		CNI:    faulty[string, row.Conflist](w.faults, w.cni),
 	}
 }
@@ -116,6 +119,7 @@ func (w *world) targets() agent.Targets {
 func (w *world) meddle(t *testing.T) {
 	meddle[row.LinuxKey, row.Linux](t, w.linux)
 	meddle[row.NftKey, row.Nft](t, w.nft)
+	meddle[row.BgpKey, row.Bgp](t, w.bgp)
 	meddle[string, row.Sysctl](t, w.sysctl)
 	meddle[string, row.Conflist](t, w.cni)
 }
@@ -146,6 +150,7 @@ func (w *world) dump(t *testing.T) map[string][]string {
 		"rtnl":   dump(t, w.linux, func(a, b row.Linux) int { return strings.Compare(a.String(), b.String()) }),
 		"nft":    dump(t, w.nft, byPlace),
 		"health": dump(t, w.health, func(a, b row.HealthPort) int { return cmp.Compare(a.Port, b.Port) }),
+		"bgp":    dump(t, w.bgp, func(a, b row.Bgp) int { return strings.Compare(a.String(), b.String()) }),
 		"sysctl": w.values(t),
 		"cni":    w.text(t),
 		"flows":  w.standing(),
