@@ -163,6 +163,9 @@ func (w *the) prepare() error {
 			return err
 		}
 	}
+	if err := w.Outside().Space().Sysctl("net.ipv6.ip_nonlocal_bind=1"); err != nil { // IPv4 needs none for what is routed to itself
+		return err
+	}
 	for _, r := range crowd {
 		v, p := family(netip.MustParsePrefix(r).Addr())
 		if err := w.fabric("ip", v, "route", "add", r, "via", p(w.Outside()).String()); err != nil {

@@ -250,8 +250,7 @@ func (w *the) nobody(from *lab.Host, q probe.Request, atOnce bool) error {
 	q.Timeout = w.limit()
 	return w.eventually(5*time.Second, func() error {
 		r := from.Probe(q)
-		refused := r.Class == probe.Refused || r.Class == probe.Prohibited
-		if refused || !atOnce && r.Class == probe.Timeout {
+		if refusal(r, q.Proto) || !atOnce && r.Class == probe.Timeout {
 			return nil
 		}
 		return fmt.Errorf("from %s to %s/%s: %v, want a refusal", from.Name, q.To, q.Proto, r)
