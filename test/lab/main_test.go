@@ -73,7 +73,18 @@ func start(t *testing.T, config lab.Config) (*lab.Lab, context.Context) {
 	if err := l.WaitReady(ctx); err != nil {
 		t.Fatal(err)
 	}
+	reaches(t, ctx, l)
 	return l, ctx
+}
+
+// reaches waits until every pod answers the client's node: BGP sessions take a moment.
+func reaches(t *testing.T, ctx context.Context, l *lab.Lab) {
+	t.Helper()
+	for _, pod := range l.Pods("default", "app=web") {
+		for _, a := range pod.Addrs() {
+			serves(t, ctx, l, l.Pod("client"), probe.Request{To: netip.AddrPortFrom(a, 8080)})
+		}
+	}
 }
 
 // web is a fixed front of web.yaml.
