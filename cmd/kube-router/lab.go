@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ func labCommand() *cobra.Command {
 		Long: `Run a whole cluster on this machine. Each node is a set of namespaces with the real kube-router as a real process;
 pods are connected by the CNI plugins that it configures; the API server, kubelet and controllers are small stand-ins. Needs root.`,
 	}
-	cmd.AddCommand(labUp(), labCheck(), labDown(), labExec(), labList(), labDemo(), labServe(), labHidden("hold"), labHidden("pod-server"))
+	cmd.AddCommand(labUp(), labCheck(), labDown(), labExec(), labProbe(), labList(), labDemo(), labServe(), labHidden("hold"), labHidden("pod-server"))
 	return cmd
 }
 
@@ -270,6 +271,9 @@ func labExec() *cobra.Command {
 			}
 			if line := args[1:]; line[0] == "--" && len(line) > 1 {
 				args = args[1:]
+			}
+			if self, err := os.Executable(); err == nil { // so that "exec n1 -- kube-router show" is this one
+				os.Setenv("PATH", filepath.Dir(self)+":"+os.Getenv("PATH"))
 			}
 			run := host.Command(cmd.Context(), args[1], args[2:]...)
 			run.Stdin, run.Stdout, run.Stderr = os.Stdin, os.Stdout, os.Stderr

@@ -37,17 +37,18 @@ func serviceCIDRs() []netip.Prefix {
 // the daemons reach it without any network.
 type api struct {
 	target string
-	nodes  []*Node
+	nodes  func() []*Node
 	mu     sync.Mutex
+	inner  []byte // the nodes' kubeconfig
 	open   map[io.Closer]bool
 	down   bool
 	server *apiserver.Server // nil with another's
 }
 
 // startAPI starts the API server, or turns to the one that is given, and makes the cluster's Node objects.
-func (l *Lab) startAPI(ctx, run context.Context) error {
-	l.api = &api{nodes: l.nodes, open: map[io.Closer]bool{}}
-	if err := l.findAPI(run); err != nil {
+func (l *Lab) startAPI(ctx context.Context) error {
+	l.api = &api{nodes: l.Nodes, open: map[io.Closer]bool{}}
+	if err := l.findAPI(); err != nil {
 		return err
 	}
 	if err := os.WriteFile(l.Kubeconfig(), l.kubeconfig, 0o600); err != nil {
@@ -57,23 +58,34 @@ func (l *Lab) startAPI(ctx, run context.Context) error {
 	if l.Client, err = kube.New(l.kubeconfig); err != nil {
 		return err
 	}
-	inner, err := l.api.aim(l.kubeconfig)
-	if err != nil {
+	if l.api.inner, err = l.api.aim(l.kubeconfig); err != nil {
 		return err
 	}
-	for _, n := range l.nodes {
-		path := filepath.Join(n.RunDir(), "lab", "kubeconfig")
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, inner, 0o600)); err != nil {
-			return fmt.Errorf("kubeconfig of %s: %w", n.Name, err)
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
+	if err := l.Client.Create(ctx, ns); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("namespace default: %w", err)
+	}
+	for _, n := range l.Nodes() {
+		if err := l.join(ctx, n); err != nil {
+			return err
 		}
 	}
-	if err := l.api.setDown(false); err != nil {
-		return err
-	}
-	return l.register(ctx)
+	return nil
 }
 
-func (l *Lab) findAPI(run context.Context) error {
+// join gives a node its way to the API server, and the API server the node.
+func (l *Lab) join(ctx context.Context, n *Node) error {
+	path := filepath.Join(n.RunDir(), "lab", "kubeconfig")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, l.api.inner, 0o600)); err != nil {
+		return fmt.Errorf("kubeconfig of %s: %w", n.Name, err)
+	}
+	if err := l.api.admit(n); err != nil {
+		return err
+	}
+	return l.register(ctx, n)
+}
+
+func (l *Lab) findAPI() error {
 	if l.config.Kubeconfig != "" {
 		return l.readKubeconfig()
 	}
@@ -88,7 +100,7 @@ func (l *Lab) findAPI(run context.Context) error {
 	l.api.server = server
 	l.kubeconfig = server.Kubeconfig("http://" + listener.Addr().String())
 	l.running.Go(func() {
-		if err := server.Run(run, listener); err != nil {
+		if err := server.Run(l.run, listener); err != nil {
 			l.log.Error("lab API server", "error", err)
 		}
 	})
@@ -144,6 +156,9 @@ func (a *api) aim(kubeconfig []byte) ([]byte, error) {
 func (a *api) setDown(down bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.down == down {
+		return nil
+	}
 	a.down = down
 	if down {
 		for c := range a.open {
@@ -152,10 +167,23 @@ func (a *api) setDown(down bool) error {
 		clear(a.open)
 		return nil
 	}
-	for _, n := range a.nodes {
+	for _, n := range a.nodes() {
 		if err := a.listen(n.machine.Space); err != nil {
 			return fmt.Errorf("way to the API server from %s: %w", n.Name, err)
 		}
+	}
+	return nil
+}
+
+// admit opens the listener of one more node, unless there is an outage.
+func (a *api) admit(n *Node) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.down {
+		return nil
+	}
+	if err := a.listen(n.machine.Space); err != nil {
+		return fmt.Errorf("way to the API server from %s: %w", n.Name, err)
 	}
 	return nil
 }
@@ -216,25 +244,19 @@ func (a *api) close() {
 	a.setDown(true) // down can't fail
 }
 
-// register makes the namespace default and the Node objects, where the API server doesn't have them.
-func (l *Lab) register(ctx context.Context) error {
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
-	if err := l.Client.Create(ctx, ns); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("namespace default: %w", err)
+// register makes the Node object, or puts the lab's labels and addresses on one that is there.
+func (l *Lab) register(ctx context.Context, n *Node) error {
+	obj := l.nodeObject(n)
+	labels, status := obj.Labels, obj.Status
+	err := l.Client.Create(ctx, obj)
+	if apierrors.IsAlreadyExists(err) {
+		err = l.Client.Merge(ctx, obj, "", map[string]any{"metadata": map[string]any{"labels": labels}})
 	}
-	for _, n := range l.nodes {
-		obj := l.nodeObject(n)
-		status := obj.Status
-		err := l.Client.Create(ctx, obj)
-		if apierrors.IsAlreadyExists(err) {
-			err = l.Client.Merge(ctx, obj, "", map[string]any{"metadata": map[string]any{"labels": obj.Labels}})
-		}
-		if err == nil {
-			err = l.Client.Merge(ctx, obj, "status", map[string]any{"status": status})
-		}
-		if err != nil {
-			return fmt.Errorf("node %s: %w", n.Name, err)
-		}
+	if err == nil {
+		err = l.Client.Merge(ctx, obj, "status", map[string]any{"status": status})
+	}
+	if err != nil {
+		return fmt.Errorf("node %s: %w", n.Name, err)
 	}
 	return nil
 }

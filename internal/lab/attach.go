@@ -27,16 +27,16 @@ func Attach(ctx context.Context, name string) (*Lab, error) {
 	if Owner(name) == 0 {
 		return nil, fmt.Errorf("no lab %q is running; labs here: %v", name, Running())
 	}
-	run, cancel := context.WithCancel(ctx)
-	l := &Lab{config: Config{Name: name}, dir: filepath.Join(root, name), hosts: map[string]*Host{}, cancel: cancel, visitor: true}
-	if err := l.visit(ctx, run); err != nil {
+	l := &Lab{config: Config{Name: name}, dir: filepath.Join(root, name), hosts: map[string]*Host{}, visitor: true}
+	l.run, l.cancel = context.WithCancel(ctx)
+	if err := l.visit(ctx); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("lab %s: %w", name, err)
 	}
 	return l, nil
 }
 
-func (l *Lab) visit(ctx, run context.Context) error {
+func (l *Lab) visit(ctx context.Context) error {
 	var err error
 	if l.kubeconfig, err = os.ReadFile(l.Kubeconfig()); err != nil {
 		return err
@@ -45,7 +45,7 @@ func (l *Lab) visit(ctx, run context.Context) error {
 		return err
 	}
 	l.Watch = l.Client.NewWatch()
-	l.running.Go(func() { l.Watch.Run(run) })
+	l.running.Go(func() { l.Watch.Run(l.run) })
 	if err := l.Watch.Synced(ctx); err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func (l *Lab) checks(family corev1.IPFamily) ([]check, error) {
 	for _, c := range clients {
 		near := slices.IndexFunc(s.web, func(h *Host) bool { return h.node == c.node })
 		far := slices.IndexFunc(s.web, func(h *Host) bool { return h.node != c.node })
-		if near >= 0 && (far >= 0 || len(l.nodes) == 1) {
+		if near >= 0 && (far >= 0 || len(l.Nodes()) == 1) {
 			s.client, s.near = c, s.web[near]
 			if far >= 0 {
 				s.far = s.web[far]
@@ -141,10 +141,10 @@ func (s *scene) all() []check {
 		s.pod("node → its pod", s.lab.Node(s.near.node).Host, s.near),
 		s.share("pod → Service, TCP", s.client, s.service, "tcp"),
 		s.share("pod → Service, UDP", s.client, s.service, "udp"))
-	for _, n := range s.lab.nodes {
+	for _, n := range s.lab.Nodes() {
 		all = append(all, s.share("node → Service", n.Host, s.service, "tcp"))
 	}
-	for _, n := range s.lab.nodes {
+	for _, n := range s.lab.Nodes() {
 		all = append(all, s.share("outside → NodePort", s.lab.Outside(), netip.AddrPortFrom(s.addr(n.Host), s.nodePort), "tcp"))
 	}
 	return append(all, s.hairpin(), s.refused(), s.egress())

@@ -111,7 +111,7 @@ func (c *Config) pluginDirs() []string {
 }
 
 // podStarted translates the hook for the kubelet.
-func (c *Config) podStarted(*Lab) func(*kubelet.Pod) {
+func (c *Config) podStarted() func(*kubelet.Pod) {
 	if c.PodStarted == nil {
 		return nil
 	}

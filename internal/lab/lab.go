@@ -41,9 +41,12 @@ type Lab struct {
 	kubeconfig []byte
 	api        *api
 	fabric     *netns.Space
+	mu         sync.Mutex // of nodes and hosts
 	nodes      []*Node
 	hosts      map[string]*Host
+	run        context.Context // until Close
 	cancel     context.CancelFunc
+	starting   chan struct{} // how many pods are connected at once
 	running    sync.WaitGroup
 	log        *slog.Logger
 	closed     sync.Once
@@ -56,13 +59,14 @@ func Start(ctx context.Context, config Config) (*Lab, error) {
 	if err := config.complete(); err != nil {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
-	l := &Lab{config: config, dir: config.dir(), hosts: map[string]*Host{}, log: config.Log}
+	l := &Lab{config: config, dir: config.dir(), hosts: map[string]*Host{}, log: config.Log, starting: make(chan struct{}, 4)}
 	if l.log == nil {
 		l.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	if err := takeDown(config.Name); err != nil { // what one of that name who was killed left behind
 		return nil, err
 	}
+	l.run, l.cancel = context.WithCancel(context.Background())
 	if err := l.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("lab %s: %w", config.Name, err), l.Close())
 	}
@@ -70,8 +74,6 @@ func Start(ctx context.Context, config Config) (*Lab, error) {
 }
 
 func (l *Lab) start(ctx context.Context) error {
-	run, cancel := context.WithCancel(context.Background())
-	l.cancel = cancel
 	if err := l.own(); err != nil {
 		return err
 	}
@@ -81,8 +83,8 @@ func (l *Lab) start(ctx context.Context) error {
 	}{
 		{"CNI plugins", l.plugins},
 		{"namespaces and cables", func(context.Context) error { return l.build() }},
-		{"API server", func(ctx context.Context) error { return l.startAPI(ctx, run) }},
-		{"control plane and kubelets", func(ctx context.Context) error { return l.startStandIns(ctx, run) }},
+		{"API server", l.startAPI},
+		{"control plane and kubelets", l.startStandIns},
 		{"kube-router on every node", l.startDaemons},
 	} {
 		begun := time.Now()
@@ -97,20 +99,23 @@ func (l *Lab) start(ctx context.Context) error {
 }
 
 // startStandIns runs the control plane and a kubelet for each node, which hear of everything from one watch.
-func (l *Lab) startStandIns(ctx, run context.Context) error {
+func (l *Lab) startStandIns(ctx context.Context) error {
 	l.Watch = l.Client.NewWatch()
 	plane := control.New(l.Client, l.Watch, l.log)
-	starting := make(chan struct{}, 4)
-	for _, n := range l.nodes {
-		n.kubelet = kubelet.New(kubelet.Config{
-			Node: n.Name, Machine: n.machine, HostIPs: n.Addrs(), CNIDir: filepath.Join(n.dir, "cni"), Plugins: l.config.pluginDirs(),
-			Starting: starting, Client: l.Client, Log: l.log, Started: l.config.podStarted(l), Self: podServerCommand,
-		})
-		l.running.Go(func() { n.kubelet.Run(run, l.Watch) })
+	for _, n := range l.Nodes() {
+		l.startKubelet(n)
 	}
-	l.running.Go(func() { plane.Run(run) })
-	l.running.Go(func() { l.Watch.Run(run) })
+	l.running.Go(func() { plane.Run(l.run) })
+	l.running.Go(func() { l.Watch.Run(l.run) })
 	return l.Watch.Synced(ctx)
+}
+
+func (l *Lab) startKubelet(n *Node) {
+	n.kubelet = kubelet.New(kubelet.Config{
+		Node: n.Name, Machine: n.machine, HostIPs: n.Addrs(), CNIDir: filepath.Join(n.dir, "cni"), Plugins: l.config.pluginDirs(),
+		Starting: l.starting, Client: l.Client, Log: l.log, Started: l.config.podStarted(), Self: podServerCommand,
+	})
+	l.running.Go(func() { n.kubelet.Run(l.run, l.Watch) })
 }
 
 // startDaemons starts every node's daemon and waits until each node has its network.
@@ -118,11 +123,16 @@ func (l *Lab) startDaemons(ctx context.Context) error {
 	if l.config.NoDaemon {
 		return nil
 	}
-	for _, n := range l.nodes {
+	for _, n := range l.Nodes() {
 		if err := n.StartDaemon(); err != nil {
 			return err
 		}
 	}
+	return l.waitNodes(ctx)
+}
+
+// waitNodes waits until every node has its network.
+func (l *Lab) waitNodes(ctx context.Context) error {
 	return l.until(ctx, "nodes to be ready", func() (waiting []string) {
 		for _, n := range kube.All[corev1.Node](l.Watch.Nodes, "") {
 			if !nodeReady(n) {
@@ -169,7 +179,7 @@ func (l *Lab) Kubeconfig() string { return filepath.Join(l.dir, "kubeconfig") }
 
 // Node is the node of that name: n1, n2, and so on. It panics when there is none.
 func (l *Lab) Node(name string) *Node {
-	for _, n := range l.nodes {
+	for _, n := range l.Nodes() {
 		if n.Name == name {
 			return n
 		}
@@ -178,18 +188,27 @@ func (l *Lab) Node(name string) *Node {
 }
 
 // Nodes are all nodes in order.
-func (l *Lab) Nodes() []*Node { return slices.Clone(l.nodes) }
+func (l *Lab) Nodes() []*Node {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.nodes)
+}
 
 // Outside is a host beyond the cluster's router.
-func (l *Lab) Outside() *Host { return l.hosts[OutsideName] }
+func (l *Lab) Outside() *Host { return l.Host(OutsideName) }
 
 // Host is any host: a node, "outside", or one of Config.Hosts. It panics when there is none of that name.
 func (l *Lab) Host(name string) *Host {
-	h := l.hosts[name]
-	if h == nil {
-		panic("lab: no host " + name)
+	if h := l.findHost(name); h != nil {
+		return h
 	}
-	return h
+	panic("lab: no host " + name)
+}
+
+func (l *Lab) findHost(name string) *Host {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hosts[name]
 }
 
 // Fabric is the namespace that switches and routes between the hosts; its bridges are called br-net0, br-net1,
@@ -217,22 +236,23 @@ func (l *Lab) FindPod(name string) *Host {
 
 // FindHost is a host, or the pod of that name, as a user of the command line names them; nil when there is none.
 func (l *Lab) FindHost(name string) *Host {
-	if h := l.hosts[name]; h != nil {
+	if h := l.findHost(name); h != nil {
 		return h
 	}
 	return l.FindPod(name)
 }
 
 func (l *Lab) podOf(obj *corev1.Pod) *Host {
-	i := slices.IndexFunc(l.nodes, func(n *Node) bool { return n.Name == obj.Spec.NodeName })
-	if i < 0 {
-		return nil
-	}
-	if l.visitor {
-		return l.nodes[i].visitPod(obj)
-	}
-	if p := l.nodes[i].kubelet.Find(obj.Namespace + "/" + obj.Name); p != nil {
-		return podHost(p)
+	for _, n := range l.Nodes() {
+		switch {
+		case n.Name != obj.Spec.NodeName:
+		case l.visitor:
+			return n.visitPod(obj)
+		default:
+			if p := n.kubelet.Find(obj.Namespace + "/" + obj.Name); p != nil {
+				return podHost(p)
+			}
+		}
 	}
 	return nil
 }
@@ -272,7 +292,7 @@ func (l *Lab) SetAPIDown(down bool) error { return l.api.setDown(down) }
 
 // Logs writes the last lines of every daemon's log, for a test that failed.
 func (l *Lab) Logs(w io.Writer, lines int) {
-	for _, n := range l.nodes {
+	for _, n := range l.Nodes() {
 		text := strings.Split(strings.TrimSpace(n.DaemonLog()), "\n")
 		fmt.Fprintf(w, "--- %s\n%s\n", n.Name, strings.Join(text[max(0, len(text)-lines):], "\n"))
 	}

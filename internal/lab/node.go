@@ -173,5 +173,13 @@ func (n *Node) ended() string {
 	return fmt.Sprintf("%s: the daemon ended: %v\n%s", n.Name, n.daemon.err, strings.Join(text[max(0, len(text)-20):], "\n"))
 }
 
+// PowerOff ends the node as a failed power supply would: its cable is dead and its daemon killed, but the API still has its objects.
+func (n *Node) PowerOff() error {
+	if err := n.Cable(false); err != nil || !n.DaemonRunning() {
+		return err
+	}
+	return n.KillDaemon()
+}
+
 // Cable plugs the node's eth0 in (true) or pulls it at the switch.
 func (n *Node) Cable(plugged bool) error { return n.lab.fabric.SetLink(n.Name, plugged) }

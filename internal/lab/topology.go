@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -52,13 +53,9 @@ func (l *Lab) build() error {
 		return err
 	}
 	for i := range l.config.Nodes {
-		n := &Node{lab: l, number: i + 1, segment: i * l.config.Subnets / l.config.Nodes}
-		h, err := l.host(fmt.Sprintf("n%d", n.number), n.segment, 10+n.number)
-		if err != nil {
+		if _, err := l.node(i+1, i*l.config.Subnets/l.config.Nodes); err != nil {
 			return err
 		}
-		n.Host, n.dir = h, filepath.Join(l.dir, h.Name)
-		l.nodes = append(l.nodes, n)
 	}
 	if _, err := l.host(OutsideName, Outside, 10); err != nil {
 		return err
@@ -69,6 +66,38 @@ func (l *Lab) build() error {
 		}
 	}
 	return nil
+}
+
+// node makes the node of that number, without anything of a cluster yet.
+func (l *Lab) node(number, segment int) (*Node, error) {
+	h, err := l.host(fmt.Sprintf("n%d", number), segment, 10+number)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{Host: h, lab: l, dir: filepath.Join(l.dir, h.Name), number: number, segment: segment}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.nodes = append(l.nodes, n)
+	return n, nil
+}
+
+// AddNode has one more node join the cluster, in that subnet, and returns when it has its network, or at once without daemons.
+func (l *Lab) AddNode(ctx context.Context, segment int) (*Node, error) {
+	n, err := l.node(len(l.Nodes())+1, segment)
+	if err != nil {
+		return nil, err
+	}
+	l.startKubelet(n)
+	if err := l.join(ctx, n); err != nil {
+		return nil, err
+	}
+	if l.config.NoDaemon {
+		return n, nil
+	}
+	if err := n.StartDaemon(); err != nil {
+		return nil, err
+	}
+	return n, l.waitNodes(ctx)
 }
 
 // buildFabric makes the namespace that is switch and router at once: a bridge for each subnet, with the router's address on it.
@@ -109,7 +138,9 @@ func (l *Lab) host(name string, segment, number int, more ...netip.Prefix) (*Hos
 	for _, p := range addrs {
 		h.addrs = append(h.addrs, p.Addr())
 	}
+	l.mu.Lock()
 	l.hosts[name] = h
+	l.mu.Unlock()
 	if err := errors.Join(m.Name(spaceName(l.config.Name, name)), l.note(h)); err != nil {
 		return nil, err
 	}

@@ -133,7 +133,7 @@ func (l *Lab) until(ctx context.Context, what string, waiting func() []string) e
 		if len(left) == 0 {
 			return nil
 		}
-		for _, n := range l.nodes {
+		for _, n := range l.Nodes() {
 			if n.daemon != nil && !n.DaemonRunning() && n.daemon.err != nil && !n.daemon.wanted {
 				return fmt.Errorf("waiting for %s: %s", what, n.ended())
 			}

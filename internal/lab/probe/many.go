@@ -58,6 +58,15 @@ func (t *Tally) String() string {
 	return strings.Join(parts, ", ")
 }
 
+// Sources are the source addresses that the pods saw, with how often.
+func (t *Tally) Sources() string {
+	var parts []string
+	for _, addr := range slices.SortedFunc(maps.Keys(t.ByClient), netip.Addr.Compare) {
+		parts = append(parts, fmt.Sprintf("%s %d", addr, t.ByClient[addr]))
+	}
+	return strings.Join(parts, ", ")
+}
+
 // Many asks n times, from that many threads of the namespace at once.
 func Many(in Enter, q Request, n, parallel int) (*Tally, error) {
 	var left atomic.Int64
