@@ -15,6 +15,7 @@ type touch func(m *model.Model, c change, add func(model.Ref))
 var flow = map[model.Kind]map[string]touch{
 	model.KindService: {"service": itself, "advert": itself, "balancer": whole},
 	model.KindSlice:   {"service": itsService, "advert": itsService},
+	model.KindPod:     {"service": podServices},
 	model.KindNode:    {"service": ifSelf(whole), "route": nodeRoutes, "advert": nodeAdverts, "host": whole, "inside": whole},
 	model.KindLink:    {"service": whole, "route": whole, "host": whole},
 	model.KindPath:    {"route": itself},
@@ -32,6 +33,20 @@ func itsService(_ *model.Model, c change, add func(model.Ref)) {
 		if s, ok := o.(*model.Slice); ok && s.Service.Name != "" {
 			add(model.Ref{Kind: model.KindService, Name: s.Service})
 		}
+	}
+}
+
+// podServices are the Services that a pod answers for, where something counts that its slices don't tell: how
+// long it may take to go, and whether it has a network of its own. The ipvs engine alone asks.
+func podServices(m *model.Model, c change, add func(model.Ref)) {
+	old, _ := c.old.(*model.Pod)
+	now, _ := c.new.(*model.Pod)
+	if m.Settings.Services.Engine != model.EngineIPVS ||
+		old != nil && now != nil && old.Grace == now.Grace && old.HostNetwork == now.HostNetwork && slices.Equal(old.Addrs, now.Addrs) {
+		return
+	}
+	for _, s := range m.SlicesTo(c.ref.Name) {
+		add(model.Ref{Kind: model.KindService, Name: s.Service})
 	}
 }
 

@@ -20,6 +20,7 @@ type Model struct {
 	Attached   map[Name]*Attachment // by container and interface
 
 	slicesOf map[Name]map[Name]*Slice
+	slicesTo map[Name]map[Name]*Slice
 	podsBy   map[netip.Addr]map[Name]*Pod
 	nodesBy  map[netip.Addr]map[string]*Node
 	attachOf map[Name]map[Name]*Attachment
@@ -39,6 +40,7 @@ func New(s Settings) *Model {
 		Paths:      map[netip.Prefix]*Path{},
 		Attached:   map[Name]*Attachment{},
 		slicesOf:   map[Name]map[Name]*Slice{},
+		slicesTo:   map[Name]map[Name]*Slice{},
 		podsBy:     map[netip.Addr]map[Name]*Pod{},
 		nodesBy:    map[netip.Addr]map[string]*Node{},
 		attachOf:   map[Name]map[Name]*Attachment{},
@@ -50,6 +52,9 @@ func (m *Model) Self() *Node { return m.Nodes[m.Settings.Node] }
 
 // SlicesOf are the EndpointSlices of a Service, by name. The map is not to be changed.
 func (m *Model) SlicesOf(service Name) map[Name]*Slice { return m.slicesOf[service] }
+
+// SlicesTo are the EndpointSlices with a pod among their endpoints, by name. The map is not to be changed.
+func (m *Model) SlicesTo(pod Name) map[Name]*Slice { return m.slicesTo[pod] }
 
 // PodsAt are the pods that have an address; several only while one of them is finished or deleted late,
 // or for pods on the host network.
@@ -64,6 +69,11 @@ func (m *Model) Put(o Object) Object {
 	case *Slice:
 		m.Slices[o.Name] = o
 		index(m.slicesOf, o.Service, o.Name, o)
+		for _, e := range o.Endpoints {
+			if e.Pod != (Name{}) {
+				index(m.slicesTo, e.Pod, o.Name, o)
+			}
+		}
 	case *Pod:
 		m.Pods[o.Name] = o
 		for _, a := range o.Addrs {
@@ -125,6 +135,9 @@ func (m *Model) deleteSlice(n Name) Object {
 	}
 	delete(m.Slices, n)
 	unindex(m.slicesOf, s.Service, n)
+	for _, e := range s.Endpoints {
+		unindex(m.slicesTo, e.Pod, n)
+	}
 	return s
 }
 

@@ -2,6 +2,7 @@ package service
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"kube-router/internal/intent"
@@ -72,4 +73,18 @@ func (c candidate) fitness() int {
 		}
 	}
 	return n
+}
+
+// strangers remarks on slices of a family that the Service doesn't have: nobody reaches their endpoints.
+func strangers(m *model.Model, s *model.Service) []model.Remark {
+	has := families(&m.Settings, s)
+	var list []model.Remark
+	for _, sl := range m.SlicesOf(s.Name) {
+		// A slice without a family is remarked on by its conversion, one of a family that is off by nobody.
+		if len(has) > 0 && m.Settings.Has(sl.Family) && !slices.Contains(has, sl.Family) {
+			list = append(list, model.Remark{Object: sl.Ref(), Field: "addressType",
+				Message: fmt.Sprintf("slice ignored: it is of %s, and %s is not", sl.Family, s.Ref())})
+		}
+	}
+	return list
 }
