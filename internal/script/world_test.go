@@ -89,11 +89,12 @@ func (s *script) links() map[string][]netip.Prefix {
 	return all
 }
 
-// settings are those of a kernel before us.
+// settings are those of a kernel before us. A script tells when we want one that is not here.
 func settings(links []string) map[string]string {
 	all := map[string]string{
 		"net/ipv4/ip_forward": "0", "net/ipv6/conf/all/forwarding": "0",
 		"net/bridge/bridge-nf-call-iptables": "0", "net/bridge/bridge-nf-call-ip6tables": "0",
+		"net/netfilter/nf_conntrack_tcp_timeout_close_wait": "60",
 	}
 	for _, l := range append(links, "all", row.BridgeName) {
 		all["net/ipv4/conf/"+l+"/rp_filter"] = "1"
