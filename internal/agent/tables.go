@@ -79,8 +79,8 @@ func (t *tables) all() []table {
 	return slices.Clone(t.list)
 }
 
-// run runs every lane until ctx ends, and the watchers beside them. They start in waves: links, settings and
-// virtual servers; then rules and the rest; then what invites pods. Once a wave has been tried the next one
+// run runs every lane until ctx ends, and the watchers beside them. They start in waves: links and virtual
+// servers; then rules, settings and the rest; then what invites pods. Once a wave has been tried the next one
 // starts; after the last what was held may be removed.
 func (t *tables) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
@@ -116,7 +116,7 @@ const waves = 3
 // wave is when a table starts.
 func (e table) wave() int {
 	switch {
-	case e.name == "sysctl" || e.name == "rtnl" || e.name == "ipvs":
+	case e.name == "rtnl" || e.name == "ipvs":
 		return 0
 	case e.name == "cni":
 		return 2
