@@ -30,11 +30,13 @@ func (w *the) program() string {
 	return filepath.Join(dir, "kube-router")
 }
 
-// rolling is a Deployment whose pods go on serving for a second when they are told to end (KEP-3960), as one does that must not fail.
+// rolling is a Deployment whose pods go on serving for three seconds when they are told to end (KEP-3960), as one
+// does that must not fail.
 func rolling(replicas int32) *appsv1.Deployment {
 	labels := map[string]string{"app": "rolling"}
 	pod := newPod("", "rolling", "")
-	pod.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 1}}}
+	pod.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 3}}}
+	pod.Spec.TerminationGracePeriodSeconds = new(int64(10))
 	return &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "rolling"},
 		Spec: appsv1.DeploymentSpec{

@@ -208,8 +208,7 @@ func TestMaglev(t *testing.T) {
 	for f, vip := range balancerIPs(n) {
 		q := front(vip, 80, "tcp")
 		q.Timeout = 3 * time.Second
-		err := w.eventually(10*time.Second, func() error { _, err := w.crowdAsks(q, 20); return err })
-		if err != nil {
+		if err := w.eventually(10*time.Second, func() error { return w.everybody(q) }); err != nil {
 			t.Fatal(err)
 		}
 		before, err := w.crowdAsks(q, people)
@@ -238,6 +237,22 @@ func TestMaglev(t *testing.T) {
 		w.ready(t, "ten-4", true)
 	}
 	w.delete(t, s)
+}
+
+// everybody judges that each of the ten answers some of the crowd.
+func (w *the) everybody(q probe.Request) error {
+	first := q
+	first.Proto = "udp"
+	for _, one := range []probe.Request{first, q} {
+		got, err := w.crowdAsks(one, 200)
+		if err == nil && len(count(got)) != 10 {
+			err = fmt.Errorf("%d pods answer, want 10", len(count(got)))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func count(got map[int]string) map[string]int {
