@@ -37,6 +37,7 @@ type agent struct {
 	host     *host.Watch
 	tables   *tables
 	ledgers  ledgers
+	targets  Targets
 	services *services
 	speaker  *speaker
 	policies *policies
@@ -93,6 +94,9 @@ func (a *agent) act(ctx context.Context) error {
 		return nil
 	case <-a.thinker.started:
 	}
+	if err := a.leave(ctx); err != nil {
+		return err
+	}
 	a.log.Info("the first plan is complete; writing")
 	return a.tables.run(ctx)
 }
@@ -104,6 +108,9 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 		return nil, err
 	}
 	a.loadModules()
+	if err := chooseEngine(&o.Settings, hasIpvs()); err != nil {
+		return nil, err
+	}
 	targets, err := kernelTargets(o)
 	if err != nil {
 		return nil, err
@@ -126,6 +133,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 // open opens the tables and prepares what fills them.
 func (a *agent) open(to Targets) {
 	a.ledgers = openTables(a.tables, to)
+	a.targets = to
 	a.services = newServices(a.ledgers)
 	a.policies = newPolicies(a.ledgers)
 	t, _ := a.tables.named("nft")
@@ -173,7 +181,7 @@ func (a *agent) stages() []stage {
 
 // planners are the stages that decide about the network.
 func (a *agent) planners() []stage {
-	return append([]stage{a.services.stage(), a.policies.stage(), a.ledgers.advertStage()}, hostStages(a.ledgers)...)
+	return append([]stage{a.services.stage(), a.services.ipvs.stage(), a.policies.stage(), a.ledgers.advertStage()}, hostStages(a.ledgers)...)
 }
 
 // pulse is what health is judged by.

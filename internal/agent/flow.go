@@ -16,8 +16,8 @@ var flow = map[model.Kind]map[string]touch{
 	model.KindService: {"service": itself, "advert": itself, "balancer": whole},
 	model.KindSlice:   {"service": itsService, "advert": itsService},
 	model.KindPod:     {"service": podServices},
-	model.KindNode:    {"service": ifSelf(whole), "route": nodeRoutes, "advert": nodeAdverts, "host": whole, "inside": whole},
-	model.KindLink:    {"service": whole, "route": whole, "host": whole},
+	model.KindNode:    {"service": ifSelf(whole), "route": nodeRoutes, "advert": nodeAdverts, "host": whole, "inside": whole, "ipvs": ifSelf(whole)},
+	model.KindLink:    {"service": whole, "route": whole, "host": whole, "ipvs": whole},
 	model.KindPath:    {"route": itself},
 }
 

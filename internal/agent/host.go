@@ -50,18 +50,22 @@ func (l ledgers) planHost(m *model.Model, _ model.Ref) []model.Remark {
 // A pod of another node that comes to a node port here is such another: its reply would go straight back.
 func (l ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
 	owner := reconcile.Owner{Name: "services"}
-	if !m.Settings.Proxy {
+	if !m.Settings.Proxy || m.Settings.Services.Engine == model.EngineIPVS {
 		l.nft.Claim(owner)
 		return nil
 	}
-	inside := m.Settings.Routes.ClusterCIDRs
-	if self := m.Self(); self != nil && len(self.PodCIDRs) > 0 {
-		inside = self.PodCIDRs
-	}
 	l.nft.Claim(owner, nft.ServiceSkeleton(nft.ServiceParams{
-		IPv4: m.Settings.IPv4, IPv6: m.Settings.IPv6, Inside: inside,
+		IPv4: m.Settings.IPv4, IPv6: m.Settings.IPv6, Inside: insideOf(m),
 	})...)
 	return nil
+}
+
+// insideOf are the ranges of this node's pods.
+func insideOf(m *model.Model) []netip.Prefix {
+	if self := m.Self(); self != nil && len(self.PodCIDRs) > 0 {
+		return self.PodCIDRs
+	}
+	return m.Settings.Routes.ClusterCIDRs
 }
 
 // routeUnits are every learned prefix, every node, and our own ranges.

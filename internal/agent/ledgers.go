@@ -24,6 +24,8 @@ type ledgers struct {
 	linux  *reconcile.Ledger[row.LinuxKey, row.Linux]
 	nft    *reconcile.Ledger[row.NftKey, row.Nft]
 	flows  *reconcile.Ledger[row.FlowsKey, row.Flows]
+	ipvs   *reconcile.Ledger[row.IpvsKey, row.Ipvs]
+	pods   *reconcile.Ledger[row.PodVIPKey, row.PodVIP]
 	cni    *reconcile.Ledger[string, row.Conflist]
 	health *reconcile.Ledger[uint16, row.HealthPort]
 	bgp    *reconcile.Ledger[row.BgpKey, row.Bgp]
@@ -35,6 +37,8 @@ type Targets struct {
 	Linux  row.Target[row.LinuxKey, row.Linux]
 	Nft    row.Target[row.NftKey, row.Nft]
 	Flows  row.Target[row.FlowsKey, row.Flows]
+	Ipvs   row.Target[row.IpvsKey, row.Ipvs]     // nil: the kernel has no IPVS
+	Pods   row.Target[row.PodVIPKey, row.PodVIP] // nil with Ipvs
 	Health row.Target[uint16, row.HealthPort]
 	BGP    row.Target[row.BgpKey, row.Bgp] // nil: a fake
 	CNI    row.Target[string, row.Conflist]
@@ -59,7 +63,7 @@ func kernelTargets(o *config.Options) (Targets, error) {
 		return Targets{}, err
 	}
 	originals := filepath.Join(filepath.Dir(o.ControlSocket), "sysctl.json")
-	return Targets{
+	to := Targets{
 		Sysctl: sysctl.New(netns.None(), originals).At(o.ProcSys),
 		Linux:  links,
 		Nft:    rules,
@@ -67,16 +71,21 @@ func kernelTargets(o *config.Options) (Targets, error) {
 		Health: &healthport.Driver{},
 		BGP:    sessions,
 		CNI:    file.New(o.Settings.CNI.File),
-	}, nil
+	}
+	err = ipvsTargets(&o.Settings, &to)
+	return to, err
 }
 
 // openTables opens the node's tables, in the order in which they are built up. The CNI file comes last: a
 // pod that starts finds everything else there.
 func openTables(t *tables, to Targets) ledgers {
+	virtual, inside := openIpvs(t, to)
 	if to.BGP == nil {
 		to.BGP = gobgp.NewFake()
 	}
 	return ledgers{
+		ipvs:   virtual,
+		pods:   inside,
 		sysctl: open(t, "sysctl", to.Sysctl, reconcile.DefaultPace),
 		linux:  open(t, "rtnl", to.Linux, reconcile.DefaultPace),
 		nft:    open(t, "nft", to.Nft, reconcile.DefaultPace),

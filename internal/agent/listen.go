@@ -16,6 +16,7 @@ func (a *agent) listen() {
 	var ready, settled atomic.Bool
 	carrier := a.carrier()
 	a.tables.onStep = func(t table) {
+		a.left(t)
 		if t.name == carrier {
 			a.latency.stepped(t.lane.Status)
 		}
@@ -71,10 +72,11 @@ func (a *agent) loadModules() {
 }
 
 // facility is a file that is there where a module's work is done, be it built in and without a name of its own.
-var facility = map[string]string{"br_netfilter": "/proc/sys/net/bridge/bridge-nf-call-iptables"}
+var facility = map[string]string{"br_netfilter": "/proc/sys/net/bridge/bridge-nf-call-iptables", "ip_vs": "/proc/net/ip_vs"}
 
 // moduleFor tells what does not work without a module.
 var moduleFor = map[string]string{
+	"ip_vs":        "Services are carried by nftables, not by IPVS",
 	"br_netfilter": "traffic between pods of this node is seen by no firewall and by no Service",
 	"fou":          "tunnels with --overlay-encap=fou are not made",
 	"fou6":         "tunnels with --overlay-encap=fou are not made in IPv6",
@@ -85,6 +87,9 @@ func modules(s *model.Settings) []string {
 	var list []string
 	if s.Firewall || s.Proxy {
 		list = append(list, "br_netfilter")
+	}
+	if s.Proxy && (s.Services.Engine == model.EngineAuto || s.Services.Engine == model.EngineIPVS) {
+		list = append(list, "ip_vs")
 	}
 	if s.Router && s.Routes.Overlay && s.Routes.OverlayEncap == "fou" {
 		list = append(list, "fou")

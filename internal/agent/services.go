@@ -10,7 +10,6 @@ import (
 	"kube-router/internal/plan/service"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/render/conntrack"
-	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
 )
 
@@ -19,6 +18,8 @@ type services struct {
 	intents *reconcile.Ledger[intent.Front, *intent.Service]
 	nft     *reconcile.Ledger[row.NftKey, row.Nft]
 	flows   *reconcile.Ledger[row.FlowsKey, row.Flows]
+	ipvs    *ipvsServices // beside nft: which of the two has Services is told by engine
+	engine  model.Engine
 	health  *reconcile.Ledger[uint16, row.HealthPort]
 	lost    map[intent.Front][]model.Remark // by front: who wants it and may not have it
 }
@@ -26,6 +27,7 @@ type services struct {
 func newServices(l ledgers) *services {
 	return &services{
 		intents: reconcile.NewLedger[intent.Front, *intent.Service](),
+		ipvs:    newIpvsServices(l),
 		nft:     l.nft, flows: l.flows, health: l.health, lost: map[intent.Front][]model.Remark{},
 	}
 }
@@ -45,6 +47,7 @@ func (s *services) plan(m *model.Model, u model.Ref) []model.Remark {
 	if !m.Settings.Proxy {
 		return nil
 	}
+	s.engine = m.Settings.Services.Engine
 	fronts, remarks := service.Plan(m, u.Name)
 	for kind := intent.ClusterFront; kind <= intent.ExternalFront; kind++ {
 		var rows []*intent.Service
@@ -57,7 +60,7 @@ func (s *services) plan(m *model.Model, u model.Ref) []model.Remark {
 	}
 	s.planHealth(m, u)
 	for _, f := range fronts {
-		for _, text := range nft.ServiceRemarks(f) {
+		for _, text := range s.limits(f) {
 			remarks = append(remarks, model.Remark{Object: u, Message: text})
 		}
 	}
@@ -80,14 +83,14 @@ func (s *services) settle() {
 		delete(s.lost, k)
 		want, ok := s.intents.Want(k)
 		owner := reconcile.Owner{Name: k.String()}
+		s.render(k, want)
 		if !ok {
-			s.nft.Claim(owner)
 			s.flows.Claim(owner)
 			continue
 		}
-		s.nft.Claim(owner, nft.Service(want)...)
 		s.flows.Claim(owner, conntrack.Service(want)...)
 	}
+	s.ipvs.settle()
 	for _, l := range s.intents.Losers(keys) {
 		s.lost[l.Key] = append(s.lost[l.Key], lostRemark(l))
 	}

@@ -31,6 +31,7 @@ type table struct {
 	name  string
 	lane  lane
 	watch func(context.Context, func()) error // nil: nobody tells; the slow timer finds out
+	last  bool                                // it is being left: what replaces it comes first
 	aside bool                                // neither readiness nor health waits for it
 	tried chan struct{}                       // closed after its first step, good or bad
 }
@@ -116,9 +117,9 @@ const waves = 3
 // wave is when a table starts.
 func (e table) wave() int {
 	switch {
-	case e.name == "rtnl" || e.name == "ipvs":
+	case e.name == "rtnl" || e.name == "ipvs" && !e.last:
 		return 0
-	case e.name == "cni":
+	case e.name == "cni" || e.last:
 		return 2
 	}
 	return 1
