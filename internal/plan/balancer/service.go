@@ -1,0 +1,73 @@
+package balancer
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"kube-router/internal/model"
+)
+
+// mine tells whether we give the Service its addresses.
+func mine(set *model.Settings, s *model.Service) bool {
+	if s.Type != model.LoadBalancer {
+		return false
+	}
+	return s.Class == ourClass || set.Allocator.DefaultClass && (s.Class == "" || s.Class == "default")
+}
+
+// sorted are all Services by name, so that a plan depends on nothing else.
+func sorted(m *model.Model) []*model.Service {
+	return slices.SortedFunc(maps.Values(m.Services), func(a, b *model.Service) int { return a.Name.Compare(b.Name) })
+}
+
+// ingress are the addresses that the API says a Service has.
+func ingress(s *model.Service) []netip.Addr {
+	if s.Type != model.LoadBalancer {
+		return nil
+	}
+	var list []netip.Addr
+	for _, in := range s.Ingress {
+		if in.Addr.IsValid() {
+			list = append(list, in.Addr)
+		}
+	}
+	return list
+}
+
+// missing are the families in which a Service wants an address and has none yet. One that prefers two
+// families does without the second.
+func missing(set *model.Settings, s *model.Service, has []netip.Addr) []model.Family {
+	var list []model.Family
+	for _, f := range s.Families {
+		if set.Has(f) && !slices.ContainsFunc(has, func(a netip.Addr) bool { return model.FamilyOf(a) == f }) {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// asked is the address of a family that the Service asks for.
+func asked(s *model.Service, f model.Family) netip.Addr {
+	for _, a := range s.Requested {
+		if model.FamilyOf(a) == f {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// first is the first address of a range to give: the network's own (RFC 1812, section 4.2.2.11; in IPv6 the
+// subnet router's, RFC 4291, section 2.6.1) is left out, but of ranges too short to have one.
+func first(r netip.Prefix) netip.Addr {
+	a := r.Masked().Addr()
+	if a.BitLen()-r.Bits() < 2 {
+		return a
+	}
+	return a.Next()
+}
+
+// edge tells whether an address is the broadcast address of an IPv4 range.
+func edge(r netip.Prefix, a netip.Addr) bool {
+	return a.Is4() && a.BitLen()-r.Bits() >= 2 && !r.Contains(a.Next())
+}
