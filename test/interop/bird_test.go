@@ -73,8 +73,8 @@ func TestBirdAttributes(t *testing.T) {
 	w.annotate("n1", "node.bgp.communities", "64512:17, 4200000001:1:2, no-export, 4294967041",
 		"path-prepend.as", "64600", "path-prepend.repeat-n", "3", "node.bgp.med", "42", "node.bgp.local-pref", "250")
 	for _, prefix := range []string{"10.98.0.1", "fd00:10:98::1", "10.244.1.0/24"} {
-		r.says(2*time.Second, "show route all for "+prefix, "BGP.as_path: 64512 64600 64600 64600",
-			"(64512,17)", "(65535,65281)", "(4200000001, 1, 2)", "BGP.med: 42")
+		r.says(2*time.Second, "show route all for "+prefix, "BGP.as_path: 64600 64600 64600 64512",
+			"BGP.community: (64512,17) (65535,65281)\n", "(4200000001, 1, 2)", "BGP.med: 42")
 	}
 	w.annotate("n1", "node.bgp.communities", "", "path-prepend.as", "", "path-prepend.repeat-n", "", "node.bgp.med", "0")
 	r.says(2*time.Second, "show route all for 10.98.0.1", "BGP.as_path: 64512\n", "BGP.med: 0")

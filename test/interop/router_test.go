@@ -113,13 +113,22 @@ func (w *world) frr(host, config string) *router {
 	w.t.Helper()
 	r := &router{Host: w.Host(host), w: w}
 	const dir = "/run/frr"
-	if err := os.MkdirAll(r.outside(dir), 0o777); err != nil {
+	if err := os.MkdirAll(r.outside(dir), 0o755); err != nil {
 		w.t.Fatal(err)
 	}
-	path := r.write("/run/frr/frr.conf", config)
+	r.write("/run/frr/bgpd.conf", config)
+	for _, name := range []string{"zebra", "bfdd"} {
+		r.write("/run/frr/"+name+".conf", "log stdout warnings\n")
+	}
+	// FRR gives up root, and leaves crash buffers in /var/tmp.
+	for _, command := range [][]string{{"chown", "-R", "frr:frr", dir}, {"mount", "-t", "tmpfs", "tmpfs", "/var/tmp"}} {
+		if out, err := r.Run(w.ctx, command[0], command[1:]...); err != nil {
+			w.t.Fatalf("%v: %v: %s", command, err, out)
+		}
+	}
 	for _, name := range []string{"zebra", "bfdd", "bgpd"} {
-		args := []string{"-f", path, "-i", filepath.Join(dir, name+".pid"), "--vty_socket", dir, "-z", filepath.Join(dir, "zserv.api"),
-			"-u", "root", "-g", "root", "--log", "stdout", "-P", "0"}
+		args := []string{"-f", filepath.Join(dir, name+".conf"), "-i", filepath.Join(dir, name+".pid"), "--vty_socket", dir, "-z", filepath.Join(dir, "zserv.api"),
+			"--log", "stdout", "-P", "0"}
 		if name == "bfdd" {
 			args = append(args, "--bfdctl", filepath.Join(dir, "bfdd.sock"))
 		}

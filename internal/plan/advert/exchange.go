@@ -28,9 +28,9 @@ func exchange(m *model.Model, self *model.Node, note *remarks) *intent.Exchange 
 	for _, c := range o.Communities {
 		switch n := numbers(c); len(n) {
 		case 2:
-			e.Communities = append(e.Communities, n[0]<<16|n[1]&0xffff)
+			e.Communities = once(e.Communities, n[0]<<16|n[1]&0xffff)
 		case 3:
-			e.Large = append(e.Large, [3]uint32(n))
+			e.Large = once(e.Large, [3]uint32(n))
 		default:
 			note.add("kube-router.io/node.bgp.communities", "%s ignored: not a community", c)
 		}
@@ -39,6 +39,14 @@ func exchange(m *model.Model, self *model.Node, note *remarks) *intent.Exchange 
 	slices.SortFunc(e.Reject, netip.Prefix.Compare)
 	e.Reject = slices.Compact(e.Reject)
 	return e
+}
+
+// once adds v where it isn't yet: two names may mean one community.
+func once[T comparable](list []T, v T) []T {
+	if slices.Contains(list, v) {
+		return list
+	}
+	return append(list, v)
 }
 
 // mostCommunities is how many communities of each sort a node may add.
