@@ -1,0 +1,146 @@
+package docs
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/render/ipvs"
+	"kube-router/internal/render/linux"
+	"kube-router/internal/render/nft"
+	"kube-router/internal/row"
+)
+
+const tablesFile = "tables.md"
+
+const tablesHead = `# What we own on a node
+
+Made from the code by ` + "`go test ./docs -update`" + `; a test fails when the two differ. The examples are of node 10.0.0.1
+(fd00::1) with the pod ranges 10.244.1.0/24 and fd00:10:244:1::/64. Everything is recognised by what it is, without any memory of having
+made it: kube-router changes and removes what is listed here and nothing else, and ` + "`kube-router cleanup`" + ` removes all of it.
+` + "`kube-router show rows TABLE`" + ` prints what stands now, with who wants it.
+
+`
+
+// block is a list of rows in the words of the tool that shows them.
+func block[R fmt.Stringer](b *strings.Builder, title, text string, rows []R) {
+	if text != "" {
+		text += "\n\n"
+	}
+	fmt.Fprintf(b, "## %s\n\n%s```\n", title, text)
+	seen := map[string]bool{}
+	for _, r := range rows {
+		if line := r.String(); !seen[line] {
+			seen[line] = true
+			b.WriteString(line + "\n")
+		}
+	}
+	b.WriteString("```\n\n")
+}
+
+func prefixes(list ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, s := range list {
+		all = append(all, netip.MustParsePrefix(s))
+	}
+	return all
+}
+
+// frame keeps base chains, sets and maps: what is there without any Service, pod or policy.
+func frame(rows []row.Nft) []row.Nft {
+	return slices.DeleteFunc(slices.Clone(rows), func(r row.Nft) bool {
+		switch r.(type) {
+		case row.NftChain, row.NftSet:
+			return false
+		}
+		return true
+	})
+}
+
+func tables() string {
+	var b strings.Builder
+	b.WriteString(tablesHead)
+	host := &intent.Host{
+		V4: true, V6: true, Uplinks: []string{"eth0"}, Bridge: true, Bridged: true, MTU: 1480,
+		CNI: &intent.CNI{File: "/etc/cni/net.d/10-kuberouter.conflist", Ranges: prefixes("10.244.1.0/24", "fd00:10:244:1::/64"), MTU: 1480},
+	}
+	linuxTables(&b, host)
+	nftTables(&b)
+	sysctls := linux.Sysctls(host)
+	block(&b, "Settings", "Below /proc/sys. What each was before is kept in `sysctl.json` beside the control socket (below /run) and comes back at cleanup,\n"+
+		"unless somebody else has changed it since. “Where it was 1”: another value is the operator's choice and stays.", sysctls)
+	block(&b, "Settings of the ipvs engine", "Only where that engine runs.", ipvs.Sysctls([]string{"eth0"}))
+	block(&b, "The CNI file", "Shared with its user: plugins and keys of others stay, and what was there before comes back at cleanup.", linux.Conflists(host))
+	others(&b)
+	return b.String()
+}
+
+func linuxTables(b *strings.Builder, host *intent.Host) {
+	a, far, far6 := netip.MustParseAddr, netip.MustParseAddr("10.0.9.2"), netip.MustParseAddr("fd00:9::2")
+	rows := linux.Links(host)
+	for _, r := range []*intent.Route{
+		{Prefix: prefixes("10.244.2.0/24")[0], Hops: []intent.Hop{{Via: a("10.0.0.2"), Dev: "eth0"}}, Source: a("10.0.0.1")},
+		{Prefix: prefixes("10.244.3.0/24")[0], Hops: []intent.Hop{{Tunnel: &intent.Tunnel{Encap: intent.IPIP, Local: a("10.0.0.1"), Remote: far, MTU: 1480}}}},
+		{Prefix: prefixes("10.244.4.0/24")[0], Hops: []intent.Hop{{Tunnel: &intent.Tunnel{Encap: intent.FOU, Local: a("10.0.0.1"), Remote: a("10.0.9.3"), MTU: 1472, Port: 5555}}}},
+		{Prefix: prefixes("10.244.5.0/24")[0], Hops: []intent.Hop{{Tunnel: &intent.Tunnel{Encap: intent.VXLAN, Local: a("10.0.0.1"), Remote: a("10.0.9.4"), MTU: 1450, Port: 8472}}}},
+		{Prefix: prefixes("fd00:10:244:3::/64")[0], Hops: []intent.Hop{{Tunnel: &intent.Tunnel{Encap: intent.IPIP, Local: a("fd00::1"), Remote: far6, MTU: 1440}}}},
+		{Prefix: prefixes("10.244.1.0/24")[0], Drop: true},
+	} {
+		rows = append(rows, linux.Route(r)...)
+	}
+	rows = append(rows, linux.PodTable(&intent.PodTable{Sources: prefixes("10.244.1.0/24", "fd00:10:244:1::/64")})...)
+	block(b, "Links, addresses, routes and rules", fmt.Sprintf("Links by their names: `%s`, `%s` (ipvs engine), `%s`, `%s`, and `tun-` with eleven hex digits.\n"+
+		"Routes and rules by protocol %d. Routing tables: %d (what pods send to nodes behind tunnels), %d (DSR) and %d (external addresses of DSR\n"+
+		"services), named `kube-router`, `kube-router-dsr` and `external_ip` by the reference. A node reached through a tunnel is shown once\n"+
+		"for each kind of tunnel.",
+		row.BridgeName, row.DummyName, row.VxlanName, row.Vxlan6Name, row.RouteProtocol, row.TablePods, row.TableDSR, row.TableExternal), rows)
+}
+
+func nftTables(b *strings.Builder) {
+	inside := prefixes("10.244.1.0/24", "fd00:10:244:1::/64")
+	services := nft.ServiceSkeleton(nft.ServiceParams{IPv4: true, IPv6: true, Inside: inside})
+	fmt.Fprintf(b, "## Rules: table inet %s\n\nOne table of nftables holds all of them. Shown are its base chains with hook and priority, and its sets and maps:\n"+
+		"what is there on a node without Services and policies. Chains and elements come with what they are about.\n\n"+
+		"| mark | meaning |\n|---|---|\n| `0x%x` | leaves with the node's address (masquerade); also kube-proxy's |\n"+
+		"| low 14 bits | DSR services of the ipvs engine: which virtual server takes the packet |\n\n", row.NftTable, nft.MasqueradeMark)
+	block(b, "Rules: Services, nftables engine", "", frame(services))
+	block(b, "Rules: Services, ipvs engine", "Beside the virtual servers that `ipvsadm -Ln` shows.", frame(nft.IpvsSkeleton(nft.IpvsParams{
+		ServiceParams: nft.ServiceParams{IPv4: true, IPv6: true, Inside: inside}, Guard: true, MTU: 1480,
+	})))
+	block(b, "Rules: network policies", "", frame(nft.FirewallBase(&intent.FirewallBase{V4: true, V6: true, Ranges: inside})))
+	block(b, "Rules: pods' way out", "", nft.Egress(&intent.Egress{Pods: inside, Keep: prefixes("10.244.0.0/16", "10.0.0.0/24", "fd00:10:244::/48")}))
+}
+
+func others(b *strings.Builder) {
+	b.WriteString(`## Elsewhere
+
+| where | what | known by |
+|---|---|---|
+| IPVS | virtual servers and destinations (ipvs engine) | address on ` + row.DummyName + `, or our mark |
+| conntrack | nothing is kept; flows to endpoints that have gone are ended | the Service's address and port |
+| BGP | paths, peers and policies of our own speaker | they end with the process |
+| /run/kube-router | control socket, CNI socket, sysctl.json | the folder |
+| Node | condition NetworkUnavailable=False | its reason |
+| Service | status.loadBalancer of the allocator | address in --loadbalancer-ip-range |
+| Event | remarks | its name |
+`)
+}
+
+// TestTables compares the document with the code.
+func TestTables(t *testing.T) {
+	want := tables()
+	if *update {
+		if err := os.WriteFile(tablesFile, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(want, text(t, tablesFile)); diff != "" {
+		t.Errorf("%s is not what the code says (-code +document); go test ./docs -update\n%s", tablesFile, diff)
+	}
+}
