@@ -93,12 +93,13 @@ func (a *agent) whyFlow(ctx context.Context, from, to, port string) (show.Page, 
 	var flows []policy.Flow
 	var ends [][2]policy.End
 	own := map[netip.Addr]bool{}
+	var wrong error
 	err = a.thinker.query(ctx, func(m *model.Model) {
 		if a.policies.planner == nil {
-			err = errNoFirewall
+			wrong = errNoFirewall
 			return
 		}
-		flows, err = pairs(a.policies.planner, flow, from, to)
+		flows, wrong = pairs(a.policies.planner, flow, from, to)
 		for _, f := range flows {
 			egress, ingress := a.policies.planner.Judge(f)
 			ends = append(ends, [2]policy.End{egress, ingress})
@@ -107,8 +108,8 @@ func (a *agent) whyFlow(ctx context.Context, from, to, port string) (show.Page, 
 			}
 		}
 	})
-	if err != nil || ctx.Err() != nil {
-		return show.Page{}, errors.Join(err, ctx.Err())
+	if err := errors.Join(wrong, err); err != nil {
+		return show.Page{}, err
 	}
 	kernel, err := a.kernelTracer(ctx)
 	if err != nil {

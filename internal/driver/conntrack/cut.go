@@ -120,9 +120,7 @@ func (c *Cutter) look(ctx context.Context, marks map[netip.Addr]struct{}) error 
 	if err != nil || len(bad) == 0 {
 		return err
 	}
-	for _, f := range bad {
-		c.log.Info("flow ended: policies forbid it now", "flow", f.String())
-	}
+	c.log.Info("policies forbid flows that stood; ended", "flows", len(bad), "first", bad[0].String())
 	c.mu.Lock()
 	c.cut += uint64(len(bad))
 	c.mu.Unlock()

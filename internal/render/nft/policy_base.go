@@ -178,7 +178,16 @@ func refusing(b *intent.FirewallBase, w way) []row.NftBody {
 	for _, f := range (ServiceParams{IPv4: b.V4, IPv6: b.V6}).families() {
 		list = append(list, body(row.NftStmt{Op: row.NftVmap, Key: row.NftKeyOf(row.NftTerm{Op: w.pod, V6: f.v6}), Set: f.toChain(w.log).Name}))
 	}
-	return append(list, body(row.NftStmt{Op: row.NftReject}))
+	return append(list, telling()...)
+}
+
+// telling ends a packet and tells the sender. TCP hears it by a reset: it ends in both families at once,
+// flows that stood before a policy too, and the kernel doesn't limit resets as it does ICMP errors.
+func telling() []row.NftBody {
+	return []row.NftBody{
+		body(match(row.NftTerm{Op: row.NftL4proto}, 6), row.NftStmt{Op: row.NftReject, Num: 1}),
+		body(row.NftStmt{Op: row.NftReject}),
+	}
 }
 
 // strangers end packets of addresses that are no known pod's. What such an address sends is dropped without
@@ -188,12 +197,11 @@ func strangers() []row.Nft {
 	rows := []row.Nft{row.NftChain{Name: chainUnknownFrom}, row.NftChain{Name: chainUnknownTo}}
 	for _, c := range []struct {
 		chain, text string
-		end         row.NftOp
-	}{{chainUnknownFrom, "from unknown ", row.NftDropPkt}, {chainUnknownTo, "to unknown ", row.NftReject}} {
-		rows = append(rows, row.NftRules(c.chain,
-			body(row.NftStmt{Op: row.NftCounter}, row.NftStmt{Op: row.NftLimit, Num: policyLogRate, Last: policyLogBurst},
-				row.NftStmt{Op: row.NftLog, Num: PolicyLogGroup, Last: logSnap, Text: c.text}),
-			body(row.NftStmt{Op: c.end}))...)
+		end         []row.NftBody
+	}{{chainUnknownFrom, "from unknown ", []row.NftBody{body(row.NftStmt{Op: row.NftDropPkt})}}, {chainUnknownTo, "to unknown ", telling()}} {
+		log := body(row.NftStmt{Op: row.NftCounter}, row.NftStmt{Op: row.NftLimit, Num: policyLogRate, Last: policyLogBurst},
+			row.NftStmt{Op: row.NftLog, Num: PolicyLogGroup, Last: logSnap, Text: c.text})
+		rows = append(rows, row.NftRules(c.chain, append([]row.NftBody{log}, c.end...)...)...)
 	}
 	return rows
 }

@@ -1,0 +1,105 @@
+//go:build policy
+
+package policy
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"kube-router/internal/lab"
+)
+
+// the is what all tests of a run share.
+type the struct {
+	*lab.Lab
+	ctx  context.Context
+	dir  string
+	mu   sync.Mutex
+	pass int
+	fail int
+}
+
+var shared *the
+
+func TestMain(m *testing.M) { os.Exit(lab.Main(func() int { return run(m) })) }
+
+// run starts the one cluster that all tests use, runs them, and prints how many cases passed.
+func run(m *testing.M) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	defer cancel()
+	w, err := start(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	shared = w
+	code := m.Run()
+	if code != 0 {
+		w.Logs(os.Stderr, 20)
+	}
+	if err := w.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	fmt.Printf("policy: %d passed, %d failed\n", w.pass, w.fail)
+	if w.fail > 0 {
+		code = 1
+	}
+	return code
+}
+
+// programs builds the binaries as a user gets them. An environment variable names a directory where they are
+// ready.
+func programs() (string, error) {
+	if ready := os.Getenv("KUBE_ROUTER_PROGRAMS"); ready != "" {
+		return ready, nil
+	}
+	dir, err := os.MkdirTemp("", "kube-router-test-")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-o", dir+"/", "../../cmd/kube-router", "../../cmd/kube-router-cni")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return dir, nil
+}
+
+func start(ctx context.Context) (*the, error) {
+	dir, err := programs()
+	if err != nil {
+		return nil, err
+	}
+	w := &the{ctx: ctx, dir: dir}
+	w.Lab, err = lab.Start(ctx, lab.Config{
+		Nodes: 2, Daemon: filepath.Join(dir, "kube-router"), PodStarted: func(h *lab.Host) { w.born(h) },
+		DaemonArgs: []string{"--node-routes=api", "--service-proxy-engine=nftables", "--service-external-ip-range=192.0.2.0/24"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := w.prepare(); err != nil {
+		w.Logs(os.Stderr, 30)
+		return nil, fmt.Errorf("%w; %v", err, w.Close())
+	}
+	return w, nil
+}
+
+// one runs a case and counts it.
+func (w *the) one(t *testing.T, name string, f func(t *testing.T)) {
+	ok := t.Run(name, f)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ok {
+		w.pass++
+	} else {
+		w.fail++
+	}
+}
