@@ -214,14 +214,7 @@ func Cleanup(ctx context.Context, o *config.Options, log *slog.Logger) error {
 	if err := gobgp.Stop(speakerDir(o)); err != nil {
 		return fmt.Errorf("clean up the BGP speaker: %w", err)
 	}
-	// Rules go before what they lean on, so the tables are emptied in the reverse of their order.
-	for i := len(t.list) - 1; i >= 0; i-- {
-		if err := empty(ctx, t.list[i]); err != nil {
-			return fmt.Errorf("clean up %s: %w", t.list[i].name, err)
-		}
-		log.Info("clean", "table", t.list[i].name)
-	}
-	return nil
+	return t.empty(ctx)
 }
 
 // empty runs a lane until its table holds nothing.

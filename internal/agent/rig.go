@@ -83,3 +83,22 @@ func (r *Rig) Intents() []string {
 	slices.Sort(list)
 	return list
 }
+
+// Clear makes targets hold nothing of ours.
+func Clear(ctx context.Context, to Targets, log *slog.Logger) error {
+	t := newTables(log)
+	openTables(t, to)
+	return t.empty(ctx)
+}
+
+// empty runs every lane until its table holds nothing. Rules go before what they lean on, so the tables are
+// emptied in the reverse of their order.
+func (t *tables) empty(ctx context.Context) error {
+	for _, e := range slices.Backward(t.list) {
+		if err := empty(ctx, e); err != nil {
+			return fmt.Errorf("clean up %s: %w", e.name, err)
+		}
+		t.log.Info("clean", "table", e.name)
+	}
+	return nil
+}
