@@ -17,5 +17,6 @@
 // tool, and the kernel: whatever is not as wanted, and what no row shows. `go test ./internal/script -update`
 // writes them. Then every script is played again in other ways (see plays): reversed, shuffled, said twice,
 // in one batch, with restarts, with one operation in ten failing, with a stranger who removes rows. All must
-// end alike, to the last row of the fake kernel: what is written follows from what is true now.
+// end alike, to the last row of the fake kernel: what is written follows from what is true now. And after each,
+// cleanup must leave the fake kernel as it was.
 package script

@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kube-router/internal/agent"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
@@ -108,6 +110,8 @@ type player struct {
 	rig   *agent.Rig
 	stop  func()
 	looks map[string][2][]string
+
+	before map[string][]string // the fake kernel as the daemon found it
 }
 
 // perform plays in a bubble in which time passes as soon as nothing else happens.
@@ -115,6 +119,7 @@ func perform(t *testing.T, s *script, p play) (out outcome) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		a := &player{t: t, world: newWorld(t, s, p.faults), known: map[model.Ref]model.Object{}, looks: map[string][2][]string{}}
+		a.before = a.world.dump(t)
 		if p.cold {
 			a.all(p.events, func(event) {})
 		}
@@ -135,6 +140,7 @@ func perform(t *testing.T, s *script, p play) (out outcome) {
 		}
 		out = a.outcome()
 		a.stop()
+		a.clean()
 	})
 	return out
 }
@@ -193,7 +199,7 @@ func (a *player) tell(e event) {
 
 // start begins a life of the daemon with what is true now as its first picture.
 func (a *player) start() {
-	a.rig = agent.NewRig(a.world.options, a.world.targets(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	a.rig = agent.NewRig(a.world.options, a.world.targets(), quiet())
 	for _, k := range a.kinds() {
 		var list []model.Object
 		for r, o := range a.known {
@@ -226,6 +232,18 @@ func (a *player) settle() {
 		time.Sleep(time.Second)
 	}
 }
+
+// clean checks that cleanup leaves the fake kernel as it was, but for flows that ended.
+func (a *player) clean() {
+	a.check(agent.Clear(a.t.Context(), a.world.targets(), quiet()))
+	after := a.world.dump(a.t)
+	after["flows"] = a.before["flows"]
+	if d := cmp.Diff(a.before, after); d != "" {
+		a.t.Errorf("cleanup doesn't leave what was there before (- before, + after):\n%s", d)
+	}
+}
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // again has every table read anew. A lane gives a kick a moment, lest a storm of them keep it reading.
 func (a *player) again() {
