@@ -27,25 +27,26 @@ type Build struct{ Version string }
 
 // agent is the running daemon.
 type agent struct {
-	o        *config.Options
-	build    Build
-	log      *slog.Logger
-	born     time.Time
-	inbox    *Inbox
-	rest     *rest.Config
-	kube     *kube.Watch
-	host     *host.Watch
-	tables   *tables
-	ledgers  ledgers
-	targets  Targets
-	services *services
-	speaker  *speaker
-	policies *policies
-	firewall *firewall
-	thinker  *thinker
-	meter    *show.Meter
-	reports  *reporter
-	latency  *latency
+	o         *config.Options
+	build     Build
+	log       *slog.Logger
+	born      time.Time
+	inbox     *Inbox
+	rest      *rest.Config
+	kube      *kube.Watch
+	host      *host.Watch
+	tables    *tables
+	ledgers   ledgers
+	targets   Targets
+	services  *services
+	speaker   *speaker
+	policies  *policies
+	firewall  *firewall
+	allocator *allocator
+	thinker   *thinker
+	meter     *show.Meter
+	reports   *reporter
+	latency   *latency
 }
 
 // Run is the daemon: it follows the cluster and this node and keeps the kernel so, until ctx ends. The
@@ -74,7 +75,7 @@ type part struct {
 }
 
 func (a *agent) parts() []part {
-	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.proxyParts()), []part{
+	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.started), a.proxyParts()), []part{
 		{"Kubernetes", a.kube.Run},
 		{"links", a.host.Run},
 		{"thinking", a.thinker.Run},
@@ -119,6 +120,9 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	a.open(targets)
 	m := model.New(o.Settings)
 	if a.reports, err = newReporter(a.tables, a.rest, m); err != nil {
+		return nil, err
+	}
+	if a.allocator, err = newAllocator(a.rest, o, a); err != nil {
 		return nil, err
 	}
 	a.meter = show.NewMeter(build.Version, a.tables.statuses, a.samples)
@@ -176,7 +180,7 @@ func (a *agent) synced() bool {
 
 // stages are what a turn runs, in this order.
 func (a *agent) stages() []stage {
-	return append(a.planners(), a.reports.stage(), a.latency.stage())
+	return append(append(a.planners(), a.allocator.stages()...), a.reports.stage(), a.latency.stage())
 }
 
 // planners are the stages that decide about the network.

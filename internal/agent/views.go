@@ -25,6 +25,7 @@ func (a *agent) views() []show.View {
 		{Name: "remarks", Doc: "what is odd about objects and settings", Make: a.remarksView},
 		{Name: "sources", Doc: "the API server's watches", Make: a.sourcesView},
 		{Name: "nodes", Doc: "the cluster's nodes with their pod ranges", Make: a.nodes},
+		{Name: "balancer", Doc: "the addresses given to LoadBalancer Services, and the leader", Make: a.balancerView},
 		{Name: "services", Args: "[NAME]", Doc: "fronts and the endpoints that answer", Make: a.servicesView},
 	}, append(a.bgpViews(), a.policyViews()...)...)
 }

@@ -1,0 +1,135 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"kube-router/internal/config"
+	"kube-router/internal/driver/kubestatus"
+	"kube-router/internal/model"
+	"kube-router/internal/plan/balancer"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/render/kube"
+	"kube-router/internal/row"
+	"kube-router/internal/show"
+)
+
+// The lease by which nodes agree who gives addresses, with the reference's name and times.
+const (
+	leaseName     = "kube-router-lballoc"
+	leaseDuration = 15 * time.Second
+	renewDeadline = 10 * time.Second
+	retryPeriod   = 2 * time.Second
+)
+
+// allocator gives LoadBalancer Services their addresses. Every node that may lead plans; only the leader's
+// lane runs. Nil: not asked for.
+type allocator struct {
+	ledger  *reconcile.Ledger[row.KubeName, row.KubeIngress]
+	lane    *reconcile.Lane[row.KubeName, row.KubeIngress]
+	elector *leaderelection.LeaderElector
+}
+
+// newAllocator prepares the allocator, unless it is off.
+func newAllocator(c *rest.Config, o *config.Options, a *agent) (*allocator, error) {
+	if !o.Settings.Balancer {
+		return nil, nil
+	}
+	target, err := kubestatus.NewIngress(c, o.Settings.Allocator.Ranges)
+	if err != nil {
+		return nil, fmt.Errorf("balancer addresses: %w", err)
+	}
+	b := &allocator{ledger: reconcile.NewLedger[row.KubeName, row.KubeIngress]()}
+	pace := reconcile.DefaultPace
+	pace.Look = cmp.Or(o.Settings.Allocator.SyncPeriod, pace.Look)
+	b.lane = reconcile.NewLane("balancer", b.ledger, target, pace, a.log)
+	leases, err := coordination.NewForConfig(c)
+	if err != nil {
+		return nil, fmt.Errorf("leases: %w", err)
+	}
+	b.elector, err = leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Name: leaseName, Namespace: cmp.Or(o.Settings.Allocator.Namespace, "kube-system")},
+			Client:     leases,
+			LockConfig: resourcelock.ResourceLockConfig{Identity: cmp.Or(o.Settings.Allocator.Identity, o.Settings.Node)},
+		},
+		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+		ReleaseOnCancel: true,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(ctx context.Context) {
+				a.log.Info("this node gives LoadBalancer Services their addresses")
+				// The lane ends with the lease and never fails as a whole.
+				_ = b.lane.Run(ctx)
+			},
+			OnStoppedLeading: func() {},
+		},
+	})
+	return b, err
+}
+
+// parts are what runs for the allocator: elections, one after the other, once the first plan is complete.
+func (b *allocator) parts(started <-chan struct{}) []part {
+	if b == nil {
+		return nil
+	}
+	return []part{{"balancer", func(ctx context.Context) error {
+		select {
+		case <-started:
+		case <-ctx.Done():
+		}
+		for ctx.Err() == nil {
+			b.elector.Run(ctx)
+		}
+		return nil
+	}}}
+}
+
+// stages plan all Services' addresses at once: they compete.
+func (b *allocator) stages() []stage {
+	if b == nil {
+		return nil
+	}
+	return []stage{{name: "balancer", plan: b.plan}}
+}
+
+func (b *allocator) plan(m *model.Model, _ model.Ref) []model.Remark {
+	planned := map[model.Name][]netip.Addr{}
+	for k, r := range b.ledger.All {
+		planned[model.Name{Namespace: k.Namespace, Name: k.Name}] = r.Addrs()
+	}
+	list, remarks := balancer.Plan(m, planned)
+	var rows []row.KubeIngress
+	for _, i := range list {
+		rows = append(rows, kube.Balancer(i))
+	}
+	b.ledger.Claim(reconcile.Owner{Name: "balancer"}, rows...)
+	return remarks
+}
+
+// balancerView shows the addresses given and who leads.
+func (a *agent) balancerView(context.Context, []string) (show.Page, error) {
+	b := a.allocator
+	if b == nil {
+		return show.Page{}, fmt.Errorf("--run-loadbalancer is off")
+	}
+	lines := b.lane.Lines()
+	p := show.Page{Columns: []string{"addresses", "written"}, Data: map[string]any{
+		"leader": b.elector.GetLeader(), "leading": b.elector.IsLeader(), "addresses": lines,
+	}}
+	slices.SortFunc(lines, func(x, y reconcile.Line) int { return cmp.Compare(x.Row, y.Row) })
+	for _, l := range lines {
+		p.Rows = append(p.Rows, []string{l.Row, cmp.Or(l.Error, yes(l.Have || !b.elector.IsLeader()))})
+	}
+	p.Note = "leader: " + b.elector.GetLeader()
+	return p, nil
+}
