@@ -67,7 +67,7 @@ func Sysctls(uplinks []string) []row.Sysctl {
 		vs("conntrack", "1", false),
 		vs("expire_nodest_conn", "1", false),
 		vs("expire_quiescent_template", "1", false),
-		vs("conn_reuse_mode", "1", true),
+		vs("conn_reuse_mode", "0", true),
 		{Name: "net/ipv4/conf/all/arp_ignore", Value: "1"},
 		{Name: "net/ipv4/conf/all/arp_announce", Value: "2"},
 	}
