@@ -83,7 +83,7 @@ func (n *Node) StartDaemon(more ...string) error {
 	cmd := n.Command(context.Background(), n.lab.config.Daemon, append(n.daemonArgs(), more...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), "NODE_NAME="+n.Name, "KUBE_ROUTER_CNI_CONF_FILE=/etc/cni/net.d/10-kuberouter.conflist")
+	cmd.Env = append(os.Environ(), "NODE_NAME="+n.Name, "POD_NAME=kube-router-"+n.Name, "POD_NAMESPACE=kube-system", "KUBE_ROUTER_CNI_CONF_FILE=/etc/cni/net.d/10-kuberouter.conflist")
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("node %s: start the daemon: %w", n.Name, err)
 	}
