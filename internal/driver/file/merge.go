@@ -118,6 +118,9 @@ func edit(c row.Conflist, file object) error {
 	}
 	plugin := chain[first].(object)
 	setRanges(ipam(plugin), ranges(c))
+	if before, ok := file[noteKey].(object); ok && before["mtu"] == plugin["mtu"] {
+		delete(plugin, "mtu") // ours of before; a user's own stays
+	}
 	if c.MTU > 0 {
 		plugin["mtu"] = c.MTU
 	}
