@@ -19,7 +19,6 @@ func (a *agent) samples() []show.Sample {
 	if a.services != nil {
 		fronts = a.services.intents.Len()
 	}
-	return append(a.bgpSamples(), []show.Sample{
-		{Name: "controller_ipvs_services", Help: "Fronts of Services", Value: float64(fronts)},
-	}...)
+	list := append(a.bgpSamples(), a.trafficSamples()...)
+	return append(list, show.Sample{Name: "controller_ipvs_services", Help: "Fronts of Services", Value: float64(fronts)})
 }
