@@ -95,8 +95,9 @@ func (a *agent) act(ctx context.Context) error {
 		return nil
 	case <-a.thinker.started:
 	}
+	// A table that can't be read now is its lane's business; no reason to leave the node without any of them.
 	if err := a.leave(ctx); err != nil {
-		return err
+		a.log.Warn("connections through the engine that was left may break", "error", err)
 	}
 	a.log.Info("the first plan is complete; writing")
 	return a.tables.run(ctx)
