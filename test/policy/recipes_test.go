@@ -33,13 +33,13 @@ var recipes = []recipe{
 	{"allow from the namespace's own pods", "x/b x/a 80/TCP", "y/b x/a 80/TCP", `spec: {podSelector: {}, ingress: [{from: [{podSelector: {}}]}]}`},
 	{"allow from one app", "x/b x/a 80/TCP", "x/c x/a 80/TCP", `spec: {podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {pod: b}}}]}]}`},
 	{"allow from all namespaces", "z/a x/a 80/TCP", "", `spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {}}]}]}`},
-	{"allow from one namespace", "y/a x/a 80/TCP", "z/a x/a 80/TCP", `spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}}]}]}`},
+	{"allow from one namespace", "y/a x/a 80/TCP", "z/a x/a 80/TCP", `spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`},
 	{"allow from a namespace by name", "z/a x/a 80/TCP", "y/a x/a 80/TCP",
 		`spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: z}}}]}]}`},
 	{"pods and namespaces together", "y/b x/a 80/TCP", "y/a x/a 80/TCP",
-		`spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}, podSelector: {matchLabels: {pod: b}}}]}]}`},
+		`spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}, podSelector: {matchLabels: {pod: b}}}]}]}`},
 	{"pods or namespaces", "x/b x/a 80/TCP", "z/b x/a 80/TCP",
-		`spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}}, {podSelector: {matchLabels: {pod: b}}}]}]}`},
+		`spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}, {podSelector: {matchLabels: {pod: b}}}]}]}`},
 	{"allow one port", "y/a x/a 80/TCP", "y/a x/a 81/TCP", `spec: {podSelector: {}, ingress: [{ports: [{port: 80}]}]}`},
 	{"a port is TCP unless it says else", "y/a x/a 80/TCP", "y/a x/a 80/UDP", `spec: {podSelector: {}, ingress: [{ports: [{port: 80}]}]}`},
 	{"allow a protocol", "y/a x/a 81/UDP", "y/a x/a 81/TCP", `spec: {podSelector: {}, ingress: [{ports: [{protocol: UDP}]}]}`},
@@ -50,16 +50,16 @@ var recipes = []recipe{
 	{"a name means another port for UDP", "y/a x/a 81/UDP", "y/a x/a 80/UDP", `spec: {podSelector: {}, ingress: [{ports: [{port: web, protocol: UDP}]}]}`},
 	{"a name that nobody has opens nothing", "", "y/a x/a 80/TCP", `spec: {podSelector: {}, ingress: [{ports: [{port: nothing}]}]}`},
 	{"peer and port", "y/a x/a 80/TCP", "y/a x/a 81/TCP",
-		`spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}}], ports: [{port: 80}]}]}`},
+		`spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}], ports: [{port: 80}]}]}`},
 	{"two rules add up", "z/a x/a 81/TCP", "z/a x/a 80/TCP", `spec: {podSelector: {}, ingress: [
-		{from: [{namespaceSelector: {matchLabels: {ns: y}}}], ports: [{port: 80}]}, {from: [{namespaceSelector: {matchLabels: {ns: z}}}], ports: [{port: 81}]}]}`},
-	{"two policies add up", "z/a x/a 81/TCP", "z/a x/a 80/TCP", `spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}}]}]}
+		{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}], ports: [{port: 80}]}, {from: [{namespaceSelector: {matchLabels: {ns: z}}}], ports: [{port: 81}]}]}`},
+	{"two policies add up", "z/a x/a 81/TCP", "z/a x/a 80/TCP", `spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}
 ---
 spec: {podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: 81}]}]}`},
 	{"egress to one app", "x/a x/b 80/TCP", "x/a x/c 80/TCP",
 		`spec: {podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {pod: b}}}]}]}`},
 	{"egress to one namespace's port", "x/a y/b 81/UDP", "x/a y/b 81/TCP", `spec: {podSelector: {}, policyTypes: [Egress], egress: [
-		{to: [{namespaceSelector: {matchLabels: {ns: y}}}], ports: [{port: 81, protocol: UDP}]}]}`},
+		{to: [{namespaceSelector: {matchLabels: {ns: "y"}}}], ports: [{port: 81, protocol: UDP}]}]}`},
 	{"egress to a named port", "x/a y/b 80/TCP", "x/a y/b 81/TCP", `spec: {podSelector: {}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}}], ports: [{port: web}]}]}`},
 	{"egress to a named port of anybody", "x/a z/c 81/UDP", "x/a z/c 80/UDP", `spec: {podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: web, protocol: UDP}]}]}`},
 	{"egress to DNS only", "x/a y/b 81/UDP", "x/a y/b 80/TCP", `spec: {podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 81, protocol: UDP}, {port: 81, protocol: TCP}]}]}`},
@@ -76,9 +76,9 @@ spec: {podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: 81}]}]}`}
 	{"label not in a list", "x/a x/b 80/TCP", "x/b x/a 80/TCP", `spec: {podSelector: {}, ingress: [{from: [{podSelector: {matchExpressions: [{key: pod, operator: NotIn, values: [b, c]}]}}]}]}`},
 	{"label exists", "y/a x/a 80/TCP", "", `spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchExpressions: [{key: ns, operator: Exists}]}}]}]}`},
 	{"label does not exist", "", "y/a x/a 80/TCP", `spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchExpressions: [{key: ns, operator: DoesNotExist}]}}]}]}`},
-	{"both ends must allow", "y/a x/a 80/TCP", "y/b x/a 80/TCP", `spec: {podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}}]}]}
+	{"both ends must allow", "y/a x/a 80/TCP", "y/b x/a 80/TCP", `spec: {podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}
 ---
-metadata: {namespace: y}
+metadata: {namespace: "y"}
 spec: {podSelector: {matchLabels: {pod: b}}, policyTypes: [Egress]}`},
 	{"a policy for nobody", "y/a x/a 80/TCP", "", `spec: {podSelector: {matchLabels: {pod: nobody}}}`},
 }

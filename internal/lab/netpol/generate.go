@@ -115,7 +115,7 @@ func (r Generator) peer() networkingv1.NetworkPolicyPeer {
 			&networkingv1.IPBlock{CIDR: "10.1.1.0/24"}, &networkingv1.IPBlock{CIDR: "10.1.0.2/32"},
 			&networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: []string{"10.1.0.0/24", "10.1.2.0/31", "192.0.2.0/24"}},
 			&networkingv1.IPBlock{CIDR: "fd00::/16", Except: []string{"fd00::1:1:0/112", "fd00::1:0:2/128"}},
-			&networkingv1.IPBlock{CIDR: "10.1.2.3/32", Except: []string{"10.1.2.3/32"}})
+			&networkingv1.IPBlock{CIDR: "10.1.2.2/31", Except: []string{"10.1.2.3/32", "10.1.2.2/32"}})
 	default:
 		p.IPBlock = &networkingv1.IPBlock{CIDR: fmt.Sprintf("10.1.%d.%d/%d", r.IntN(8), r.IntN(8), 16+r.IntN(17))}
 	}
