@@ -118,7 +118,13 @@ func start(ctx context.Context) (*the, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.prepare(); err != nil {
+	err = w.prepare()
+	for _, n := range w.Nodes() {
+		if err == nil {
+			err = w.runs(n, w.engine)
+		}
+	}
+	if err != nil {
 		w.Logs(os.Stderr, 30)
 		return nil, fmt.Errorf("%w; %v", err, w.Close())
 	}

@@ -200,9 +200,9 @@ func moved(before, after map[int]string, gone string) (all, needless int) {
 // TestMaglev has a crowd ask a Service hashed by mh, takes one of its ten endpoints away, and lets the crowd ask again.
 func TestMaglev(t *testing.T) {
 	w := shared
-	n, people := 22, 1000
+	n, people := 22, 2000
 	if w.guest {
-		people = 300
+		people = 800
 	}
 	s := w.create(t, scheduled("maglev", n, "mh"), balancerIPs(n)...)
 	for f, vip := range balancerIPs(n) {
@@ -218,25 +218,31 @@ func TestMaglev(t *testing.T) {
 		}
 		family := []string{"IPv4", "IPv6"}[f]
 		w.score.judge(t, spreadGroup, "mh keeps each client of "+family, err, "%s of %d clients", share(count(before)), people)
-		gone := "default/ten-4"
-		w.ready(t, "ten-4", false)
-		var after map[int]string
-		err = w.eventually(5*time.Second, func() error {
-			var err error
-			if after, err = w.crowdAsks(q, people); err == nil && count(after)[gone] > 0 {
-				err = fmt.Errorf("%s still answers", gone)
-			}
-			return err
-		})
-		all, needless := moved(before, after, gone)
-		if percent := 100 * all / people; err == nil && (percent > 15 || all == 0) {
-			err = fmt.Errorf("%d%% moved, want more than none and at most 15%%", percent)
-		}
-		w.score.judge(t, spreadGroup, "mh without one of ten, "+family, err, "%.1f%% of %d clients moved, %.1f%% beside those of the pod that went",
-			100*float64(all)/float64(people), people, 100*float64(needless)/float64(people))
-		w.ready(t, "ten-4", true)
+		w.maglevWithout(t, "ten-4", family, q, people, before)
 	}
 	w.delete(t, s)
+}
+
+// maglevWithout takes an endpoint away and counts who moves. IPVS folds an IPv6 address into 32 bits by XOR (ip_vs_mh_hashkey), so that
+// pods of two nodes may walk through its table alike, and more clients than these fifteen in a hundred move: there it is only counted.
+func (w *the) maglevWithout(t *testing.T, pod, family string, q probe.Request, people int, before map[int]string) {
+	gone := "default/" + pod
+	w.ready(t, pod, false)
+	defer w.ready(t, pod, true)
+	var after map[int]string
+	err := w.eventually(20*time.Second, func() (err error) {
+		if after, err = w.crowdAsks(q, people); err == nil && count(after)[gone] > 0 {
+			err = fmt.Errorf("%s still answers", gone)
+		}
+		return err
+	})
+	all, needless := moved(before, after, gone)
+	folded := w.engine == "ipvs" && q.To.Addr().Is6()
+	if percent := 100 * all / people; err == nil && (percent > 15 && !folded || all == 0) {
+		err = fmt.Errorf("%d%% moved, want more than none and at most 15%%", percent)
+	}
+	w.score.judge(t, spreadGroup, "mh without one of ten, "+family, err, "%.1f%% of %d clients moved, %.1f%% beside those of the pod that went",
+		100*float64(all)/float64(people), people, 100*float64(needless)/float64(people))
 }
 
 // everybody judges that each of the ten answers some of the crowd.

@@ -55,7 +55,7 @@ func TestSwitchEngine(t *testing.T) {
 // runs tells whether a node is ready with an engine.
 func (w *the) runs(node *lab.Node, engine string) error {
 	out, err := node.Run(w.ctx, w.program(), "show")
-	if err != nil || !strings.Contains(out, engine) {
+	if err != nil || !strings.Contains(out, "service engine  "+engine) {
 		return fmt.Errorf("%s doesn't run %s: %v: %s", node.Name, engine, err, out)
 	}
 	return nil
@@ -140,8 +140,8 @@ func TestDSR(t *testing.T) {
 // straight counts packets from a front's address that leave n1, which takes the questions, while only the pod on n2 is asked.
 func (w *the) straight(vip netip.Addr) error {
 	word := map[bool]string{true: "ip", false: "ip6"}[vip.Is4()]
-	counter := "table inet straight { counter passed { }; chain c { type filter hook postrouting priority 300; oifname eth0 " +
-		word + " saddr " + vip.String() + " counter name passed; } }"
+	counter := "table inet straight {\n counter passed { }\n chain c {\n type filter hook postrouting priority 300\n oifname eth0 " +
+		word + " saddr " + vip.String() + " counter name passed\n }\n }"
 	for _, node := range []string{"n1", "n2"} {
 		if out, err := w.Node(node).Run(w.ctx, "nft", counter); err != nil {
 			return fmt.Errorf("%w: %s", err, out)

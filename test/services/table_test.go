@@ -64,15 +64,17 @@ func TestTable(t *testing.T) {
 		}
 	}
 	w.score.row(head)
+	var lines []*line
 	for _, p := range tableServices() {
 		on := endpoints
 		if p.app != "web" {
 			on = nil
 		}
 		for _, k := range []kind{clusterKind, balancerKind, externalKind, nodePortKind} {
-			w.tableRows(t, p, k, on)
+			lines = append(lines, w.linesOf(p, k, on)...)
 		}
 	}
+	w.fill(t, lines)
 	for _, p := range tableServices() {
 		w.delete(t, newService(fmt.Sprintf("table-%d", p.n), p.n, p.app))
 	}
@@ -119,44 +121,63 @@ func (w *the) nodeWho(name string) who {
 	return who{name, name, false, append(n.Addrs(), bridge...)}
 }
 
-// tableRows asks each client. A node port can be asked for at any node, so inside clients ask at n1 and n3.
-func (w *the) tableRows(t *testing.T, p policies, k kind, endpoints []who) {
-	type line struct {
-		asker
-		cells []string
-	}
-	var lines []*line
+// line is one line of the table: a client at a kind of front.
+type line struct {
+	asker
+	policies
+	kind      kind
+	endpoints []who
+	cells     []string
+}
+
+// linesOf are those of one kind of front. A node port can be asked for at any node, so inside clients ask at n1 and n3.
+func (w *the) linesOf(p policies, k kind, endpoints []who) (list []*line) {
 	for _, a := range w.askers() {
-		lines = append(lines, &line{asker: a})
+		list = append(list, &line{asker: a, policies: p, kind: k, endpoints: endpoints})
 		if k == nodePortKind && a.node != "" {
-			other := a
-			other.entry = w.nodeWho(map[string]string{"n1": "n3", "n3": "n1"}[a.node])
-			lines = append(lines, &line{asker: other})
+			a.entry = w.nodeWho(map[string]string{"n1": "n3", "n3": "n1"}[a.node])
+			list = append(list, &line{asker: a, policies: p, kind: k, endpoints: endpoints})
 		}
 	}
+	return list
+}
+
+// atOnce is how many clients ask at the same time: most of them wait for an answer that must not come.
+const atOnce = 16
+
+// fill asks for every line and puts what came of it into its cells.
+func (w *the) fill(t *testing.T, lines []*line) {
 	var all sync.WaitGroup
+	places := make(chan struct{}, atOnce)
 	for _, l := range lines {
 		all.Go(func() {
-			q := question{p.internal, p.external, k, l.who, l.entry}
-			want := expect(q, endpoints)
-			seen := map[string]bool{}
-			for family := range 2 {
-				for _, proto := range w.protocols() {
-					err := w.ask(l.asker, front(w.address(p.n, k, l.entry, family), portOf(p.n, k), proto), want, len(endpoints) == 0, seen)
-					name := fmt.Sprintf("%s/%s %s %s/%s: %s by %s", p.internal, p.external, k, []string{"IPv4", "IPv6"}[family], proto, l.name, l.entry.name)
-					w.score.judge(t, tableGroup, name, err, "")
-					l.cells = append(l.cells, map[bool]string{true: "ok", false: "FAILED"}[err == nil])
-				}
-			}
-			l.cells = append([]string{
-				string(p.internal), string(p.external), p.app, string(k), l.name, l.entry.name, want.String(), strings.Join(sorted(seen), "+"),
-			}, l.cells...)
+			places <- struct{}{}
+			defer func() { <-places }()
+			w.fillLine(t, l)
 		})
 	}
 	all.Wait()
 	for _, l := range lines {
 		w.score.row(l.cells)
 	}
+}
+
+func (w *the) fillLine(t *testing.T, l *line) {
+	want := expect(question{l.internal, l.external, l.kind, l.who, l.entry}, l.endpoints)
+	seen := map[string]bool{}
+	var verdicts []string
+	for family := range 2 {
+		for _, proto := range w.protocols() {
+			q := front(w.address(l.n, l.kind, l.entry, family), portOf(l.n, l.kind), proto)
+			err := w.ask(l.asker, q, want, len(l.endpoints) == 0, seen)
+			name := fmt.Sprintf("%s/%s %s %s/%s: %s by %s", l.internal, l.external, l.kind, []string{"IPv4", "IPv6"}[family], proto, l.name, l.entry.name)
+			w.score.judge(t, tableGroup, name, err, "")
+			verdicts = append(verdicts, map[bool]string{true: "ok", false: "FAILED"}[err == nil])
+		}
+	}
+	l.cells = append([]string{
+		string(l.internal), string(l.external), l.app, string(l.kind), l.name, l.entry.name, want.String(), strings.Join(sorted(seen), "+"),
+	}, verdicts...)
 }
 
 func (w *the) address(n int, k kind, entry who, family int) netip.Addr {
