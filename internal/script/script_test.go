@@ -144,7 +144,7 @@ func (s *script) sections(o outcome) []txtar.File {
 }
 
 // tables are the tables in the order in which they are printed.
-func tables() []string { return []string{"rtnl", "nft", "conntrack", "health", "bgp", "sysctl", "cni"} }
+func tables() []string { return []string{"ipvs", "pods", "rtnl", "nft", "conntrack", "health", "bgp", "sysctl", "cni"} }
 
 // shows tells whether a table is printed.
 func (s *script) shows(table string) bool {
@@ -156,7 +156,7 @@ func (s *script) shows(table string) bool {
 }
 
 // static are the owners of rows that are the same whatever happens.
-var static = []string{"services", "policy"}
+var static = []string{"services", "policy", "ipvs"}
 
 // rows prints the rows of a table. Those not as wanted say so.
 func (s *script) rows(table string, o outcome) []string {
@@ -190,7 +190,7 @@ func (s *script) rows(table string, o outcome) []string {
 // and the flows that live.
 func (s *script) kernel(o outcome) []string {
 	var lines []string
-	for _, table := range []string{"rtnl", "nft", "health", "bgp"} {
+	for _, table := range []string{"ipvs", "pods", "rtnl", "nft", "health", "bgp"} {
 		wanted := map[string]bool{}
 		for _, l := range o.Rows[table] {
 			wanted[l.Row] = true

@@ -22,6 +22,7 @@ import (
 	"kube-router/internal/driver/conntrack"
 	"kube-router/internal/driver/file"
 	"kube-router/internal/driver/gobgp"
+	"kube-router/internal/driver/ipvs"
 	"kube-router/internal/driver/nft"
 	"kube-router/internal/driver/rtnl"
 	"kube-router/internal/driver/sysctl"
@@ -39,6 +40,8 @@ type world struct {
 	cni     *file.Driver
 	flows   *conntrack.Fake
 	health  *memory[uint16, row.HealthPort]
+	ipvs    *ipvs.Fake
+	inside  *memory[row.PodVIPKey, row.PodVIP]
 	bgp     *gobgp.Fake
 	faults  *faults
 }
@@ -47,11 +50,13 @@ func newWorld(t *testing.T, s *script, seed uint64) *world {
 	t.Helper()
 	w := &world{dir: t.TempDir(), nft: nft.NewFake(), flows: conntrack.NewFake(), bgp: gobgp.NewFake(), faults: newFaults(seed)}
 	w.health = &memory[uint16, row.HealthPort]{rows: map[uint16]row.HealthPort{}}
+	w.inside = &memory[row.PodVIPKey, row.PodVIP]{rows: map[row.PodVIPKey]row.PodVIP{}}
+	w.ipvs = ipvs.NewFake()
 	w.cni = file.NewFake(w.dir)
 	w.options = w.parse(t, s.flags)
 	links := s.links()
 	w.linux = rtnl.NewFake(links)
-	fake, err := sysctl.NewFake(w.dir, settings(slices.Collect(maps.Keys(links))))
+	fake, err := sysctl.NewFake(w.dir, settings(slices.Sorted(maps.Keys(links))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,9 +83,9 @@ func (w *world) parse(t *testing.T, flags []string) *config.Options {
 	return o
 }
 
-// links are all links that the node has at some time, with their subnets.
+// links are all links that the node has at some time, with their subnets. Every kernel has lo.
 func (s *script) links() map[string][]netip.Prefix {
-	all := map[string][]netip.Prefix{}
+	all := map[string][]netip.Prefix{"lo": nil}
 	for _, e := range s.events {
 		if l, ok := e.object.(*model.Link); ok {
 			all[l.Name] = append(all[l.Name], l.Addrs...)
@@ -96,7 +101,12 @@ func settings(links []string) map[string]string {
 		"net/bridge/bridge-nf-call-iptables": "0", "net/bridge/bridge-nf-call-ip6tables": "0",
 		"net/netfilter/nf_conntrack_tcp_timeout_close_wait": "60",
 	}
-	for _, l := range append(links, "all", row.BridgeName) {
+	for _, name := range []string{"conntrack", "expire_nodest_conn", "expire_quiescent_template", "sloppy_tcp"} {
+		all["net/ipv4/vs/"+name] = "0"
+	}
+	all["net/ipv4/vs/conn_reuse_mode"] = "1"
+	all["net/ipv4/conf/all/arp_ignore"], all["net/ipv4/conf/all/arp_announce"] = "0", "0"
+	for _, l := range append(links, "all", row.BridgeName, row.DummyName) {
 		all["net/ipv4/conf/"+l+"/rp_filter"] = "1"
 		all["net/ipv6/conf/"+l+"/accept_ra"] = "1"
 	}
@@ -111,9 +121,21 @@ func (w *world) targets() agent.Targets {
 		Nft:    faulty[row.NftKey, row.Nft](w.faults, w.nft),
 		Flows:  faulty[row.FlowsKey, row.Flows](w.faults, conntrack.NewTable(w.flows)),
 		Health: faulty[uint16, row.HealthPort](w.faults, w.health),
+		Ipvs:   faulty[row.IpvsKey, row.Ipvs](w.faults, w.virtual()),
+		Pods:   faulty[row.PodVIPKey, row.PodVIP](w.faults, w.inside),
 		BGP:    faulty[row.BgpKey, row.Bgp](w.faults, w.bgp),
 		CNI:    faulty[string, row.Conflist](w.faults, w.cni),
 	}
+}
+
+// virtual is the driver of one life over the fake IPVS, as the daemon opens it.
+func (w *world) virtual() *ipvs.Driver {
+	set := &w.options.Settings.Services
+	o := ipvs.Options{Excluded: set.Excluded}
+	if set.Graceful {
+		o.Grace = set.GracePeriod
+	}
+	return ipvs.New(w.ipvs, o)
 }
 
 // meddle removes every third row of ours, as a stranger would who knows no better.
@@ -121,6 +143,7 @@ func (w *world) meddle(t *testing.T) {
 	meddle[row.LinuxKey, row.Linux](t, w.linux)
 	meddle[row.NftKey, row.Nft](t, w.nft)
 	meddle[row.BgpKey, row.Bgp](t, w.bgp)
+	meddle[row.IpvsKey, row.Ipvs](t, w.virtual())
 	meddle[string, row.Sysctl](t, w.sysctl)
 	meddle[string, row.Conflist](t, w.cni)
 }
@@ -151,6 +174,8 @@ func (w *world) dump(t *testing.T) map[string][]string {
 		"rtnl":   dump(t, w.linux, func(a, b row.Linux) int { return strings.Compare(a.String(), b.String()) }),
 		"nft":    dump(t, w.nft, byPlace),
 		"health": dump(t, w.health, func(a, b row.HealthPort) int { return cmp.Compare(a.Port, b.Port) }),
+		"ipvs":   dump(t, ipvs.New(w.ipvs, ipvs.Options{}), func(a, b row.Ipvs) int { return strings.Compare(a.String(), b.String()) }),
+		"pods":   dump(t, w.inside, func(a, b row.PodVIP) int { return strings.Compare(a.String(), b.String()) }),
 		"bgp":    dump(t, w.bgp, func(a, b row.Bgp) int { return strings.Compare(a.String(), b.String()) }),
 		"sysctl": w.values(t),
 		"cni":    w.text(t),
