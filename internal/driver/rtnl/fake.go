@@ -116,7 +116,7 @@ func (f *Fake) route(r row.Route) error {
 		if err != nil {
 			return err
 		}
-		near := h.Onlink || !h.Via.IsValid()
+		near := h.Onlink || !h.Via.IsValid() || h.Via.IsLinkLocalUnicast() // every link has fe80::/64
 		for _, n := range nets {
 			near = near || n.Contains(h.Via)
 		}
