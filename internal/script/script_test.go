@@ -144,7 +144,9 @@ func (s *script) sections(o outcome) []txtar.File {
 }
 
 // tables are the tables in the order in which they are printed.
-func tables() []string { return []string{"ipvs", "pods", "rtnl", "nft", "conntrack", "health", "bgp", "sysctl", "cni"} }
+func tables() []string {
+	return []string{"ipvs", "pods", "rtnl", "nft", "conntrack", "health", "bgp", "sysctl", "cni"}
+}
 
 // shows tells whether a table is printed.
 func (s *script) shows(table string) bool {

@@ -44,6 +44,9 @@ func settingsOf(seed uint64) []string {
 		{"--enable-ipv6", "--overlay-encap=vxlan", "--overlay-type=full", "--netpol-default-deny", "--masquerade-all"},
 		{"--node-routes=api", "--peer-router-ips=10.0.0.254", "--peer-router-asns=65001", "--cluster-asn=64512",
 			"--advertise-cluster-ip", "--advertise-external-ip", "--strict-external-ip-validation=false"},
+		{"--service-proxy-engine=ipvs", "--enable-ipv6", "--strict-external-ip-validation=false", "--nodeport-bindon-all-ip"},
+		{"--service-proxy-engine=ipvs", "--ipvs-graceful-termination", "--strict-external-ip-validation=false", "--hairpin-mode",
+			"--service-tcp-timeout=10m"},
 	}
 	return sets[seed%uint64(len(sets))]
 }

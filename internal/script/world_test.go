@@ -48,7 +48,7 @@ type world struct {
 
 func newWorld(t *testing.T, s *script, seed uint64) *world {
 	t.Helper()
-	w := &world{dir: t.TempDir(), nft: nft.NewFake(), flows: conntrack.NewFake(), bgp: gobgp.NewFake(), faults: newFaults(seed)}
+	w := &world{dir: folder(t), nft: nft.NewFake(), flows: conntrack.NewFake(), bgp: gobgp.NewFake(), faults: newFaults(seed)}
 	w.health = &memory[uint16, row.HealthPort]{rows: map[uint16]row.HealthPort{}}
 	w.inside = &memory[row.PodVIPKey, row.PodVIP]{rows: map[row.PodVIPKey]row.PodVIP{}}
 	w.ipvs = ipvs.NewFake()
@@ -65,6 +65,20 @@ func newWorld(t *testing.T, s *script, seed uint64) *world {
 		w.flows.Add(f)
 	}
 	return w
+}
+
+// folder makes a folder in memory where that is possible: drivers wait for disks, and plays are many.
+func folder(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "kube-router-script")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // parse reads the daemon's flags as main does.
