@@ -18,5 +18,6 @@
 // writes them. Then every script is played again in other ways (see plays): reversed, shuffled, said twice,
 // in one batch, with restarts, with one operation in ten failing, with a stranger who removes rows. All must
 // end alike, to the last row of the fake kernel: what is written follows from what is true now. And after each,
-// cleanup must leave the fake kernel as it was.
+// cleanup must leave the fake kernel as it was. TestStories does the same with random mixtures of all that scripts
+// say; `-stories 200` tells more of them.
 package script

@@ -108,6 +108,7 @@ type player struct {
 	world *world
 	known map[model.Ref]model.Object // what is true so far
 	rig   *agent.Rig
+	life  context.Context // of the rig; it ends early if the rig does
 	stop  func()
 	looks map[string][2][]string
 
@@ -127,7 +128,7 @@ func perform(t *testing.T, s *script, p play) (out outcome) {
 		if !p.cold {
 			single := len(p.events) - p.batch
 			a.all(p.events[:single], func(e event) { a.one(p, e) })
-			a.check(a.rig.Together(t.Context(), func() { a.all(p.events[single:], a.tell) }))
+			a.check(a.rig.Together(a.life, func() { a.all(p.events[single:], a.tell) }))
 		}
 		a.settle()
 		if p.meddle {
@@ -210,14 +211,16 @@ func (a *player) start() {
 		a.rig.Inbox.Replace(k, list)
 	}
 	a.rig.Whole()
-	ctx, cancel := context.WithCancel(context.Background())
+	life, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := a.rig.Run(ctx); err != nil {
-			a.t.Error(err)
+		defer cancel()
+		if err := a.rig.Run(life); err != nil {
+			a.t.Errorf("the daemon died: %v", err)
 		}
 	}()
+	a.life = life
 	a.stop = func() { cancel(); <-done }
 	synctest.Wait()
 }
@@ -253,7 +256,7 @@ func (a *player) again() {
 }
 
 func (a *player) remarks() []string {
-	list, err := a.rig.Remarks(a.t.Context())
+	list, err := a.rig.Remarks(a.life)
 	a.check(err)
 	var lines []string
 	for _, r := range list {
