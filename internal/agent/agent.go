@@ -208,7 +208,9 @@ func (a *agent) pulse() show.Pulse {
 // Cleanup removes from this node everything that we made: every table is run with nothing wanted.
 func Cleanup(ctx context.Context, o *config.Options, log *slog.Logger) error {
 	t := newTables(log)
-	targets, err := kernelTargets(o)
+	bare := *o
+	bare.Settings.Proxy = false // nothing is drained
+	targets, err := kernelTargets(&bare)
 	if err != nil {
 		return err
 	}

@@ -76,16 +76,13 @@ func kernelTargets(o *config.Options) (Targets, error) {
 	return to, err
 }
 
-// openTables opens the node's tables, in the order in which they are built up. The CNI file comes last: a
-// pod that starts finds everything else there.
+// openTables opens the node's tables, in the order of which cleaning up is the reverse (tables.run tells in which
+// order they are built up). Virtual servers are cleaned up while their addresses tell whose they are.
 func openTables(t *tables, to Targets) ledgers {
-	virtual, inside := openIpvs(t, to)
 	if to.BGP == nil {
 		to.BGP = gobgp.NewFake()
 	}
-	return ledgers{
-		ipvs:   virtual,
-		pods:   inside,
+	l := ledgers{
 		sysctl: open(t, "sysctl", to.Sysctl, reconcile.DefaultPace),
 		linux:  open(t, "rtnl", to.Linux, reconcile.DefaultPace),
 		nft:    open(t, "nft", to.Nft, reconcile.DefaultPace),
@@ -94,4 +91,6 @@ func openTables(t *tables, to Targets) ledgers {
 		bgp:    open(t, "bgp", to.BGP, reconcile.DefaultPace),
 		cni:    open(t, "cni", to.CNI, reconcile.DefaultPace),
 	}
+	l.ipvs, l.pods = openIpvs(t, to)
+	return l
 }
