@@ -178,7 +178,7 @@ func (w *world) routes(node string) string {
 // contains is an error unless text has all words.
 func contains(text string, words ...string) error {
 	for _, word := range words {
-		if !strings.Contains(text, word) {
+		if !strings.Contains(squeeze(text), squeeze(word)) {
 			return fmt.Errorf("no %q in:\n%s", word, text)
 		}
 	}
@@ -188,11 +188,20 @@ func contains(text string, words ...string) error {
 // lacks is an error if text has one of the words.
 func lacks(text string, words ...string) error {
 	for _, word := range words {
-		if strings.Contains(text, word) {
+		if strings.Contains(squeeze(text), squeeze(word)) {
 			return fmt.Errorf("%q in:\n%s", word, text)
 		}
 	}
 	return nil
+}
+
+// squeeze makes one space of the spaces of a table.
+func squeeze(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		lines[i] = strings.Join(strings.Fields(l), " ")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // service is a Service with an external address and one endpoint on a node, without pods.

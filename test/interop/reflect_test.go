@@ -67,7 +67,7 @@ func peers(w *world, node string, want ...string) error {
 		return fmt.Errorf("%s has %d sessions, want %v:\n%s", node, n, want, out)
 	}
 	for _, other := range want {
-		if !strings.Contains(out, other+"    ESTABLISHED") {
+		if contains(out, other+" ESTABLISHED") != nil {
 			return fmt.Errorf("%s has no session with %s:\n%s", node, other, out)
 		}
 	}

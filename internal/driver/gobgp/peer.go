@@ -14,8 +14,12 @@ import (
 // described begins the description of every peer of ours; the name of the Node that it is follows.
 const described = "kube-router"
 
-// redial is how often a session that is down is tried, in seconds: the engine's least.
-const redial = 2
+// redial is how often a session that is down is tried, and rest how long one is left alone that BFD or a
+// person ended, in seconds: the engine's least. Its own defaults are two minutes and half a minute.
+const (
+	redial = 2
+	rest   = 1
+)
 
 // peerMessage puts a peer into the speaker's words.
 func peerMessage(r row.BgpPeer, restarting bool) *api.Peer {
@@ -25,7 +29,7 @@ func peerMessage(r row.BgpPeer, restarting bool) *api.Peer {
 			Description: strings.TrimSpace(described + " " + r.Node),
 		},
 		Transport: &api.Transport{RemotePort: uint32(r.Port), LocalAddress: r.Local.String()},
-		Timers:    &api.Timers{Config: &api.TimersConfig{HoldTime: uint64(r.Hold), ConnectRetry: redial}},
+		Timers:    &api.Timers{Config: &api.TimersConfig{HoldTime: uint64(r.Hold), ConnectRetry: redial, IdleHoldTimeAfterReset: rest}},
 	}
 	if r.TTL > 0 {
 		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(r.TTL)}
