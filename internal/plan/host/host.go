@@ -13,17 +13,21 @@ import (
 // minMTU6 is the least MTU that a link with IPv6 may have (RFC 8200, section 5).
 const minMTU6 = 1280
 
-// Plan plans the node's preparation. Without a Node object of ours there is nothing yet to prepare for.
+// Plan plans the node's preparation. Our own Node object tells the rest; what needs none of it, above all the
+// bridge, stands without: a Node that is deleted by hand must not take the network from pods that run.
 func Plan(m *model.Model) ([]*intent.Host, []model.Remark) {
 	self, s := m.Self(), &m.Settings
-	if self == nil || !s.Router && !s.Firewall && !s.Proxy {
+	if !s.Router && !s.Firewall && !s.Proxy {
 		return nil, nil
 	}
-	h := &intent.Host{V4: s.IPv4, V6: s.IPv6, Uplinks: uplinks(m, self), Bridged: s.Firewall || s.Proxy, Proxy: s.Proxy}
+	h := &intent.Host{V4: s.IPv4, V6: s.IPv6, Bridge: s.Router, Bridged: s.Firewall || s.Proxy, Proxy: s.Proxy}
+	if self == nil {
+		return []*intent.Host{h}, nil
+	}
+	h.Uplinks = uplinks(m, self)
 	if !s.Router {
 		return []*intent.Host{h}, nil
 	}
-	h.Bridge = true
 	note := remarks{object: self.Ref()}
 	if s.CNI.AutoMTU {
 		h.MTU = mtu(m, self, &note)
