@@ -31,13 +31,6 @@ func (w *world) egress() {
 	}
 	w.check(w.wayBack())
 	pod := w.pod("n1")
-	if r := pod.Probe(probe.Request{To: netip.AddrPortFrom(outside.IPv6(), listening)}); !r.OK() {
-		for _, h := range []*lab.Host{n1.Host, outside} {
-			fmt.Println("DEBUG", h.Name, w.sh(h, "ip -6 addr; ip -6 route; ip -6 rule; ip -6 neigh; ip -6 route get fd00:172:31::10; ping -6 -c1 -W1 fd00:172:31::1; ping -6 -c1 -W1 fd00:172:30::1; true"))
-		}
-		out, _ := w.Fabric().Command(w.ctx, "sh", "-c", "ip -6 addr; ip -6 route; ip -6 neigh").CombinedOutput()
-		fmt.Println("DEBUG fabric", string(out))
-	}
 	excluded := []netip.Addr{netip.MustParseAddr("172.31.0.200"), netip.MustParseAddr("fd00:172:31::c8")}
 	for f, name := range families {
 		for _, proto := range []string{"tcp", "udp"} {

@@ -15,7 +15,7 @@ func (w *world) heals() {
 		{"a route, IPv6", "ip -6 route del $(ip -6 route show proto 17 | grep ' via .* dev eth0' | head -1 | cut -d' ' -f1) proto 17",
 			"ip -6 route show proto 17 dev eth0", "via"},
 		{"a route through the tunnel", "ip route del 10.244.3.0/24 proto 17", "ip route show 10.244.3.0/24", "dev kube-vxlan"},
-		{"a route replaced by a wrong one", "ip route replace 10.244.2.0/24 via 172.30.0.1", "ip route show 10.244.2.0/24", "via 172.30.0.12"},
+		{"a route in whose place another's was, which is not ours to remove", "ip route replace 10.244.2.0/24 via 172.30.0.1; sleep 0.3; ip route del 10.244.2.0/24 proto boot", "ip route show 10.244.2.0/24", "via 172.30.0.12"},
 		{"all of table 77", "ip route flush table 77", "ip route show table 77", "dev kube-vxlan"},
 		{"the rule to table 77, IPv4", "ip rule del lookup 77", "ip rule", "lookup 77"},
 		{"the rule to table 77, IPv6", "ip -6 rule del lookup 77", "ip -6 rule", "lookup 77"},
