@@ -118,7 +118,7 @@ func mesh(m *model.Model, self *model.Node, peers map[netip.Addr]*intent.Neighbo
 		if other.Options.RRServer != "" {
 			servers++
 		}
-		n, why := node(m, self, other)
+		n, why := session(m, self, other)
 		switch {
 		case n == nil:
 			note.add("status.addresses", "no session with node %s: %s", other.Name, why)
@@ -160,9 +160,9 @@ func cluster(id string) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// node plans the session with another node, or tells why there can be none. One session carries the routes
+// session plans the session with another node, or tells why there can be none. One session carries the routes
 // of all families that both have.
-func node(m *model.Model, self, other *model.Node) (*intent.Neighbor, string) {
+func session(m *model.Model, self, other *model.Node) (*intent.Neighbor, string) {
 	f, ok := common(self, other)
 	if !ok {
 		return nil, "no address family in common"

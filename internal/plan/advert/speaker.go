@@ -33,7 +33,7 @@ func Speaker(m *model.Model) (*intent.BGP, []model.Remark) {
 	}
 	b := &intent.BGP{
 		Speaker: &intent.Speaker{
-			ASN: uint32(as), RouterID: routerID(m, self), Port: uint16(m.Settings.BGP.Port), Listen: listen(m, self),
+			ASN: uint32(as), RouterID: routerID(m, self), Port: uint16(m.Settings.BGP.Port), Listen: listen(m, self, &note),
 		},
 		Exchange:  exchange(m, self, &note),
 		Neighbors: neighbors(m, self, &note),
@@ -69,7 +69,7 @@ func routerID(m *model.Model, n *model.Node) netip.Addr {
 }
 
 // listen are the addresses at which peers reach us: those of the annotation, else the node's.
-func listen(m *model.Model, n *model.Node) []netip.Addr {
+func listen(m *model.Model, n *model.Node, note *remarks) []netip.Addr {
 	list := slices.Clone(n.Options.BGPLocalAddrs)
 	if len(list) == 0 {
 		for _, f := range []model.Family{model.IPv4, model.IPv6} {
@@ -79,8 +79,16 @@ func listen(m *model.Model, n *model.Node) []netip.Addr {
 		}
 	}
 	slices.SortFunc(list, netip.Addr.Compare)
-	return slices.Compact(list)
+	list = slices.Compact(list)
+	if len(list) > mostListen {
+		note.add("kube-router.io/bgp-local-addresses", "only the first %d addresses are listened on", mostListen)
+		list = list[:mostListen]
+	}
+	return list
 }
+
+// mostListen bounds the addresses that a speaker listens on.
+const mostListen = 8
 
 // pods plans this node's pod ranges: to nodes, and outside as they are or as the aggregates they lie in.
 func pods(m *model.Model, self *model.Node, note *remarks) []*intent.Announce {

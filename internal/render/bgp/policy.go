@@ -87,12 +87,15 @@ func imports(e *intent.Exchange) row.BgpPolicy {
 }
 
 // statements adds a statement to p for each twin of a set of prefixes and of a set of peers: a session over
-// one family carries the routes of both.
+// one family carries the routes of both. Our end of a session can be the next hop of routes of its own
+// family alone; routes of the other one keep the node's address, which is as good.
 func statements(e *intent.Exchange, p row.BgpPolicy, s row.BgpStatement, prefixes, peers row.BgpSet) row.BgpPolicy {
 	for _, set := range families(e, prefixes) {
 		for _, peer := range []row.BgpSet{peers, peers.V6()} {
-			s.Prefixes, s.Peers = set, peer
-			p.Statements[p.Count] = s
+			one := s
+			one.Prefixes, one.Peers = set, peer
+			one.NextHopSelf = s.NextHopSelf && (set == prefixes) == (peer == peers)
+			p.Statements[p.Count] = one
 			p.Count++
 		}
 	}
