@@ -109,7 +109,7 @@ func (s Span) Contains(a netip.Addr) bool {
 // empty hold for everything.
 type Allow struct {
 	Set   SetID
-	Block []Span      // one ipBlock without its exceptions: disjoint, sorted
+	Block []Span      // ipBlocks of one family, each without its own exceptions: disjoint, sorted
 	Ports []PortRange // disjoint, sorted; of no protocol but those named
 }
 
@@ -142,31 +142,81 @@ type RuleList struct {
 	Allows    []Allow // sorted by text, without repetition
 }
 
-// NewRuleList brings a list into its canonical form and names it.
+// NewRuleList brings a list into its canonical form and names it. What differs in its ports or in its block
+// alone becomes one, so that the list is as short as its distinct peers, not as long as its policies.
 func NewRuleList(d Direction, allows []Allow) *RuleList {
-	type entry struct {
-		text string
-		a    Allow
-	}
-	entries := make([]entry, 0, len(allows))
-	for _, a := range allows {
-		if a.All() {
-			entries = []entry{{a.String(), a}}
-			break
+	allows = merge(allows, Allow.peer, func(a *Allow, b Allow) {
+		if len(a.Ports) == 0 || len(b.Ports) == 0 {
+			a.Ports = nil
+			return
 		}
-		entries = append(entries, entry{a.String(), a})
+		a.Ports = MergePorts(slices.Concat(a.Ports, b.Ports))
+	})
+	allows = merge(allows, Allow.service, func(a *Allow, b Allow) { a.Block = mergeSpans(slices.Concat(a.Block, b.Block)) })
+	if i := slices.IndexFunc(allows, Allow.All); i >= 0 {
+		allows = allows[i : i+1]
+	}
+	type entry struct {
+		text  string
+		allow Allow
+	}
+	entries := make([]entry, len(allows))
+	for i, a := range allows {
+		entries[i] = entry{a.String(), a}
 	}
 	slices.SortFunc(entries, func(x, y entry) int { return strings.Compare(x.text, y.text) })
-	entries = slices.CompactFunc(entries, func(x, y entry) bool { return x.text == y.text })
 	l := &RuleList{Direction: d}
 	var text strings.Builder
 	text.WriteString(d.String())
 	for _, e := range entries {
-		l.Allows = append(l.Allows, e.a)
+		l.Allows = append(l.Allows, e.allow)
 		text.WriteString("\n" + e.text)
 	}
 	l.ID = Digest(text.String())
 	return l
+}
+
+// peer names who is allowed, without the ports.
+func (a Allow) peer() string { return fmt.Sprint(a.Set, a.Block) }
+
+// service names what is allowed to a block of addresses; other peers stand for themselves.
+func (a Allow) service() string {
+	if len(a.Block) == 0 {
+		return a.String()
+	}
+	return fmt.Sprint(a.Block[0].First.Is4(), a.Set, a.Ports)
+}
+
+// merge joins what has the same key.
+func merge(list []Allow, key func(Allow) string, join func(*Allow, Allow)) []Allow {
+	at := map[string]int{}
+	var out []Allow
+	for _, a := range list {
+		k := key(a)
+		if i, ok := at[k]; ok {
+			join(&out[i], a)
+			continue
+		}
+		at[k] = len(out)
+		out = append(out, a)
+	}
+	return out
+}
+
+// mergeSpans sorts spans of one family and joins those that touch or overlap.
+func mergeSpans(list []Span) []Span {
+	slices.SortFunc(list, func(a, b Span) int { return cmp.Or(a.First.Compare(b.First), a.Last.Compare(b.Last)) })
+	var out []Span
+	for _, s := range list {
+		if n := len(out); n > 0 && (s.First.Compare(out[n-1].Last) <= 0 || s.First == out[n-1].Last.Next()) {
+			if s.Last.Compare(out[n-1].Last) > 0 {
+				out[n-1].Last = s.Last
+			}
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // Key is the list's name.

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -16,6 +18,7 @@ type compiled struct {
 	sides   [2]*side // by intent.Direction; nil: says nothing
 	sets    []setDef // without repetition
 	targets int      // pods of this node that it selects
+	serial  uint64   // tells this compilation from any other
 }
 
 // side is one direction of a policy.
@@ -185,16 +188,44 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return a
 }
 
-// list is what a pod's policies together allow in one direction; nil: none of them is about it.
+// mostLists bounds the lists that are remembered.
+const mostLists = 4096
+
+// list is what a pod's policies together allow in one direction; nil: none of them is about it. Pods with
+// the same policies get the same list without its being made again.
+func (p *Planner) list(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.RuleList {
+	key := []byte{byte(d)}
+	named := false
+	for _, c := range policies {
+		if s := c.sides[d]; s != nil {
+			key = binary.BigEndian.AppendUint64(key, c.serial)
+			named = named || len(s.named) > 0
+		}
+	}
+	if len(key) == 1 {
+		return nil
+	}
+	if named {
+		key = fmt.Append(key, pod.Ports)
+	}
+	if l := p.lists[string(key)]; l != nil {
+		return l
+	}
+	if len(p.lists) >= mostLists {
+		p.lists = map[string]*intent.RuleList{}
+	}
+	l := list(d, pod, policies)
+	p.lists[string(key)] = l
+	return l
+}
+
 func list(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.RuleList {
-	isolated := false
 	var allows []intent.Allow
 	for _, c := range policies {
 		s := c.sides[d]
 		if s == nil {
 			continue
 		}
-		isolated = true
 		allows = append(allows, s.allows...)
 		for _, n := range s.named {
 			for _, p := range pod.Ports {
@@ -205,9 +236,6 @@ func list(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.Rule
 				}
 			}
 		}
-	}
-	if !isolated {
-		return nil
 	}
 	return intent.NewRuleList(d, allows)
 }

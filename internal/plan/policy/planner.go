@@ -19,6 +19,8 @@ type Planner struct {
 	members  *index[*set]
 	within   map[string]map[model.Name]struct{} // the pods of a namespace
 	pods     map[model.Name]*state              // those of this node, and those in a set
+	serial   uint64
+	lists    map[string]*intent.RuleList // by the policies that they come from
 }
 
 // set is a set of peers that a policy in use needs.
@@ -44,6 +46,7 @@ func New(m *model.Model) *Planner {
 func (p *Planner) reset() {
 	p.policies, p.targets = map[model.Name]*compiled{}, newIndex[*compiled]()
 	p.sets, p.members = map[intent.SetID]*set{}, newIndex[*set]()
+	p.lists = map[string]*intent.RuleList{}
 	p.within, p.pods = map[string]map[model.Name]struct{}{}, map[model.Name]*state{}
 }
 
@@ -56,7 +59,7 @@ func (p *Planner) Units() []model.Ref {
 		p.enter(name)
 	}
 	for name, o := range p.model.Policies {
-		c := compile(o)
+		c := p.compile(o)
 		p.policies[name] = c
 		p.targets.add(c.target, c)
 	}
@@ -85,6 +88,13 @@ const KindSet model.Kind = "PeerSet"
 
 func setRef(id intent.SetID) model.Ref {
 	return model.Ref{Kind: KindSet, Name: model.Name{Name: id.String()}}
+}
+
+func (p *Planner) compile(o *model.Policy) *compiled {
+	c := compile(o)
+	p.serial++
+	c.serial = p.serial
+	return c
 }
 
 func podRef(n model.Name) model.Ref { return model.Ref{Kind: model.KindPod, Name: n} }
@@ -162,7 +172,7 @@ func (p *Planner) notePolicy(name model.Name, add func(model.Ref)) {
 		delete(p.policies, name)
 	}
 	if o := p.model.Policies[name]; o != nil {
-		c := compile(o)
+		c := p.compile(o)
 		p.policies[name] = c
 		p.targets.add(c.target, c)
 	}

@@ -87,7 +87,7 @@ func (p *Planner) Plan(name model.Name) (*intent.Firewall, *intent.Membership) {
 	if p.isLocal(o) {
 		f = &intent.Firewall{
 			Pod: name.String(), Addrs: addrs,
-			Ingress: list(intent.ToPod, o, s.policies), Egress: list(intent.FromPod, o, s.policies),
+			Ingress: p.list(intent.ToPod, o, s.policies), Egress: p.list(intent.FromPod, o, s.policies),
 		}
 	}
 	return f, membership(o, addrs, s.sets)
