@@ -14,6 +14,7 @@ const (
 	LeftoverSet                            // an ipset
 	LeftoverServer                         // an IPVS virtual server
 	LeftoverLink
+	LeftoverLookup // a policy rule (ip rule)
 )
 
 // Leftover is a thing of kube-router v2 or kube-proxy that our own take the place of. Nobody ever wants one:
@@ -24,7 +25,7 @@ type Leftover struct {
 	Of    string // the program that made it
 	Table string // of a chain or rule
 	Name  string
-	Num   uint64 // handle of a rule
+	Num   uint64 // handle of a rule, priority of a policy rule
 }
 
 // Key is the leftover itself.
@@ -48,6 +49,8 @@ func (l Leftover) String() string {
 		return "ipset " + l.Name
 	case LeftoverServer:
 		return "ipvs " + l.Name
+	case LeftoverLookup:
+		return fmt.Sprintf("rule %d: %s lookup %s", l.Num, l.Name, l.Table)
 	case LeftoverLink:
 		return "link " + l.Name
 	}

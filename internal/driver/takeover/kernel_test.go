@@ -46,6 +46,12 @@ ipset create inet6:kube-router-pod-subnets hash:net family inet6
 ipset create mine hash:ip
 iptables-nft -t nat -A POSTROUTING -m set --match-set kube-router-pod-subnets src -m set ! --match-set kube-router-pod-subnets dst -j MASQUERADE
 iptables-nft -t nat -A POSTROUTING -m set --match-set mine src -j MASQUERADE
+ip rule add from 10.244.1.0/24 lookup 77
+ip -6 rule add from fd00:1::/64 lookup 77
+ip rule add fwmark 0x3a1 lookup 78 priority 32764
+ip rule add lookup 79 priority 32765
+ip rule add from 10.9.0.0/16 lookup 77 protocol 17 priority 32763
+ip rule add from 10.9.0.0/16 lookup 78 priority 100
 nft add table ip kube-proxy
 nft add chain ip kube-proxy services
 nft add table ip6 kube-router-filter-ipv6
@@ -137,7 +143,9 @@ func TestFindAndRemove(t *testing.T) {
 		want = append(want, p+" -t filter -N KUBE-ROUTER-FORWARD", p+" -t filter -N KUBE-POD-FW-5XQ2CPX5XY2XNPPM", p+" -t filter -A FORWARD")
 	}
 	want = append(want, "iptables -t nat -A POSTROUTING", "ipset kube-router-pod-subnets", "ipset kube-router-node-ips",
-		"ipset inet6:kube-router-pod-subnets", "table ip kube-proxy", "table ip6 kube-router-filter-ipv6")
+		"ipset inet6:kube-router-pod-subnets", "table ip kube-proxy", "table ip6 kube-router-filter-ipv6",
+		"rule 32765: from 10.244.1.0/24 lookup 77", "rule 32765: from fd00:1::/64 lookup 77",
+		"rule 32764: from all fwmark 0x3a1 lookup 78", "rule 32765: from all lookup 79")
 	slices.Sort(want)
 	if have := dump(t, d); !slices.Equal(have, want) {
 		t.Errorf("found\n%s\nwant\n%s", strings.Join(have, "\n"), strings.Join(want, "\n"))
@@ -148,16 +156,16 @@ func TestFindAndRemove(t *testing.T) {
 	if have := dump(t, d); len(have) != 0 {
 		t.Errorf("left: %v", have)
 	}
-	rules := sh(t, "iptables-nft-save; ip6tables-nft-save; ipset save; nft list tables")
+	rules := sh(t, "iptables-nft-save; ip6tables-nft-save; ipset save; nft list tables; ip rule; ip -6 rule")
 	for _, stays := range []string{
 		"of somebody else", "-i mine", "-A OUTPUT -j KUBE-FIREWALL", "create mine", "--match-set mine src",
-		"table inet kube-router\n", "table inet kube-proxy\n", "table ip6 kube-router-filter-ipv4\n",
+		"table inet kube-router\n", "32763:", "100:", "table inet kube-proxy\n", "table ip6 kube-router-filter-ipv4\n",
 	} {
 		if !strings.Contains(rules, stays) {
 			t.Errorf("a stranger's %q is gone", stays)
 		}
 	}
-	for _, goes := range []string{"KUBE-SERVICES", "KUBE-ROUTER", "KUBE-POD", "kube-router-pod-subnets", "outbound traffic", "portals"} {
+	for _, goes := range []string{"KUBE-SERVICES", "KUBE-ROUTER", "KUBE-POD", "kube-router-pod-subnets", "outbound traffic", "portals", "32765:", "32764:"} {
 		if strings.Contains(rules, goes) {
 			t.Errorf("%q is still there:\n%s", goes, rules)
 		}

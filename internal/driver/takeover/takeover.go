@@ -51,7 +51,7 @@ func (d *Driver) nft() (*nftables.Conn, error) {
 // Dump finds all leftovers.
 func (d *Driver) Dump(context.Context) (map[row.Leftover]row.Leftover, error) {
 	found := map[row.Leftover]row.Leftover{}
-	for _, look := range []func() ([]row.Leftover, error){d.findRules, d.findSets, d.findServers, d.findLinks, d.findLegacy} {
+	for _, look := range []func() ([]row.Leftover, error){d.findRules, d.findSets, d.findServers, d.findLinks, d.findLookups, d.findLegacy} {
 		list, err := look()
 		if err != nil {
 			return nil, err
@@ -76,7 +76,6 @@ func (d *Driver) Apply(_ context.Context, changes []change) error {
 	slices.SortFunc(gone, func(a, b row.Leftover) int { return cmp.Compare(a.Kind, b.Kind) })
 	failed := row.Failed[row.Leftover]{}
 	d.removeRules(gone, failed)
-	held := error(nil) // by servers that still have connections
 	for _, l := range gone {
 		var err error
 		switch l.Kind {
@@ -87,13 +86,11 @@ func (d *Driver) Apply(_ context.Context, changes []change) error {
 		case row.LeftoverSet:
 			err = d.removeSet(l.Name)
 		case row.LeftoverServer:
-			if err = d.removeServer(l.Name); err != nil {
-				held = err
-			}
+			err = d.removeServer(l.Name)
+		case row.LeftoverLookup:
+			err = d.removeLookup(l)
 		case row.LeftoverLink:
-			if err = held; err == nil {
-				err = d.removeLink(l.Name)
-			}
+			err = d.removeLink(l.Name)
 		}
 		if err != nil {
 			failed[l] = err
@@ -109,7 +106,12 @@ func (d *Driver) Apply(_ context.Context, changes []change) error {
 var errLegacy = errors.New("made by iptables-legacy, which has no netlink: remove it with " +
 	"`iptables-legacy-save | grep -v KUBE- | iptables-legacy-restore` (and ip6tables-legacy), or restart the node")
 
+// removeLink removes kube-proxy's link after the last server on it: its addresses bring the packets of
+// connections that go on through IPVS. A server may be waited for in another call than this one.
 func (d *Driver) removeLink(name string) error {
+	if servers, err := d.findServers(); err != nil || len(servers) > 0 {
+		return errors.Join(err, row.Later{Reason: fmt.Sprintf("%d servers on %s", len(servers), name)})
+	}
 	l, err := d.link.LinkByName(name)
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil
