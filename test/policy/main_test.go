@@ -47,7 +47,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
-	fmt.Printf("policy: %d passed, %d failed\n", w.pass, w.fail)
+	fmt.Printf("policy: %d passed, %d failed\n", w.pass, w.fail) // the last line, which scripts read
 	if w.fail > 0 {
 		code = 1
 	}
@@ -72,6 +72,14 @@ func programs() (string, error) {
 	return dir, nil
 }
 
+// engine carries the Services; an environment variable chooses another than nftables.
+func engine() string {
+	if e := os.Getenv("KUBE_ROUTER_SERVICE_ENGINE"); e != "" {
+		return e
+	}
+	return "nftables"
+}
+
 func start(ctx context.Context) (*the, error) {
 	dir, err := programs()
 	if err != nil {
@@ -80,7 +88,7 @@ func start(ctx context.Context) (*the, error) {
 	w := &the{ctx: ctx, dir: dir}
 	w.Lab, err = lab.Start(ctx, lab.Config{
 		Nodes: 2, Daemon: filepath.Join(dir, "kube-router"), PodStarted: func(h *lab.Host) { w.born(h) },
-		DaemonArgs: []string{"--node-routes=api", "--service-proxy-engine=nftables", "--service-external-ip-range=192.0.2.0/24"},
+		DaemonArgs: []string{"--node-routes=api", "--service-proxy-engine=" + engine()},
 	})
 	if err != nil {
 		return nil, err

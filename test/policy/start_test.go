@@ -4,6 +4,8 @@ package policy
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -65,8 +67,11 @@ func (w *the) born(h *lab.Host) {
 
 // TestFirstPackets starts a thousand pods that talk as soon as they can.
 func TestFirstPackets(t *testing.T) {
-	const starts, together = 1000, 40
-	w := shared
+	const together = 40
+	starts, w := 1000, shared
+	if n, err := strconv.Atoi(os.Getenv("KUBE_ROUTER_POLICY_STARTS")); err == nil {
+		starts = n
+	}
 	w.one(t, "starts", func(t *testing.T) {
 		for _, p := range parse(t, `metadata: {namespace: z, name: starters}
 spec: {podSelector: {matchLabels: {app: starter}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}, podSelector: {matchLabels: {pod: a}}}]}]}`) {
