@@ -1,0 +1,122 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	"github.com/google/go-cmp/cmp"
+
+	"kube-router/internal/model"
+)
+
+// daemon answers with what f says, and keeps what it was asked. The first refusals connections are cut.
+func daemon(t *testing.T, cuts int, f func(model.AttachRequest) string) (string, *[]model.AttachRequest) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	var asked []model.AttachRequest
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if cuts--; cuts >= 0 {
+				conn.Close()
+				continue
+			}
+			var r model.AttachRequest
+			_ = json.NewDecoder(conn).Decode(&r)
+			asked = append(asked, r)
+			_ = json.NewEncoder(conn).Encode(model.AttachReply{Error: f(r)})
+			conn.Close()
+		}
+	}()
+	return path, &asked
+}
+
+func well(model.AttachRequest) string { return "" }
+
+func args(socket string, more ...string) *skel.CmdArgs {
+	text := `{"cniVersion":"1.1.0","name":"n","type":"kube-router-cni","timeout":1,"socket":"` + socket + `",
+		"prevResult":{"cniVersion":"1.1.0","ips":[{"address":"10.244.1.5/24"},{"address":"fd00::5/64"}]}}`
+	return &skel.CmdArgs{
+		ContainerID: "c1", Netns: "/run/netns/p", IfName: "eth0", StdinData: []byte(text),
+		Args: strings.Join(append([]string{"IgnoreUnknown=1;K8S_POD_NAMESPACE=a;K8S_POD_NAME=web;K8S_POD_UID=u1"}, more...), ";"),
+	}
+}
+
+func TestAddTellsThePod(t *testing.T) {
+	socket, asked := daemon(t, 2, well) // a daemon that is being replaced hangs up
+	if err := add(args(socket)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(*asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `[{"verb":"ADD","attachment":{"container":"c1","ifname":"eth0","netns":"/run/netns/p",` +
+		`"pod":{"Namespace":"a","Name":"web"},"uid":"u1","addrs":["10.244.1.5","fd00::5"]}}]`
+	if d := cmp.Diff(want, string(got)); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	nobody := filepath.Join(t.TempDir(), "s")
+	socket, _ := daemon(t, 0, func(model.AttachRequest) string { return "no rules" })
+	first := args(nobody)
+	first.StdinData = []byte(`{"cniVersion":"1.1.0","name":"n","type":"kube-router-cni"}`)
+	for _, c := range []struct {
+		name string
+		err  error
+		code uint
+		text string
+	}{
+		{"nobody listens", add(args(nobody)), types.ErrTryAgainLater, "the network policy of pod a/web is not in the kernel yet"},
+		{"the daemon says no", add(args(socket)), types.ErrTryAgainLater, "no rules"},
+		{"check", check(args(socket)), types.ErrTryAgainLater, "does not stand"},
+		{"not ready", status(args(socket)), types.ErrPluginNotAvailable, "no rules"},
+		{"gc", gc(args(socket)), types.ErrTryAgainLater, "nothing was collected"},
+		{"first in the chain", add(first), types.ErrInvalidNetworkConfig, "before it in the chain"},
+		{"not JSON", add(&skel.CmdArgs{StdinData: []byte("{")}), types.ErrDecodingFailure, "configuration"},
+	} {
+		var e *types.Error
+		if !errors.As(c.err, &e) || e.Code != c.code || !strings.Contains(e.Error(), c.text) {
+			t.Errorf("%s: %v, want code %d and %q", c.name, c.err, c.code, c.text)
+		}
+	}
+	if err := del(args(nobody)); err != nil {
+		t.Errorf("DEL needs the daemon: %v", err)
+	}
+}
+
+func TestGCAndOthers(t *testing.T) {
+	socket, asked := daemon(t, 0, well)
+	g := args(socket)
+	g.StdinData = []byte(`{"cniVersion":"1.1.0","name":"n","socket":"` + socket + `","cni.dev/valid-attachments":[{"containerID":"c1","ifname":"eth0"}]}`)
+	if err := gc(g); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]model.Name{{Namespace: "c1", Name: "eth0"}}, (*asked)[0].Valid); d != "" {
+		t.Error(d)
+	}
+	other := args(socket)
+	other.Args = "IgnoreUnknown=1"
+	if err := add(other); err != nil || len(*asked) != 1 {
+		t.Errorf("a container that is no pod: %v, asked %d times", err, len(*asked))
+	}
+	if err := status(args(socket)); err != nil {
+		t.Error(err)
+	}
+}
