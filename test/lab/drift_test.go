@@ -78,12 +78,19 @@ func TestStrangersSurvive(t *testing.T) {
 	if err := node.RestartDaemon(); err != nil {
 		t.Fatal(err)
 	}
+	dir, _ := programs()
+	eventually(t, ctx, l, "the daemon to answer", 10*time.Second, func() error {
+		out, err := node.Run(ctx, dir+"/kube-router", "show", "tables")
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
 	serves(t, ctx, l, l.Pod("client"), web("10.96.0.80"))
 	look("after a restart")
 	if err := node.StopDaemon(); err != nil {
 		t.Fatal(err)
 	}
-	dir, _ := programs()
 	out, err := node.Run(ctx, "env", "NODE_NAME=n1", "KUBE_ROUTER_CNI_CONF_FILE=/etc/cni/net.d/10-kuberouter.conflist",
 		dir+"/kube-router", "cleanup")
 	if err != nil {
