@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kube-router/internal/lab/netns"
 )
 
 // TestMain lets the test binary be a speaker too, as cmd/kube-router is.
@@ -51,11 +53,23 @@ func supervised(t testing.TB) string {
 	return dir
 }
 
+// runs runs a supervisor in a network namespace of its own, where nobody else listens.
 func runs(t testing.TB, s *Supervisor) (stop func()) {
 	t.Helper()
+	space, err := netns.New()
+	if err == nil {
+		err = space.Prepare()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runsIn(t, space, s)
+}
+
+func runsIn(t testing.TB, space *netns.Space, s *Supervisor) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	go func() { done <- space.Do(func() error { return s.Run(ctx) }) }()
 	stopped := false
 	stop = func() {
 		if stopped {

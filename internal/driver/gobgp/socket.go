@@ -40,7 +40,15 @@ type client struct {
 
 // dial makes a client. It connects when it is first used, and again whenever the speaker has a new life.
 func dial(path string) (*client, error) {
-	conn, err := grpc.NewClient("unix://"+path,
+	c, err := connect("unix://" + path)
+	if err == nil {
+		c.path = path
+	}
+	return c, err
+}
+
+func connect(target string) (*client, error) {
+	conn, err := grpc.NewClient(target,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)),
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -50,7 +58,7 @@ func dial(path string) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the connection to the BGP speaker: %w", err)
 	}
-	return &client{api.NewGoBgpServiceClient(conn), conn, path}, nil
+	return &client{GoBgpServiceClient: api.NewGoBgpServiceClient(conn), conn: conn}, nil
 }
 
 // there tells whether anybody answers on the socket.
@@ -67,6 +75,10 @@ func (c *client) global(ctx context.Context) (*api.Global, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	r, err := c.GetBgp(ctx, &api.GetBgpRequest{})
+	// One that is just ending may take the question along; the next one answers it.
+	for status.Code(err) == codes.Unavailable && pause(ctx, 20*time.Millisecond) {
+		r, err = c.GetBgp(ctx, &api.GetBgpRequest{})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask the BGP speaker: %w", err)
 	}
