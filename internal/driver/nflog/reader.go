@@ -155,7 +155,9 @@ func (r *Reader) configure(conn *netlink.Conn, attr netlink.Attribute) error {
 		Header: netlink.Header{Type: msgConfig, Flags: netlink.Request | netlink.Acknowledge},
 		Data:   append([]byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, byte(r.group >> 8), byte(r.group)}, attrs...),
 	})
-	if errors.Is(err, unix.EBUSY) {
+	// The kernel answers so to whoever wants a group that is another's (nfulnl_recv_config), and to whoever has
+	// no right to listen at all.
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("another program listens to group %d already: %w", r.group, err)
 	}
 	if err != nil {

@@ -1,0 +1,119 @@
+package nflog
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// inSpace runs f in a network namespace of its own, on a thread that ends with it.
+func inSpace(t *testing.T, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			t.Errorf("make a network namespace: %v", err)
+			return
+		}
+		f()
+	}()
+	<-done
+}
+
+const rules = `table inet t {
+	chain c {
+		type filter hook output priority 0
+		udp dport 9 limit rate 100/second log prefix "to a/web " group 100 snaplen 128 drop
+	}
+}
+`
+
+func TestReaderHearsDrops(t *testing.T) {
+	inSpace(t, func() {
+		for _, args := range [][]string{{"ip", "link", "set", "lo", "up"}, {"nft", "-f", "-"}} {
+			cmd := exec.Command(args[0], args[1:]...)
+			cmd.Stdin = strings.NewReader(rules)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %v: %s", args, err, out)
+			}
+		}
+		fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		r := NewReader(fd, 100)
+		go func() { _ = r.Run(t.Context()) }()
+		var got []Drop
+		for end := time.Now().Add(5 * time.Second); len(got) < 2; time.Sleep(5 * time.Millisecond) {
+			for _, to := range []string{"127.0.0.1:9", "[::1]:9"} {
+				if conn, err := net.Dial("udp", to); err == nil {
+					_, _ = conn.Write([]byte("x"))
+					_ = conn.Close()
+				}
+			}
+			if got, _, err = r.Recent(); err != nil {
+				t.Fatal(err)
+			}
+			if time.Now().After(end) {
+				t.Fatal("no drop was heard")
+			}
+		}
+		for _, d := range got {
+			if d.Prefix != "to a/web" || d.Protocol != 17 || d.DstPort != 9 || d.SrcPort == 0 || d.Src != d.Dst || !d.Src.IsLoopback() {
+				t.Errorf("heard %+v", d)
+			}
+		}
+		second := NewReader(fd, 100)
+		if err := second.listen(t.Context()); err == nil || !strings.Contains(err.Error(), "another program listens") {
+			t.Errorf("a second listener: %v", err)
+		}
+	})
+}
+
+func message(attrs ...any) []byte {
+	var b []byte
+	for i := 0; i < len(attrs); i += 2 {
+		data := attrs[i+1].(string)
+		b = binary.NativeEndian.AppendUint16(b, uint16(4+len(data)))
+		b = binary.NativeEndian.AppendUint16(b, uint16(attrs[i].(int)))
+		b = append(b, data...)
+		for len(b)%4 > 0 {
+			b = append(b, 0)
+		}
+	}
+	return b
+}
+
+const tcp4 = "\x45\x00\x00\x28\x00\x00\x00\x00\x40\x06\x00\x00\x0a\x00\x00\x01\x0a\x00\x00\x02\x0f\xa0\x00\x50"
+
+func TestParse(t *testing.T) {
+	d, ok := parse(message(attrPrefix, "from a/b \x00", attrPayload, tcp4))
+	want := Drop{Prefix: "from a/b", Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), Protocol: 6, SrcPort: 4000, DstPort: 80}
+	if !ok || d != want {
+		t.Errorf("%t %+v", ok, d)
+	}
+	later := strings.Replace(tcp4, "\x00\x00\x40\x06", "\x00\x10\x40\x06", 1) // not the first fragment: no ports
+	if d, ok := parse(message(attrPayload, later)); !ok || d.DstPort != 0 {
+		t.Errorf("a fragment: %t %+v", ok, d)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(message(attrPrefix, "to a/b", attrPayload, tcp4))
+	f.Add(message(attrPayload, "\x60"+strings.Repeat("\x11", 60)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if d, ok := parse(b); ok && (!d.Src.IsValid() || d.Src.Is4() != d.Dst.Is4()) {
+			t.Errorf("%+v", d)
+		}
+	})
+}
