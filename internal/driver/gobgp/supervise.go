@@ -114,7 +114,7 @@ func (s *Supervisor) watch(ctx context.Context, p *process) {
 			return
 		case <-tick.C:
 		}
-		if err := s.ask(ctx); err == nil || ctx.Err() != nil {
+		if err := s.ask(ctx, p); err == nil || ctx.Err() != nil {
 			silent = 0
 			continue
 		} else if silent++; silent >= missed {
@@ -125,10 +125,17 @@ func (s *Supervisor) watch(ctx context.Context, p *process) {
 	}
 }
 
-// ask goes through the engine's main loop and back.
-func (s *Supervisor) ask(ctx context.Context) error {
+// ask goes through the engine's main loop and back. One that has just died is not waited for.
+func (s *Supervisor) ask(ctx context.Context, p *process) error {
 	ctx, cancel := context.WithTimeout(ctx, answer)
 	defer cancel()
+	go func() {
+		select {
+		case <-p.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	_, err := s.client.GetBgp(ctx, &api.GetBgpRequest{})
 	return err
 }

@@ -73,6 +73,22 @@ func TestSpeakerComesBack(t *testing.T) {
 	until(t, "another one answers", 10*time.Second, func() bool { return pid(t, dir) != first && answers(dir) })
 }
 
+// TestSpeakerComesBackAtOnce even when it dies at the moment in which it is asked how it is.
+func TestSpeakerComesBackAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	runs(t, supervisor(t, dir, "v1"))
+	until(t, "the speaker answers", 10*time.Second, func() bool { return answers(dir) })
+	first := pid(t, dir)
+	if err := syscall.Kill(first, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(beat + 500*time.Millisecond) // now it is being asked
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "another one answers", answer/2, func() bool { return pid(t, dir) != first && answers(dir) })
+}
+
 // TestRowsComeBack when the speaker does: the driver says that everything is gone, and fills the next one.
 func TestRowsComeBack(t *testing.T) {
 	dir := supervised(t)
