@@ -108,7 +108,7 @@ func TestRollingUpdate(t *testing.T) {
 	w, n := shared, 70
 	pods, rate, lasts := 10, 2000, 30*time.Second
 	if w.guest {
-		pods, rate, lasts = 4, 200, 15*time.Second
+		pods, rate, lasts = 4, 60, 15*time.Second
 	}
 	d := rolling(int32(pods))
 	if err := w.Client.Create(w.ctx, d); err != nil {
@@ -201,7 +201,9 @@ func (w *the) sees(client *lab.Host, vip netip.Addr, masked bool) error {
 	node := w.nodeWho(client.NodeName())
 	return w.eventually(10*time.Second, func() error {
 		for range 20 {
-			r := client.Probe(front(vip, 80, "tcp"))
+			q := front(vip, 80, "tcp")
+			q.Timeout = patience
+			r := client.Probe(q)
 			if !r.OK() {
 				return fmt.Errorf("%v", r)
 			}

@@ -208,9 +208,15 @@ func refusal(r probe.Result, proto string) bool {
 // random would miss one.
 const mostAsked = 45
 
+// patience is for answers that must come: what is judged is who answers, and a machine may be busy.
+const patience = 5 * time.Second
+
 // ask asks one front until everybody who must answer has, and notes whose address was seen.
 func (w *the) ask(a asker, q probe.Request, want answer, refused bool, seen map[string]bool) error {
 	q.Timeout = w.limit()
+	if len(want.must) > 0 {
+		q.Timeout = patience
+	}
 	if len(want.may) == 0 {
 		r := a.host.Probe(q)
 		seen[string(r.Class)] = true

@@ -215,6 +215,9 @@ func (w *the) eventually(limit time.Duration, ask func() error) error {
 
 // answered gathers who answers n questions, and fails with the first that nobody did.
 func answered(from *lab.Host, q probe.Request, n int) (pods []string, err error) {
+	if q.Proto != "udp" { // which is allowed to lose one while things change
+		q.Timeout = patience
+	}
 	tally, err := from.Many(q, n, 1)
 	if err != nil {
 		return nil, err
