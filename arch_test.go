@@ -55,12 +55,11 @@ var thirdParty = map[string]struct {
 	"github.com/mdlayher/netlink":            {[]string{"driver"}, "netlink messages that google/nftables has no words for"},
 	"github.com/moby/ipvs":                   {[]string{"driver"}, "IPVS over generic netlink"},
 	"github.com/ti-mo/conntrack":             {[]string{"driver"}, "conntrack over netlink, with deletion by tuple"},
-	"github.com/ti-mo/netfilter":             {[]string{"driver"}, "the socket that ti-mo/conntrack takes"},
 	"github.com/spf13/cobra":                 {[]string{"cmd"}, "subcommands and their help"},
 	"github.com/spf13/pflag":                 {[]string{"config", "cmd"}, "flags in the syntax that scripts for kube-router use"},
 	"github.com/prometheus/client_golang":    {[]string{"show", "agent"}, "metrics in the format that everybody scrapes"},
 	"github.com/containernetworking/cni":     {[]string{"lab", "cmd"}, "the CNI types of our plugin, and libcni as a container runtime uses it"},
-	"github.com/containernetworking/plugins": {[]string{"lab", "cmd"}, "the reference plugins that the lab runs, at a pinned version"},
+	"github.com/containernetworking/plugins": {nil, "the reference plugins that the lab and the image bring, at a pinned version"},
 	"sigs.k8s.io/yaml":                       {[]string{"watch", "config", "lab", "show", "cmd"}, "YAML as Kubernetes reads it"},
 	"go.yaml.in/yaml/v3":                     {[]string{"config"}, "YAML with line numbers, so that an error in the configuration file names its line"},
 	"sigs.k8s.io/json":                       {[]string{"lab"}, "strict JSON as the API server reads it"},
@@ -153,6 +152,7 @@ func TestDataFlowsOneWay(t *testing.T) {
 }
 
 func TestThirdPartyHasAReason(t *testing.T) {
+	used := map[string]bool{}
 	for _, s := range sources(t) {
 		for _, imp := range s.file.Imports {
 			path := strings.Trim(imp.Path.Value, `"`)
@@ -165,11 +165,22 @@ func TestThirdPartyHasAReason(t *testing.T) {
 					module = m
 				}
 			}
+			used[module] = true
 			if module == "" {
 				t.Errorf("%s: %s has no reason in thirdParty", s.at(imp), path)
 			} else if !s.test() && !slices.Contains(thirdParty[module].rooms, s.room()) {
 				t.Errorf("%s: room %q may not import %s; rooms %v may", s.at(imp), s.room(), module, thirdParty[module].rooms)
 			}
+		}
+	}
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for module := range thirdParty {
+		tool := strings.Contains(string(mod), "\n\t"+module+"/") // a program that is built at the version of go.mod
+		if !used[module] && !tool {
+			t.Errorf("%s is in thirdParty and nothing imports it", module)
 		}
 	}
 }
