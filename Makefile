@@ -3,7 +3,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 GOFLAGS_BUILD = -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 export CGO_ENABLED = 0
 
-.PHONY: all build check test test-% demo image bench clean
+.PHONY: all build check test test-% test-kubernetes conformance demo image bench clean
 
 all: build
 
@@ -28,6 +28,13 @@ test:
 # One stage: make test-guest, test-services, test-policy, test-routes, test-operate …
 test-%: build
 	test/run $*
+
+# Kubernetes' own tests on a real cluster, and a dozen of them on one node; what they need is built and cached.
+conformance:
+	test/conformance/run
+
+test-kubernetes:
+	test/conformance/run --short
 
 demo:
 	test/setup demo

@@ -3,6 +3,7 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,6 +38,9 @@ func config(kubeconfig, master string) (*rest.Config, error) {
 		c, err := clientcmd.BuildConfigFromFlags(master, kubeconfig)
 		if err != nil {
 			return nil, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
+		}
+		if master == "" {
+			c.Wrap(func(next http.RoundTripper) http.RoundTripper { return &follower{next: next, file: kubeconfig} })
 		}
 		return c, nil
 	}
