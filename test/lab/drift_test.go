@@ -9,8 +9,8 @@ import (
 	"kube-router/internal/lab"
 )
 
-// TestWhatOthersRemoveComesBack deletes a rule, a map element and a route of ours; each must be back within
-// a second, told by the kernel, not by a timer.
+// TestWhatOthersRemoveComesBack deletes a rule, a map element and a route of ours and sets the bridge down; each
+// must be back within a second, told by the kernel, not by a timer.
 func TestWhatOthersRemoveComesBack(t *testing.T) {
 	l, ctx := start(t, lab.Config{Nodes: 2})
 	node := l.Node("n1")
@@ -36,6 +36,9 @@ func TestWhatOthersRemoveComesBack(t *testing.T) {
 		{"a learned route",
 			"ip route del 10.244.2.0/24 proto 17",
 			"ip route show 10.244.2.0/24 proto 17 | grep via"},
+		{"the bridge, set down, with both its addresses",
+			"ip link set kube-bridge down",
+			"ip link show kube-bridge up | grep -q kube-bridge && ip addr show kube-bridge | grep 10.244.1.1/24 && ip addr show kube-bridge | grep fd00:10:244:1::1/64"},
 	} {
 		run(c.look)
 		run(c.remove)

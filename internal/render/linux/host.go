@@ -61,11 +61,13 @@ func links(h *intent.Host) []string {
 }
 
 // forward6 renders IPv6 forwarding. A forwarding node ignores router advertisements unless accept_ra is 2, so an
-// uplink that relies on them (1) gets 2. The bridge never listens to pods' advertisements (CVE-2020-10749).
+// uplink that relies on them (1) gets 2. The bridge never listens to pods' advertisements (CVE-2020-10749), and keeps
+// the address that the CNI plugin gave it when somebody sets it down and we set it up again (Linux 4.6).
 func forward6(h *intent.Host) []row.Sysctl {
 	rows := []row.Sysctl{{Name: "net/ipv6/conf/all/forwarding", Value: "1"}}
 	if h.Bridge {
-		rows = append(rows, row.Sysctl{Name: "net/ipv6/conf/" + row.BridgeName + "/accept_ra", Value: "0"})
+		conf := "net/ipv6/conf/" + row.BridgeName
+		rows = append(rows, row.Sysctl{Name: conf + "/accept_ra", Value: "0"}, row.Sysctl{Name: conf + "/keep_addr_on_down", Value: "1"})
 	}
 	for _, dev := range h.Uplinks {
 		rows = append(rows, row.Sysctl{Name: "net/ipv6/conf/" + dev + "/accept_ra", Value: "2", OnlyFrom: "1"})

@@ -101,6 +101,7 @@ net.ipv4.conf.kube-bridge.rp_filter = 2 (where it was 1)
 net.ipv4.conf.all.rp_filter = 2 (where it was 1)
 net.ipv6.conf.all.forwarding = 1
 net.ipv6.conf.kube-bridge.accept_ra = 0
+net.ipv6.conf.kube-bridge.keep_addr_on_down = 1
 net.ipv6.conf.eth0/7.accept_ra = 2 (where it was 1)
 net.bridge.bridge-nf-call-iptables = 1
 net.bridge.bridge-nf-call-ip6tables = 1
