@@ -122,7 +122,7 @@ func settings(links []string) map[string]string {
 	all["net/ipv4/conf/all/arp_ignore"], all["net/ipv4/conf/all/arp_announce"] = "0", "0"
 	for _, l := range append(links, "all", row.BridgeName, row.DummyName) {
 		all["net/ipv4/conf/"+l+"/rp_filter"] = "1"
-		all["net/ipv6/conf/"+l+"/accept_ra"] = "1"
+		all["net/ipv6/conf/"+l+"/accept_ra"], all["net/ipv6/conf/"+l+"/keep_addr_on_down"] = "1", "0"
 	}
 	return all
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -113,7 +114,7 @@ func (s *site) plan(t *testing.T, m *model.Model, settings *sysctl.Driver) []row
 	}
 	var changes []row.Change[string, row.Sysctl]
 	for _, x := range linux.Sysctls(hosts[0]) {
-		if x.Name != "net/ipv6/conf/kube-bridge/accept_ra" && x.Name != "net/ipv4/conf/kube-bridge/rp_filter" {
+		if !strings.Contains(x.Name, "/"+row.BridgeName+"/") { // the bridge is not there yet
 			changes = append(changes, row.Change[string, row.Sysctl]{Key: x.Name, New: &x})
 		}
 	}
