@@ -79,16 +79,3 @@ func buildPlugins(ctx context.Context, dir string) error {
 	}
 	return nil
 }
-
-// Binary is the path of a kube-router to run in tests: the one that the environment variable KUBE_ROUTER_BINARY names, or one that is
-// built from this module's tree into dir, with kube-router-cni beside it.
-func Binary(ctx context.Context, dir string) (string, error) {
-	if path := os.Getenv("KUBE_ROUTER_BINARY"); path != "" {
-		return path, nil
-	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "kube-router/cmd/kube-router", "kube-router/cmd/kube-router-cni")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build kube-router (or name one in KUBE_ROUTER_BINARY): %w\n%s", err, out)
-	}
-	return filepath.Join(dir, "kube-router"), nil
-}

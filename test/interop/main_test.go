@@ -7,34 +7,23 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"kube-router/internal/lab"
 )
 
-func TestMain(m *testing.M) { os.Exit(lab.Main(m.Run)) }
+// programs is the directory of our programs.
+var programs string
 
-// programs builds the binaries once for all tests, unless an environment variable names where they are.
-var programs = sync.OnceValues(func() (string, error) {
-	if ready := os.Getenv("KUBE_ROUTER_PROGRAMS"); ready != "" {
-		return ready, nil
-	}
-	dir, err := os.MkdirTemp("", "kube-router-interop-")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-o", dir+"/", "../../cmd/kube-router")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return dir, nil
-})
+func TestMain(m *testing.M) {
+	os.Exit(lab.Suite(func(dir string) int {
+		programs = dir
+		return m.Run()
+	}))
+}
 
 // world is a lab with what tests ask of it.
 type world struct {
@@ -54,13 +43,9 @@ const (
 // begin starts a lab with the routers r1 and r2 beside its nodes.
 func begin(t testing.TB, config lab.Config, args ...string) *world {
 	t.Helper()
-	dir, err := programs()
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
-	config.Daemon = filepath.Join(dir, "kube-router")
+	config.Daemon = filepath.Join(programs, "kube-router")
 	config.DaemonArgs = append(args, "--service-external-ip-range=10.98.0.0/16", "--service-external-ip-range=fd00:10:98::/112")
 	if len(config.Hosts) == 0 {
 		config.Hosts = []lab.HostConfig{{Name: "r1"}, {Name: "r2"}}
@@ -140,11 +125,7 @@ func (w *world) annotate(node string, pairs ...string) {
 // show asks a node's daemon.
 func (w *world) show(node string, what ...string) string {
 	w.t.Helper()
-	dir, err := programs()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	out, err := w.node(node).Run(w.ctx, filepath.Join(dir, "kube-router"), append([]string{"show"}, what...)...)
+	out, err := w.node(node).Run(w.ctx, filepath.Join(programs, "kube-router"), append([]string{"show"}, what...)...)
 	if err != nil {
 		w.t.Fatalf("show %v on %s: %v\n%s", what, node, err, out)
 	}

@@ -81,9 +81,8 @@ func TestStrangersSurvive(t *testing.T) {
 	if err := node.RestartDaemon(); err != nil {
 		t.Fatal(err)
 	}
-	dir, _ := programs()
 	eventually(t, ctx, l, "the daemon to answer", 10*time.Second, func() error {
-		out, err := node.Run(ctx, dir+"/kube-router", "show", "tables")
+		out, err := node.Run(ctx, programs+"/kube-router", "show", "tables")
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
@@ -95,7 +94,7 @@ func TestStrangersSurvive(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := node.Run(ctx, "env", "NODE_NAME=n1", "KUBE_ROUTER_CNI_CONF_FILE=/etc/cni/net.d/10-kuberouter.conflist",
-		dir+"/kube-router", "cleanup")
+		programs+"/kube-router", "cleanup")
 	if err != nil {
 		t.Fatalf("cleanup: %v\n%s", err, out)
 	}

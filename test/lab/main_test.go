@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,39 +16,25 @@ import (
 	"kube-router/internal/lab/probe"
 )
 
-func TestMain(m *testing.M) { os.Exit(lab.Main(m.Run)) }
+// programs is the directory of our programs.
+var programs string
 
-// programs builds the binaries once for all tests, as a user gets them. They are static. An environment
-// variable names a directory where they are ready.
-var programs = sync.OnceValues(func() (string, error) {
-	if ready := os.Getenv("KUBE_ROUTER_PROGRAMS"); ready != "" {
-		return ready, nil
-	}
-	dir, err := os.MkdirTemp("", "kube-router-test-")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-o", dir+"/", "../../cmd/kube-router", "../../cmd/kube-router-cni")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return dir, nil
-})
+func TestMain(m *testing.M) {
+	os.Exit(lab.Suite(func(dir string) int {
+		programs = dir
+		return m.Run()
+	}))
+}
 
 // start starts a lab that ends with the test, with the web pods and Services of web.yaml ready.
 func start(t *testing.T, config lab.Config) (*lab.Lab, context.Context) {
 	t.Helper()
-	dir, err := programs()
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	if extra := os.Getenv("KR_ARGS"); extra != "" {
 		config.DaemonArgs = append(config.DaemonArgs, strings.Fields(extra)...)
 	}
-	config.Daemon = filepath.Join(dir, "kube-router")
+	config.Daemon = filepath.Join(programs, "kube-router")
 	l, err := lab.Start(ctx, config)
 	if err != nil {
 		t.Fatal(err)

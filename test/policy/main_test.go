@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -27,13 +26,15 @@ type the struct {
 
 var shared *the
 
-func TestMain(m *testing.M) { os.Exit(lab.Main(func() int { return run(m) })) }
+func TestMain(m *testing.M) {
+	os.Exit(lab.Suite(func(programs string) int { return run(m, programs) }))
+}
 
 // run starts the one cluster that all tests use, runs them, and prints how many cases passed.
-func run(m *testing.M) int {
+func run(m *testing.M, programs string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
-	w, err := start(ctx)
+	w, err := start(ctx, programs)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -54,24 +55,6 @@ func run(m *testing.M) int {
 	return code
 }
 
-// programs builds the binaries as a user gets them. An environment variable names a directory where they are
-// ready.
-func programs() (string, error) {
-	if ready := os.Getenv("KUBE_ROUTER_PROGRAMS"); ready != "" {
-		return ready, nil
-	}
-	dir, err := os.MkdirTemp("", "kube-router-test-")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-o", dir+"/", "../../cmd/kube-router", "../../cmd/kube-router-cni")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return dir, nil
-}
-
 // engine carries the Services; an environment variable chooses another than nftables.
 func engine() string {
 	if e := os.Getenv("KUBE_ROUTER_SERVICE_ENGINE"); e != "" {
@@ -80,14 +63,11 @@ func engine() string {
 	return "nftables"
 }
 
-func start(ctx context.Context) (*the, error) {
-	dir, err := programs()
-	if err != nil {
-		return nil, err
-	}
-	w := &the{ctx: ctx, dir: dir}
+func start(ctx context.Context, programs string) (*the, error) {
+	var err error
+	w := &the{ctx: ctx, dir: programs}
 	w.Lab, err = lab.Start(ctx, lab.Config{
-		Nodes: 2, Daemon: filepath.Join(dir, "kube-router"), PodStarted: func(h *lab.Host) { w.born(h) },
+		Nodes: 2, Daemon: filepath.Join(programs, "kube-router"), PodStarted: func(h *lab.Host) { w.born(h) },
 		DaemonArgs: []string{"--node-routes=api", "--service-proxy-engine=" + engine()},
 	})
 	if err != nil {

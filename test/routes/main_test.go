@@ -3,10 +3,7 @@
 package routes
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
-	"sync"
 	"testing"
 
 	"kube-router/internal/lab"
@@ -15,8 +12,12 @@ import (
 // scoring is what this run judged.
 var scoring = &score{}
 
+// programs is the directory of our programs.
+var programs string
+
 func TestMain(m *testing.M) {
-	os.Exit(lab.Main(func() int {
+	os.Exit(lab.Suite(func(dir string) int {
+		programs = dir
 		code := m.Run()
 		if !scoring.report(os.Stdout, "routes on "+place) && code == 0 {
 			code = 1
@@ -24,20 +25,3 @@ func TestMain(m *testing.M) {
 		return code
 	}))
 }
-
-// programs builds the binaries as a user gets them. An environment variable names a directory where they are ready.
-var programs = sync.OnceValues(func() (string, error) {
-	if ready := os.Getenv("KUBE_ROUTER_PROGRAMS"); ready != "" {
-		return ready, nil
-	}
-	dir, err := os.MkdirTemp("", "kube-router-test-")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-o", dir+"/", "../../cmd/kube-router", "../../cmd/kube-router-cni")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return dir, nil
-})

@@ -49,13 +49,9 @@ type world struct {
 // begin starts a lab with a pod on every node, and waits until they reach each other.
 func begin(t testing.TB, config lab.Config, args ...string) *world {
 	t.Helper()
-	dir, err := programs()
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
 	t.Cleanup(cancel)
-	config.Daemon, config.DaemonArgs = filepath.Join(dir, "kube-router"), args
+	config.Daemon, config.DaemonArgs = filepath.Join(programs, "kube-router"), args
 	l, err := lab.Start(ctx, config)
 	if err != nil {
 		t.Fatal(err)
@@ -198,11 +194,7 @@ type session struct {
 
 // peers are a node's sessions by the other's name.
 func (w *world) peers(node string) (map[string]session, error) {
-	dir, err := programs()
-	if err != nil {
-		return nil, err
-	}
-	out, err := w.Node(node).Command(w.ctx, filepath.Join(dir, "kube-router"), "show", "peers", "-o", "json").Output()
+	out, err := w.Node(node).Command(w.ctx, filepath.Join(programs, "kube-router"), "show", "peers", "-o", "json").Output()
 	if err != nil {
 		return nil, fmt.Errorf("show peers on %s: %w", node, err)
 	}

@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -58,7 +56,15 @@ func engine() string {
 	return "nftables"
 }
 
-func TestMain(m *testing.M) { os.Exit(lab.Main(func() int { return run(m) })) }
+// programs is the directory of our programs.
+var programs string
+
+func TestMain(m *testing.M) {
+	os.Exit(lab.Suite(func(dir string) int {
+		programs = dir
+		return run(m)
+	}))
+}
 
 // run starts the one cluster that all tests use, runs them, and prints what they judged.
 func run(m *testing.M) int {
@@ -88,31 +94,11 @@ func run(m *testing.M) int {
 	return code
 }
 
-// programs builds the binaries as a user gets them. An environment variable names a directory where they are ready.
-var programs = sync.OnceValues(func() (string, error) {
-	if ready := os.Getenv("KUBE_ROUTER_PROGRAMS"); ready != "" {
-		return ready, nil
-	}
-	dir, err := os.MkdirTemp("", "kube-router-test-")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-o", dir+"/", "../../cmd/kube-router", "../../cmd/kube-router-cni")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return dir, nil
-})
-
 func start(ctx context.Context) (*the, error) {
-	dir, err := programs()
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	w := &the{ctx: ctx, score: scoring, engine: engine(), guest: os.Getenv(guestVariable) != "", sctp: hasSCTP()}
 	w.Lab, err = lab.Start(ctx, lab.Config{
-		Nodes: 3, Zones: 3, Daemon: filepath.Join(dir, "kube-router"), DaemonArgs: flags(w.engine),
+		Nodes: 3, Zones: 3, Daemon: filepath.Join(programs, "kube-router"), DaemonArgs: flags(w.engine),
 		Hosts: []lab.HostConfig{{Name: far, Segment: lab.Outside}},
 	})
 	if err != nil {

@@ -26,8 +26,7 @@ const loadGroup = "no connection fails"
 
 // program is the binary as nodes see it.
 func (w *the) program() string {
-	dir, _ := programs()
-	return filepath.Join(dir, "kube-router")
+	return filepath.Join(programs, "kube-router")
 }
 
 // rolling is a Deployment whose pods go on serving for three seconds when they are told to end (KEP-3960), as one
