@@ -141,6 +141,7 @@ type Path struct {
 	Prefix   netip.Prefix
 	NextHops []netip.Addr // several for equal-cost paths, sorted
 	External bool         // learned from an external peer, not from another node
+	Kept     bool         // nobody teaches it at present: it is what an earlier life of the daemon left in the kernel
 }
 
 // Ref names the Path by its prefix.

@@ -28,6 +28,7 @@ type Engine struct {
 
 	heard   atomic.Int64 // when the daemon last asked, Unix nanoseconds
 	serving atomic.Int64 // calls being answered
+	haste   atomic.Pointer[haste]
 }
 
 // Run is the speaker. It has no configuration: the daemon gives it everything over its socket. It ends when
@@ -51,7 +52,12 @@ func (e *Engine) Run(ctx context.Context) error {
 		s.Serve()
 		close(ended)
 	}()
+	rush, calm := context.WithCancel(ctx)
+	h := hurry(rush, s, e.Log)
+	e.haste.Store(h)
 	e.wait(ctx, s, ended)
+	calm()
+	h.wait()
 	// The answer to the call that stopped us is still on its way.
 	for deadline := time.Now().Add(time.Second); e.serving.Load() > 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
@@ -118,6 +124,9 @@ func (e *Engine) unary(ctx context.Context, r any, _ *grpc.UnaryServerInfo, next
 	defer e.serving.Add(-1)
 	if private(ctx) {
 		e.heard.Store(time.Now().UnixNano())
+	}
+	if h := e.haste.Load(); h != nil {
+		return h.call(ctx, r, next)
 	}
 	return next(ctx, r)
 }

@@ -25,7 +25,7 @@ func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark)
 	case ownRange(m, prefix):
 		note.add("", "ignored: it is part of this node's own pod range")
 		return nil, note.list
-	case m.Settings.Routes.Source == SourceAPI && (!p.External || nodeRange(m, prefix)):
+	case m.Settings.Routes.Source == SourceAPI && (!p.External || nodeRange(m, prefix) || p.Kept && !fromRouters(m, p)):
 		return nil, nil
 	}
 	return build(m, prefix, p.NextHops, &note), note.list
@@ -158,6 +158,19 @@ func nodeRange(m *model.Model, p netip.Prefix) bool {
 		}
 	}
 	return false
+}
+
+// fromRouters tells whether a path leads through peers outside alone. Of what an earlier life left in the kernel
+// nothing else tells a route that such a peer had taught from one that a Node object was the reason of, which
+// may be gone by now.
+func fromRouters(m *model.Model, p *model.Path) bool {
+	routers := m.Settings.BGP.Peers
+	if n := m.Self(); n != nil && len(routers) == 0 {
+		routers = n.Options.Peers
+	}
+	return !slices.ContainsFunc(p.NextHops, func(hop netip.Addr) bool {
+		return !slices.ContainsFunc(routers, func(r model.Peer) bool { return r.Addr == hop })
+	})
 }
 
 func family(p netip.Prefix) model.Family { return model.FamilyOf(p.Addr()) }

@@ -162,3 +162,34 @@ func TestSelf(t *testing.T) {
 		t.Errorf("without overlays: have %s", have)
 	}
 }
+
+// TestKeptPath is about routes that an earlier life left in the kernel: where routes come from Node objects,
+// one to a node that is gone by now must not come back as something that a router taught.
+func TestKeptPath(t *testing.T) {
+	api := func(s *model.Settings) { s.Routes.Source = SourceAPI }
+	flag := func(s *model.Settings) { s.BGP.Peers = []model.Peer{{Addr: addrs("10.0.0.254")[0]}} }
+	for _, c := range []struct {
+		name, hops string
+		change     []func(*model.Settings)
+		own        []model.Peer
+		want       string
+	}{
+		{name: "by BGP: until its peer is back", hops: "10.0.0.9", want: "10.244.9.0/24 via 10.0.0.9 dev eth0\n"},
+		{name: "by API: a node's that is gone", hops: "10.0.0.9", change: list(api)},
+		{name: "by API: a node's, and there is a router", hops: "10.0.0.9", change: list(api, flag)},
+		{name: "by API: a router's", hops: "10.0.0.254", change: list(api, flag), want: "10.244.9.0/24 via 10.0.0.254 dev eth0\n"},
+		{name: "by API: a router's of the annotation", hops: "10.0.0.253", change: list(api),
+			own: []model.Peer{{Addr: addrs("10.0.0.253")[0]}}, want: "10.244.9.0/24 via 10.0.0.253 dev eth0\n"},
+		{name: "by API: a router's of the annotation, but flags count", hops: "10.0.0.253", change: list(api, flag),
+			own: []model.Peer{{Addr: addrs("10.0.0.253")[0]}}},
+	} {
+		m := cluster(c.change...)
+		self := *m.Self()
+		self.Options.Peers = c.own
+		m.Put(&self)
+		m.Put(&model.Path{Prefix: pfx("10.244.9.0/24"), NextHops: addrs(c.hops), External: true, Kept: true})
+		if d := cmp.Diff(c.want, text(Path(m, pfx("10.244.9.0/24")))); d != "" {
+			t.Errorf("%s: want - have +:\n%s", c.name, d)
+		}
+	}
+}

@@ -44,7 +44,7 @@ func KernelRoutes(ns netns.NsHandle) ([]*model.Path, error) {
 	var paths []*model.Path
 	for _, r := range routes {
 		p, ok := prefix(r)
-		path := &model.Path{Prefix: p, External: true}
+		path := &model.Path{Prefix: p, External: true, Kept: true}
 		for _, v := range hops(r) {
 			if node, tunnel := behind[v]; tunnel {
 				path.NextHops = append(path.NextHops, node)

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -142,4 +143,30 @@ func TestKernelRoutes(t *testing.T) {
 	}
 	b.shows(t, 0, "10.244.2.0/24 [10.0.0.2] external", "10.244.3.0/24 [172.16.0.3] external",
 		"198.51.100.0/24 [10.0.0.8 10.0.0.9] external", "fd02::/64 [fd00::2] external")
+}
+
+// TestRecall keeps what a peer's new life in the speaker would lose.
+func TestRecall(t *testing.T) {
+	w, peer := &Watch{}, addr("10.0.0.2")
+	begun, ended, later := time.Unix(100, 0), time.Unix(200, 0), time.Unix(300, 0)
+	for i, c := range []struct {
+		session   string
+		now, tell time.Time // of the speaker; zero: it doesn't know
+		since     time.Time
+		flaps     uint32
+	}{
+		{"ACTIVE", begun, time.Time{}, time.Time{}, 0},
+		{"ESTABLISHED", begun, begun, begun, 0},
+		{"ESTABLISHED", ended, begun, begun, 0},
+		{"ACTIVE", ended, time.Time{}, ended, 1},
+		{"ACTIVE", later, time.Time{}, ended, 1},
+		{"ESTABLISHED", later, later, later, 1},
+		{"ESTABLISHED", later, later.Add(time.Second), later.Add(time.Second), 2},
+	} {
+		all := map[netip.Addr]State{peer: {Session: c.session, Since: c.tell}}
+		w.recall(all, c.now)
+		if s := all[peer]; !s.Since.Equal(c.since) || s.Flaps != c.flaps {
+			t.Errorf("%d: since %v, %d flaps; want %v, %d", i, s.Since, s.Flaps, c.since, c.flaps)
+		}
+	}
 }

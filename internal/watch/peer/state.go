@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ type State struct {
 	Accepted   uint64    // of them, by our policy
 	Advertised uint64    // by us, where it was asked for
 	BFD        string    // UP, DOWN, INIT, ADMIN_DOWN; empty: none
-	Flaps      uint32    // sessions that ended soon after they began
+	Flaps      uint32    // sessions that ended
 }
 
 // Established tells whether routes are exchanged.
@@ -70,7 +71,30 @@ func (w *Watch) ask(ctx context.Context, advertised bool) (map[netip.Addr]State,
 	if !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("ask the BGP speaker for its peers: %w", err)
 	}
+	w.recall(all, time.Now())
 	return all, nil
+}
+
+// recall adds what the speaker forgets of a peer that it makes anew when its session has ended: since when it
+// is down, and how often that happened.
+func (w *Watch) recall(all map[netip.Addr]State, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for a, s := range all {
+		was := w.seen[a]
+		ended := was.Established() && (!s.Established() || s.Since.After(was.Since))
+		if s.Since.IsZero() && ended {
+			s.Since = now
+		} else if s.Since.IsZero() {
+			s.Since = was.Since
+		}
+		if ended {
+			was.Flaps++
+		}
+		s.Flaps = max(s.Flaps, was.Flaps)
+		all[a] = s
+	}
+	w.seen = maps.Clone(all)
 }
 
 func state(p *api.Peer) (State, bool) {

@@ -45,6 +45,7 @@ type Watch struct {
 	mu     sync.Mutex
 	synced bool
 	told   map[netip.Prefix]told
+	seen   map[netip.Addr]State // the sessions as they were when last asked for
 }
 
 // told is a path as it was told.
