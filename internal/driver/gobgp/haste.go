@@ -30,7 +30,7 @@ type haste struct {
 
 	mu      sync.Mutex // whoever changes the engine's peers
 	dialing map[netip.Addr]context.CancelFunc
-	revived map[netip.Addr]time.Time
+	rested  map[netip.Addr]time.Time // when a peer would have had all the rest that it was spared
 }
 
 const (
@@ -44,16 +44,17 @@ const (
 	// firstGap and lastGap are the times between two tries.
 	firstGap = 50 * time.Millisecond
 	lastGap  = time.Second
-	// peace is the least time between two revivals of a peer: the engine's own rest, which is for peers whose
-	// sessions end again and again.
-	peace = 5 * time.Second
+	// peace is the rest that the engine gives a peer whose session ended, and spared how many of them in a row
+	// a peer is spared: rests are for peers whose sessions end again and again.
+	peace  = 5 * time.Second
+	spared = 4
 )
 
 // hurry begins to make haste until ctx ends; wait for that.
 func hurry(ctx context.Context, s *server.BgpServer, log *slog.Logger) *haste {
 	h := &haste{
 		server: s, log: log, ctx: ctx, slots: make(chan struct{}, atOnce),
-		dialing: map[netip.Addr]context.CancelFunc{}, revived: map[netip.Addr]time.Time{},
+		dialing: map[netip.Addr]context.CancelFunc{}, rested: map[netip.Addr]time.Time{},
 	}
 	idle := make(chan netip.Addr, 1024)
 	err := s.WatchEvent(ctx, server.WatchEventMessageCallbacks{
@@ -130,10 +131,9 @@ func (h *haste) revive(a netip.Addr) {
 	r, ours := readPeer(p)
 	if !ours || p.GetState().GetSessionState() != api.PeerState_SESSION_STATE_IDLE ||
 		p.GetState().GetAdminState() != api.PeerState_ADMIN_STATE_UP || p.GetGracefulRestart().GetPeerRestarting() ||
-		time.Since(h.revived[a]) < peace {
+		!h.spare(a, time.Now()) {
 		return
 	}
-	h.revived[a] = time.Now()
 	if err := h.server.DeletePeer(h.ctx, &api.DeletePeerRequest{Address: a.String()}); err != nil {
 		return
 	}
@@ -143,6 +143,19 @@ func (h *haste) revive(a netip.Addr) {
 		return
 	}
 	h.dial(r)
+}
+
+// spare tells whether a peer is spared a rest.
+func (h *haste) spare(a netip.Addr, now time.Time) bool {
+	rested := h.rested[a]
+	if rested.Before(now) {
+		rested = now
+	}
+	if rested.Sub(now) > (spared-1)*peace {
+		return false
+	}
+	h.rested[a] = rested.Add(peace)
+	return true
 }
 
 // look finds a peer; nil: none.

@@ -159,3 +159,20 @@ func TestHaste(t *testing.T) {
 		t.Log("at once after", took)
 	})
 }
+
+// TestSpare lets a few rests be left out, not every one.
+func TestSpare(t *testing.T) {
+	h, a, now := &haste{rested: map[netip.Addr]time.Time{}}, addr("10.0.0.1"), time.Unix(1000, 0)
+	for i, c := range []struct {
+		later time.Duration
+		want  bool
+	}{{0, true}, {0, true}, {time.Second, true}, {time.Second, true}, {0, false}, {peace, true}, {0, false}, {time.Hour, true}} {
+		now = now.Add(c.later)
+		if have := h.spare(a, now); have != c.want {
+			t.Errorf("%d: %v, want %v", i, have, c.want)
+		}
+	}
+	if !h.spare(addr("10.0.0.2"), now) {
+		t.Error("another peer pays for it")
+	}
+}
