@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -24,31 +25,56 @@ func document(results, file string) error {
 	if err != nil {
 		return err
 	}
-	var figures, details bytes.Buffer
+	var figures, kinds, details bytes.Buffer
 	for _, name := range names {
 		l, err := parse(name)
 		if err != nil {
 			return err
 		}
 		n := l.count()
-		fmt.Fprintf(&figures, "| %s | %d | %d | %d | %d of %d |\n", l.title, n[passed], n[failed], n[skipped],
-			l.conformance(passed), l.conformance(passed)+l.conformance(failed))
+		fmt.Fprintf(&figures, "| %s | %d | %d | %d |\n", l.title, n[passed], n[failed], n[skipped])
+		l.kinds(&kinds)
 		l.details(&details)
 	}
-	text := preface + "| run | passed | failed | skipped | `[Conformance]` specs that ran and passed |\n|---|---|---|---|---|\n" +
-		figures.String() + details.String()
+	text := preface + "| run | passed | failed | skipped |\n|---|---|---|---|\n" + figures.String() +
+		"\nOf each kind of specs, how many passed of those that ran:\n\n| run |"
+	for _, k := range kindsOfSpecs {
+		text += " " + k.title + " |"
+	}
+	text += "\n|---" + strings.Repeat("|---", len(kindsOfSpecs)) + "|\n" + kinds.String() + details.String()
 	return os.WriteFile(file, []byte(text), 0o644)
 }
 
-// conformance counts specs of the certified set.
-func (l *list) conformance(v verdict) int {
-	n := 0
-	for _, s := range l.specs {
-		if s.verdict == v && strings.Contains(s.name, "[Conformance]") {
-			n++
+// kindsOfSpecs are those that people ask for; a spec may be of several kinds.
+var kindsOfSpecs = [...]struct{ title, match string }{
+	{"`[Conformance]`", `\[Conformance\]`},
+	{"NetworkPolicy", `Netpol`},
+	{"Services", `\[sig-network\] (Services|Networking Granular Checks: Services|Conntrack|Service endpoints|KubeProxy)`},
+	{"session affinity", `affinity`},
+	{"DNS", `\bDNS\b`},
+	{"HostPort", `HostPort`},
+	{"dual stack", `Feature:IPv6DualStack`},
+	{"EndpointSlice", `Endpoint(s|Slice)`},
+}
+
+// kinds writes a line of figures.
+func (l *list) kinds(b *bytes.Buffer) {
+	name, _, _ := strings.Cut(l.title, ":")
+	fmt.Fprintf(b, "| %s |", name)
+	for _, k := range kindsOfSpecs {
+		match, n := regexp.MustCompile(k.match), map[verdict]int{}
+		for _, s := range l.specs {
+			if match.MatchString(s.name) {
+				n[s.verdict]++
+			}
+		}
+		if ran := n[passed] + n[failed]; ran > 0 {
+			fmt.Fprintf(b, " %d of %d |", n[passed], ran)
+		} else {
+			b.WriteString(" none ran |")
 		}
 	}
-	return n
+	b.WriteByte('\n')
 }
 
 func (l *list) details(b *bytes.Buffer) {

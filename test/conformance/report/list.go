@@ -125,7 +125,7 @@ func readReasons(file, modes string) (func(string) string, error) {
 				return r.reason
 			}
 		}
-		return "not chosen"
+		return "left to other runs: this one takes what its mode is about"
 	}, err
 }
 
