@@ -85,6 +85,7 @@ const (
 	NftNumRandom // numgen random mod Mod
 	NftNumInc    // numgen inc mod Mod
 	NftHash      // jhash of Hash's fields mod Mod with Seed
+	NftSCTPChunk // the type of an SCTP packet's first chunk (RFC 9260, section 3.2)
 )
 
 // NftTerm is one term of a key. V6 tells the family of addresses.
@@ -112,8 +113,8 @@ func NftKeyOf(t ...NftTerm) (k NftKeyExpr) {
 
 // NftStmt is one statement of a rule. Which fields count is told by Op.
 //
-// A rule with Via is right for the kernel, but the nft program up to 1.0.6 stops with an assertion when it
-// lists one, because it takes what a map gives for empty; later ones have that corrected.
+// Via is a map of backends, addresses and ports. The nft program can't print such a look-up and shows the packet's source in the
+// backend's place (driver/nft, via.go).
 type NftStmt struct {
 	Op      NftOp
 	Not     bool // the match is negated
@@ -310,6 +311,7 @@ var nftTerms = [...]string{
 	NftNfproto: "meta nfproto", NftL4proto: "meta l4proto", NftSport: "th sport", NftDport: "th dport",
 	NftTCPFlags: "tcp flags", NftPktMark: "meta mark", NftCtMark: "ct mark", NftIif: "iifname",
 	NftOif: "oifname", NftCtDport: "ct original proto-dst", NftCtDir: "ct direction",
+	NftSCTPChunk: "@th,96,8", // nft has a word for it where it knows the protocol
 }
 
 // value prints a number the way nft prints it for the term.

@@ -244,7 +244,7 @@ func encodeRule(body row.NftBody) (d ruleData, err error) {
 	if d.exprs, err = compile(body); err != nil {
 		return d, err
 	}
-	d.user = userdata(wire, d.exprs)
+	d.user = append(comment(body, userdataMax-6-len(wire)), userdata(wire, d.exprs)...)
 	return d, nil
 }
 

@@ -17,12 +17,13 @@ const (
 )
 
 const (
-	dynsetDelete   = 2 // NFT_DYNSET_OP_DELETE
-	icmpxPort      = 1 // NFT_REJECT_ICMPX_PORT_UNREACH
-	icmpxAdmin     = 3 // NFT_REJECT_ICMPX_ADMIN_PROHIBITED
-	tcpOptMSS      = 2 // RFC 9293
-	tcpFlagsOffset = 13
-	ctDirOriginal  = 0 // IP_CT_DIR_ORIGINAL
+	dynsetDelete    = 2 // NFT_DYNSET_OP_DELETE
+	icmpxPort       = 1 // NFT_REJECT_ICMPX_PORT_UNREACH
+	icmpxAdmin      = 3 // NFT_REJECT_ICMPX_ADMIN_PROHIBITED
+	tcpOptMSS       = 2 // RFC 9293
+	tcpFlagsOffset  = 13
+	sctpChunkOffset = 12
+	ctDirOriginal   = 0 // IP_CT_DIR_ORIGINAL
 )
 
 // noSet is the number of no set. Sets are found by name, but one that isn't there is looked for by number
@@ -132,6 +133,8 @@ func (p *program) needTerm(t row.NftTerm) {
 		}
 	case row.NftTCPFlags:
 		p.needProto(unix.IPPROTO_TCP)
+	case row.NftSCTPChunk:
+		p.needProto(unix.IPPROTO_SCTP)
 	case row.NftICMPType:
 		if t.V6 {
 			p.needProto(unix.IPPROTO_ICMPV6)
@@ -153,7 +156,7 @@ func width(t row.NftTerm) int {
 		return unix.IFNAMSIZ
 	case row.NftSport, row.NftDport, row.NftCtDport:
 		return 2
-	case row.NftNfproto, row.NftL4proto, row.NftICMPType, row.NftTCPFlags, row.NftCtDir:
+	case row.NftNfproto, row.NftL4proto, row.NftICMPType, row.NftTCPFlags, row.NftSCTPChunk, row.NftCtDir:
 		return 1
 	case row.NftNoTerm:
 		return 0
@@ -178,7 +181,7 @@ func (p *program) loadTerm(t row.NftTerm, at int) {
 	dst := uint32(reg0 + at)
 	switch t.Op {
 	case row.NftNoTerm:
-	case row.NftSaddr, row.NftDaddr, row.NftSport, row.NftDport, row.NftICMPType, row.NftTCPFlags:
+	case row.NftSaddr, row.NftDaddr, row.NftSport, row.NftDport, row.NftICMPType, row.NftTCPFlags, row.NftSCTPChunk:
 		p.emit(payload(t, dst, width(t)))
 	case row.NftNfproto:
 		p.emit(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: dst})
@@ -216,6 +219,8 @@ func payload(t row.NftTerm, dst uint32, size int) *expr.Payload {
 		e.Offset = 2
 	case row.NftTCPFlags:
 		e.Offset = tcpFlagsOffset
+	case row.NftSCTPChunk:
+		e.Offset = sctpChunkOffset
 	case row.NftSaddr, row.NftDaddr:
 		e.Base, e.Offset = expr.PayloadBaseNetworkHeader, 12
 		if t.V6 {

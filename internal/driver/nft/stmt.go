@@ -42,22 +42,13 @@ func (p *program) match(s row.NftStmt) {
 		p.emit(&expr.Fib{Register: reg0, ResultADDRTYPE: true, FlagSADDR: src, FlagDADDR: !src},
 			equal(s.Not, host(unix.RTN_LOCAL)))
 	case row.NftLookup:
-		end := p.load(s.Key, 0)
 		if s.Via != "" {
-			p.via(s, end)
+			p.via(s, words(s.Key))
 		}
+		p.load(s.Key, 0)
 		p.emit(&expr.Lookup{SetID: noSet, SourceRegister: reg0, SetName: s.Set, Invert: s.Not})
 	default:
 		p.fail(errTerm)
-	}
-}
-
-// via loads Data behind the key and puts what map Via holds for it in its place.
-func (p *program) via(s row.NftStmt, at int) {
-	p.load(s.Data, at)
-	if s.Via != "" {
-		reg := uint32(reg0 + at)
-		p.emit(lookup(s.Via, reg, reg))
 	}
 }
 
@@ -208,16 +199,11 @@ func setBits(s row.NftStmt) *expr.Bitwise {
 	}
 }
 
-// update loads the data first and the key into the last registers: client and front of IPv6 take ten of the
-// sixteen, what is looked up for them another ten while it is looked up, and five when it is found.
 // update loads the data first: looking them up takes a key longer than they are, and both that and the key
 // behind it would not fit into the registers for IPv6. The key goes to the registers' end.
 func (p *program) update(s row.NftStmt) {
 	e := &expr.Dynset{SetID: noSet, SetName: s.Set, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: s.Timeout}
-	at := regCount
-	for _, t := range s.Key {
-		at -= (width(t) + 3) / 4
-	}
+	at := regCount - words(s.Key)
 	if at < 0 {
 		p.fail(errRegisters)
 		return
@@ -226,10 +212,14 @@ func (p *program) update(s row.NftStmt) {
 	p.need(s.Key)
 	switch {
 	case s.Op == row.NftForget:
-		// The kernel wants a register for the data of a map's element, and then doesn't look at them.
-		e.Operation, e.SrcRegData = dynsetDelete, e.SrcRegKey
+		// The kernel wants a register for the data of a map's element, and then doesn't look at them. The nft program does.
+		p.load(row.NftKeyOf(row.NftTerm{Op: row.NftSaddr, V6: s.Key.V6()}, row.NftTerm{Op: row.NftSport}), 0)
+		e.Operation, e.SrcRegData = dynsetDelete, reg0
+	case s.Via != "":
+		p.via(s, 1)
+		e.SrcRegData = reg0 + 1
 	case s.Data != row.NftKeyExpr{}:
-		p.via(s, 0)
+		p.load(s.Data, 0)
 		e.SrcRegData = reg0
 	}
 	p.load(s.Key, at)

@@ -72,8 +72,10 @@ func guard(fw *intent.Firewall, l *intent.RuleList) []row.Nft {
 		row.NftStmt{Op: row.NftLimit, Num: policyLogRate, Last: policyLogBurst},
 		row.NftStmt{Op: row.NftLog, Num: PolicyLogGroup, Last: logSnap, Text: LogPrefix(l.Direction, fw.Pod)},
 	))...)
+	rows = append(rows, closing()...)
 	for _, a := range fw.Addrs {
 		f := familyOf(a)
+		rows = append(rows, member(f.guarded(l.Direction), a))
 		rows = append(rows, row.NftElement{Of: unique.Make(f.self()), Elem: string(row.NftWire{}.Addr(a).Addr(a))})
 		rows = append(rows, lead(f.toChain(w.log), a, log), lead(f.toChain(w.vmap), a, f.listChain(l)))
 	}

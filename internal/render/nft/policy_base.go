@@ -26,6 +26,12 @@ const protoICMP, protoICMP6 = 1, 58
 func FirewallBase(b *intent.FirewallBase) []row.Nft {
 	rows := common(b)
 	forward, input, output := []row.NftBody{passing()}, []row.NftBody{passing()}, []row.NftBody{passing()}
+	toForward, toInput, more := beside(b)
+	rows = append(rows, more...)
+	forward, input = append(forward, toForward...), append(input, toInput...)
+	middle, more := midway(b)
+	rows = append(rows, more...)
+	forward, output = append(forward, middle...), append(output, middle...)
 	input = append(input, own()...)
 	output = append(output, own()...)
 	for _, f := range (ServiceParams{IPv4: b.V4, IPv6: b.V6}).families() {
@@ -130,15 +136,7 @@ func (f family) fronts(b *intent.FirewallBase) (bodies []row.NftBody, rows []row
 
 // common are the chains that rule lists lead through.
 func common(b *intent.FirewallBase) []row.Nft {
-	echo4, echo6 := []uint32{8}, []uint32{128, 129}
-	if b.JudgeEcho {
-		echo4, echo6 = nil, nil
-	}
-	// As kube-router always did, errors pass (destination unreachable, packet too big, time exceeded); and what
-	// IPv6 can't live without: neighbours and routers asked for, neighbours told, multicast listeners (RFC
-	// 4890). Router advertisements are not among them: no pod is a router.
-	icmp4 := append([]uint32{3, 11}, echo4...)
-	icmp6 := append([]uint32{1, 2, 3, 130, 131, 132, 133, 135, 136, 143}, echo6...)
+	icmp4, icmp6 := icmpTypes(b)
 	chains := []struct {
 		name  string
 		rules []row.NftBody
@@ -162,6 +160,18 @@ func common(b *intent.FirewallBase) []row.Nft {
 		rows = append(rows, strangers()...)
 	}
 	return rows
+}
+
+// icmpTypes are the ICMP messages that pass whatever policies say. As kube-router always did, errors
+// (destination unreachable, packet too big, time exceeded) and echo; and what IPv6 can't live without: neighbours
+// and routers asked for, neighbours told, multicast listeners (RFC 4890). Router advertisements are not among
+// them: no pod is a router.
+func icmpTypes(b *intent.FirewallBase) (v4, v6 []uint32) {
+	v4, v6 = []uint32{3, 11}, []uint32{1, 2, 3, 130, 131, 132, 133, 135, 136, 143}
+	if !b.JudgeEcho {
+		v4, v6 = append(v4, 8), append(v6, 128, 129)
+	}
+	return v4, v6
 }
 
 func accepting(t row.NftTerm, types []uint32) []row.NftBody {

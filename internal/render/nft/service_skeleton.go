@@ -9,6 +9,7 @@ import (
 // ServiceParams is what the static part of Services depends on.
 type ServiceParams struct {
 	IPv4, IPv6 bool
+	Open       bool           // ports of Service addresses that no Service has are nobody's business (--ipvs-permit-all=false)
 	Inside     []netip.Prefix // this node's pods; a reply to any other client need not come back through this node
 }
 
@@ -23,7 +24,7 @@ func ServiceSkeleton(p ServiceParams) []row.Nft {
 			rows = append(rows, s)
 		}
 		dnat = append(dnat, body(f.is(), f.vmap(f.heads())))
-		refuse = append(refuse, f.refusals()...)
+		refuse = append(refuse, f.refusals(p.Open)...)
 		snat = append(snat, f.masqueradeHairpin())
 		rows = append(rows, inside(f, p.Inside)...)
 	}
@@ -65,16 +66,18 @@ func baseChains(dnat, refuse, snat []row.NftBody) []row.Nft {
 
 // refusals end at once what no endpoint will answer: TCP by a reset, which firewalls between pass more
 // readily than ICMP and the kernel doesn't limit, all else by port unreachable. They come after destination
-// NAT, so that an address that is still a front's was not served.
-func (f family) refusals() []row.NftBody {
+// NAT, so that an address that is still a front's was not served. Where it is open, fronts without endpoints alone
+// are refused.
+func (f family) refusals(open bool) []row.NftBody {
 	tcp := match(row.NftTerm{Op: row.NftL4proto}, 6)
 	reset, unreachable := row.NftStmt{Op: row.NftReject, Num: 1}, row.NftStmt{Op: row.NftReject}
 	none := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.frontKey()...), Set: f.none().Name}
 	vips := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.daddr()), Set: f.vips().Name}
-	return []row.NftBody{
-		body(f.is(), tcp, none, reset), body(f.is(), none, unreachable),
-		body(f.is(), tcp, vips, reset), body(f.is(), vips, unreachable),
+	rows := []row.NftBody{body(f.is(), tcp, none, reset), body(f.is(), none, unreachable)}
+	if open {
+		return rows
 	}
+	return append(rows, body(f.is(), tcp, vips, reset), body(f.is(), vips, unreachable))
 }
 
 // masqueradeMarked replaces the source of what a chain of Services has marked. The mark goes, so that an
