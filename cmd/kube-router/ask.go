@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"kube-router/internal/agent"
 	"kube-router/internal/config"
@@ -80,12 +82,18 @@ func configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Look at the configuration"}
 	check := &cobra.Command{
 		Use: "check", Short: "Check flags, environment and --config file, and print what they mean", Args: cobra.NoArgs,
+		Long: "Check flags, environment and --config file, and print every setting, remarks and faults. The exit code is 0 if the daemon\nwould start with them, and 1 if not.",
 	}
 	raw := config.Flags(check.Flags())
 	check.RunE = func(cmd *cobra.Command, _ []string) error {
-		text, err := raw.Check(os.Getenv, os.ReadFile)
-		cmd.Print(text)
-		return err
+		text, faults := raw.Check(os.Getenv, os.ReadFile)
+		if _, err := fmt.Fprint(cmd.OutOrStdout(), text); err != nil {
+			return err
+		}
+		if faults > 0 {
+			return exitCode(1)
+		}
+		return nil
 	}
 	cmd.AddCommand(check)
 	return cmd
@@ -112,6 +120,8 @@ func cleanupCommand() *cobra.Command {
 func doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Check what this node needs and say how to mend it", Args: cobra.NoArgs,
+		Long: "Check what this node needs and say how to mend it. The flags are those of the daemon; without any, the doctor asks the\n" +
+			"running daemon for its settings. The exit code is 1 when something that was asked for can't work.",
 	}
 	raw := config.Flags(cmd.Flags())
 	format := cmd.Flags().StringP("output", "o", "text", "text, json or yaml")
@@ -119,6 +129,12 @@ func doctorCommand() *cobra.Command {
 		o, err := raw.Options(os.Getenv, os.ReadFile)
 		if err != nil {
 			return err
+		}
+		if !told(cmd.Flags()) {
+			// Without a daemon the defaults are all there is to judge by, which the doctor tells.
+			if running, err := agent.Running(cmd.Context(), o.ControlSocket); err == nil {
+				o = running
+			}
 		}
 		page, bad := agent.Doctor(cmd.Context(), o)
 		if err := page.Print(os.Stdout, show.Format(strings.ToLower(*format))); err != nil {
@@ -130,4 +146,11 @@ func doctorCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// told tells whether a command line says how the daemon is set.
+func told(flags *pflag.FlagSet) bool {
+	yes := false
+	flags.Visit(func(f *pflag.Flag) { yes = yes || f.Name != "output" && f.Name != "control-socket" })
+	return yes
 }

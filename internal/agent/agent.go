@@ -80,6 +80,7 @@ func (a *agent) parts() []part {
 		{"links", a.host.Run},
 		{"thinking", a.thinker.Run},
 		{"tables", a.act},
+		{"the cluster", a.patience},
 		{"leftovers", a.takeOver},
 		{"control socket", show.NewServer(a.o.ControlSocket, a.views()).Run},
 		{"health", func(ctx context.Context) error { return show.Serve(ctx, a.o.Health, show.HealthHandler(a.pulse)) }},
@@ -137,7 +138,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 
 // open opens the tables and prepares what fills them.
 func (a *agent) open(to Targets) {
-	a.ledgers = openTables(a.tables, to)
+	a.ledgers = openTables(a.tables, to, &a.o.Settings)
 	a.targets = to
 	a.services = newServices(a.ledgers)
 	a.policies = newPolicies(a.ledgers)
@@ -214,7 +215,7 @@ func Cleanup(ctx context.Context, o *config.Options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	openTables(t, targets)
+	openTables(t, targets, &bare.Settings)
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	// Peers stop sending traffic here before anything that forwards it goes.

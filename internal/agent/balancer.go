@@ -50,9 +50,7 @@ func newAllocator(c *rest.Config, o *config.Options, a *agent) (*allocator, erro
 		return nil, fmt.Errorf("balancer addresses: %w", err)
 	}
 	b := &allocator{ledger: reconcile.NewLedger[row.KubeName, row.KubeIngress]()}
-	pace := reconcile.DefaultPace
-	pace.Look = cmp.Or(o.Settings.Allocator.SyncPeriod, pace.Look)
-	b.lane = reconcile.NewLane("balancer", b.ledger, target, pace, a.log)
+	b.lane = reconcile.NewLane("balancer", b.ledger, target, paces(&o.Settings)("balancer"), a.log)
 	leases, err := coordination.NewForConfig(c)
 	if err != nil {
 		return nil, fmt.Errorf("leases: %w", err)

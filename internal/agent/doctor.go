@@ -40,6 +40,8 @@ type patient struct {
 	s         *model.Settings
 	socket    string // the control socket
 	running   bool   // a daemon answers there
+	daemon    daemonFacts
+	md5       uint64 // segments of TCP that came with a wrong signature or with none
 	kernel    map[probe.Facility]error
 	kernelErr error
 	node      *probe.Node
@@ -55,6 +57,13 @@ const pluginDir = "/opt/cni/bin"
 // Doctor checks what this node needs and says how to mend what is missing. The number is of what is wrong.
 func Doctor(ctx context.Context, o *config.Options) (show.Page, int) {
 	return report(examine(gather(ctx, o)))
+}
+
+// Running are the options of the daemon that answers at a control socket, without its secrets.
+func Running(ctx context.Context, socket string) (*config.Options, error) {
+	o := &config.Options{}
+	_, err := show.AskInto(ctx, socket, "settings", nil, o)
+	return o, err
 }
 
 // report makes a page of findings, with the number of bad ones.
@@ -73,7 +82,7 @@ func report(list []finding) (show.Page, int) {
 func examine(p *patient) []finding {
 	var list []finding
 	for _, check := range []func(*patient) []finding{
-		checkKernel, checkSettings, checkOthers, checkLeftovers, checkMTU, checkCNI, checkAPI, checkNode,
+		checkDaemon, checkSessions, checkKernel, checkSettings, checkOthers, checkLeftovers, checkMTU, checkCNI, checkAPI, checkNode,
 	} {
 		list = append(list, check(p)...)
 	}
@@ -85,8 +94,9 @@ func gather(ctx context.Context, o *config.Options) *patient {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	p := &patient{s: &o.Settings, socket: o.ControlSocket, model: model.New(o.Settings)}
-	_, err := show.Ask(ctx, o.ControlSocket, "summary", nil)
-	p.running = err == nil
+	p.daemon, p.running = askDaemon(ctx, o.ControlSocket)
+	// What the kernel counts about TCP MD5 is only a hint: without it less is known.
+	p.md5, _ = probe.WrongSignatures("/proc")
 	gatherLinks(ctx, p.model)
 	p.api = gatherAPI(ctx, o)
 	if p.api.node != nil {

@@ -10,6 +10,8 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/row"
 	"kube-router/internal/show"
+	"kube-router/internal/watch/kube"
+	"kube-router/internal/watch/peer"
 )
 
 // healthy is a patient with nothing wrong.
@@ -23,7 +25,7 @@ func healthy() *patient {
 	m.Put(n)
 	m.Put(&model.Link{Name: "eth0", MTU: 1500, Up: true, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}})
 	return &patient{
-		s: s, socket: "/run/c.sock", model: m, api: apiFacts{node: n}, kernel: map[probe.Facility]error{},
+		s: s, socket: "/run/c.sock", running: true, daemon: daemonFacts{state: "well", rows: "9", up: "1m"}, model: m, api: apiFacts{node: n}, kernel: map[probe.Facility]error{},
 		node: &probe.Node{
 			Writable: true, Settings: map[string]string{forward4: "1", filterAll: "0", conntrackMax: "1000", conntrackNow: "10"},
 			Links:    []probe.Link{{Name: "kube-bridge", Kind: "bridge", MTU: 1480, Up: true}},
@@ -56,6 +58,22 @@ func TestDoctor(t *testing.T) {
 		says    string
 		mend    string
 	}{
+		{"no daemon", func(p *patient) { p.running = false }, warn, "daemon", "no kube-router answers at /run/c.sock", "its log says why"},
+		{"starting", func(p *patient) { p.daemon.state, p.daemon.why = "starting", []string{"waiting for Nodes"} }, warn, "daemon", "waiting for Nodes", "wait"},
+		{"unwell", func(p *patient) { p.daemon.state, p.daemon.why = "unwell", []string{"x fails"} }, bad, "daemon", "x fails", "below"},
+		{"a row fails", func(p *patient) {
+			p.daemon.failing = []failingRow{{Table: "rtnl", Row: "link tun-1", Error: "operation not supported"}}
+		}, bad, "rows: rtnl", "link tun-1: operation not supported", "the kernel lacks something"},
+		{"many rows fail", func(p *patient) { p.daemon.failing = make([]failingRow, 100) }, bad, "rows", "92 more fail", "show failing"},
+		{"no watch", func(p *patient) { p.daemon.sources = []kube.SourceStatus{{Kind: model.KindPod, LastError: "refused"}} }, bad, "API server", "the watch of Pods is broken", "goes on with what it knows"},
+		{"remarks", func(p *patient) { p.daemon.remarks = []model.Remark{{Message: "odd"}} }, warn, "remarks", "odd", "show remarks"},
+		{"no speaker", func(p *patient) { p.daemon.peerErr = no }, bad, "BGP", "does not answer", "starts it again"},
+		{"a session is down", func(p *patient) {
+			p.daemon.peers = []peer.State{{Addr: netip.MustParseAddr("10.0.0.9"), ASN: 65001, Session: "ACTIVE"}}
+		}, warn, "BGP", "10.0.0.9 (router, AS 65001) is ACTIVE, never stood", "nc -vz 10.0.0.9"},
+		{"wrong password", func(p *patient) {
+			p.md5, p.daemon.peers = 7, []peer.State{{Addr: netip.MustParseAddr("10.0.0.9"), Node: "n2", Session: "CONNECT"}}
+		}, warn, "BGP", "7 segments came with a wrong TCP MD5 signature", "--ibgp-password-file"},
 		{"no nftables", func(p *patient) { p.kernel[probe.Nftables] = no }, bad, "kernel: nftables", "missing", "5.13"},
 		{"no conntrack", func(p *patient) { p.kernel[probe.Conntrack] = no }, bad, "kernel: conntrack", "missing", "modprobe"},
 		{"no br_netfilter", func(p *patient) { p.kernel[probe.BrNetfilter] = no }, warn, "kernel: br_netfilter", "between pods of this node", "modprobe br_netfilter"},
@@ -71,16 +89,16 @@ func TestDoctor(t *testing.T) {
 		{"no rules", func(p *patient) { p.kernel[probe.Rules] = no }, bad, "kernel: policy routing", "missing", "MULTIPLE_TABLES"},
 		{"no root", func(p *patient) { p.kernelErr = no }, bad, "kernel", "not supported", "root"},
 		{"read-only", func(p *patient) { p.node.Writable = false }, bad, "settings", "read-only", "KUBE_ROUTER_PROC_SYS"},
-		{"no forwarding yet", func(p *patient) { p.node.Settings[forward4] = "0" }, fine, "settings: " + forward4, "sets it", ""},
+		{"no forwarding yet", func(p *patient) { p.running = false; p.node.Settings[forward4] = "0" }, fine, "settings: " + forward4, "sets it", ""},
 		{"forwarding taken", func(p *patient) { p.running = true; p.node.Settings[forward4] = "0" }, bad, "settings: " + forward4, "changes it back", "sysctl.d"},
 		{"forwarding of IPv6", func(p *patient) { p.s.IPv6, p.running = true, true }, bad, "settings: " + forward6, "changes it back", "sysctl.d"},
 		{"IPv6 off", func(p *patient) { p.s.IPv6 = true; p.node.Settings[disable6] = "1" }, bad, "settings: IPv6", "switched off", "disable_ipv6=0"},
-		{"strict", func(p *patient) { p.node.Settings[filterAll] = "1" }, fine, "settings: rp_filter", "loosens", ""},
+		{"strict", func(p *patient) { p.running = false; p.node.Settings[filterAll] = "1" }, fine, "settings: rp_filter", "loosens", ""},
 		{"strict still", func(p *patient) { p.running = true; p.node.Settings["net/ipv4/conf/eth0/rp_filter"] = "1" }, warn, "settings: rp_filter", "[eth0]", "rp_filter=2"},
 		{"conntrack full", func(p *patient) { p.node.Settings[conntrackNow] = "900" }, warn, "settings: conntrack", "900 of 1000", "nf_conntrack_max=2000"},
 		{"kube-proxy", func(p *patient) { p.node.Processes = []string{"kube-proxy"} }, bad, "other programs", "two programs carry Services", "delete daemonset"},
 		{"flannel", func(p *patient) { p.node.Processes = []string{"flanneld"} }, bad, "other programs", "two programs make", "--run-router=false"},
-		{"old kube-router", func(p *patient) { p.node.Processes = []string{"kube-router"} }, warn, "other programs", "does not answer", "--control-socket"},
+		{"old kube-router", func(p *patient) { p.running = false; p.node.Processes = []string{"kube-router"} }, warn, "other programs", "does not answer", "--control-socket"},
 		{"firewalld", func(p *patient) { p.node.Processes = []string{"firewalld"} }, warn, "other programs", "firewalld", "trusted"},
 		{"NetworkManager", func(p *patient) { p.node.Processes = []string{"NetworkManager"} }, warn, "other programs", "NetworkManager", "unmanaged-devices"},
 		{"a dropping firewall", func(p *patient) {

@@ -41,6 +41,13 @@ func ipvsTargets(s *model.Settings, to *Targets) error {
 	if err != nil {
 		return fmt.Errorf("open IPVS: %w", err)
 	}
+	to.Ipvs = ipvs.New(k, IpvsOptions(s))
+	to.Pods = podns.New(podns.Options{Runtime: s.Services.RuntimeEndpoint})
+	return nil
+}
+
+// IpvsOptions are how the driver treats what it removes.
+func IpvsOptions(s *model.Settings) ipvs.Options {
 	o := ipvs.Options{Excluded: s.Services.Excluded}
 	switch {
 	case !s.Proxy:
@@ -49,17 +56,15 @@ func ipvsTargets(s *model.Settings, to *Targets) error {
 	case s.Services.Graceful:
 		o.Grace = s.Services.GracePeriod
 	}
-	to.Ipvs = ipvs.New(k, o)
-	to.Pods = podns.New(podns.Options{Runtime: s.Services.RuntimeEndpoint})
-	return nil
+	return o
 }
 
 // openIpvs opens the tables of the ipvs engine, if the kernel has it. Else what is wanted of them goes nowhere.
-func openIpvs(t *tables, to Targets) (*reconcile.Ledger[row.IpvsKey, row.Ipvs], *reconcile.Ledger[row.PodVIPKey, row.PodVIP]) {
+func openIpvs(t *tables, to Targets, pace func(string) reconcile.Pace) (*reconcile.Ledger[row.IpvsKey, row.Ipvs], *reconcile.Ledger[row.PodVIPKey, row.PodVIP]) {
 	if to.Ipvs == nil {
 		return reconcile.NewLedger[row.IpvsKey, row.Ipvs](), reconcile.NewLedger[row.PodVIPKey, row.PodVIP]()
 	}
-	return open(t, "ipvs", to.Ipvs, reconcile.DefaultPace), open(t, "pods", to.Pods, reconcile.DefaultPace)
+	return open(t, "ipvs", to.Ipvs, pace("ipvs")), open(t, "pods", to.Pods, pace("pods"))
 }
 
 // remaining owns what connections through IPVS need for as long as there are some, after another engine has

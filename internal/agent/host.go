@@ -55,7 +55,7 @@ func (l ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
 		return nil
 	}
 	l.nft.Claim(owner, nft.ServiceSkeleton(nft.ServiceParams{
-		IPv4: m.Settings.IPv4, IPv6: m.Settings.IPv6, Inside: insideOf(m),
+		IPv4: m.Settings.IPv4, IPv6: m.Settings.IPv6, Inside: insideOf(m), Open: !m.Settings.Services.PermitAll,
 	})...)
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"kube-router/internal/driver/nft"
 	"kube-router/internal/driver/rtnl"
 	"kube-router/internal/driver/sysctl"
+	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
 )
@@ -42,6 +43,8 @@ type Targets struct {
 	Health row.Target[uint16, row.HealthPort]
 	BGP    row.Target[row.BgpKey, row.Bgp] // nil: a fake
 	CNI    row.Target[string, row.Conflist]
+	// Balancer takes the addresses of LoadBalancer Services. Tests give one; the daemon's stands behind an election.
+	Balancer row.Target[row.KubeName, row.KubeIngress]
 }
 
 // kernelTargets are the real tables of this node.
@@ -78,19 +81,20 @@ func kernelTargets(o *config.Options) (Targets, error) {
 
 // openTables opens the node's tables, in the order of which cleaning up is the reverse (tables.run tells in which
 // order they are built up). Virtual servers are cleaned up while their addresses tell whose they are.
-func openTables(t *tables, to Targets) ledgers {
+func openTables(t *tables, to Targets, s *model.Settings) ledgers {
+	pace := paces(s)
 	if to.BGP == nil {
 		to.BGP = gobgp.NewFake()
 	}
 	l := ledgers{
-		sysctl: open(t, "sysctl", to.Sysctl, reconcile.DefaultPace),
-		linux:  open(t, "rtnl", to.Linux, reconcile.DefaultPace),
-		nft:    open(t, "nft", to.Nft, reconcile.DefaultPace),
-		flows:  open(t, "conntrack", to.Flows, reconcile.DefaultPace),
-		health: open(t, "health", to.Health, reconcile.DefaultPace),
-		bgp:    open(t, "bgp", to.BGP, reconcile.DefaultPace),
-		cni:    open(t, "cni", to.CNI, reconcile.DefaultPace),
+		sysctl: open(t, "sysctl", to.Sysctl, pace("sysctl")),
+		linux:  open(t, "rtnl", to.Linux, pace("rtnl")),
+		nft:    open(t, "nft", to.Nft, pace("nft")),
+		flows:  open(t, "conntrack", to.Flows, pace("conntrack")),
+		health: open(t, "health", to.Health, pace("health")),
+		bgp:    open(t, "bgp", to.BGP, pace("bgp")),
+		cni:    open(t, "cni", to.CNI, pace("cni")),
 	}
-	l.ipvs, l.pods = openIpvs(t, to)
+	l.ipvs, l.pods = openIpvs(t, to, pace)
 	return l
 }

@@ -28,7 +28,10 @@ func NewRig(o *config.Options, to Targets, log *slog.Logger) *Rig {
 	a := &agent{o: o, log: log, inbox: NewInbox(), tables: newTables(log)}
 	a.open(to)
 	r := &Rig{Inbox: a.inbox, agent: a}
-	a.thinker = newThinker(model.New(o.Settings), a.inbox, a.planners())
+	if o.Settings.Balancer && to.Balancer != nil {
+		a.allocator = &allocator{ledger: open(a.tables, "balancer", to.Balancer, paces(&o.Settings)("balancer"))}
+	}
+	a.thinker = newThinker(model.New(o.Settings), a.inbox, append(a.planners(), a.allocator.stages()...))
 	a.thinker.synced, a.thinker.settle, a.thinker.begin = r.whole.Load, a.decided, a.ledgers.nft.Begin
 	return r
 }
@@ -87,7 +90,7 @@ func (r *Rig) Intents() []string {
 // Clear makes targets hold nothing of ours.
 func Clear(ctx context.Context, to Targets, log *slog.Logger) error {
 	t := newTables(log)
-	openTables(t, to)
+	openTables(t, to, &model.Settings{})
 	return t.empty(ctx)
 }
 

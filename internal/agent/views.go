@@ -23,6 +23,7 @@ func (a *agent) views() []show.View {
 		{Name: "rows", Args: "TABLE", Doc: "the rows of a table, with their state and owners", Make: a.rows},
 		{Name: "failing", Doc: "rows that could not be made so, and since when", Make: a.failing},
 		{Name: "remarks", Doc: "what is odd about objects and settings", Make: a.remarksView},
+		{Name: "settings", Args: "[all]", Doc: "the settings that somebody gave, with where; or all", Make: a.settingsView},
 		{Name: "sources", Doc: "the API server's watches", Make: a.sourcesView},
 		{Name: "nodes", Doc: "the cluster's nodes with their pod ranges", Make: a.nodes},
 		{Name: "balancer", Doc: "the addresses given to LoadBalancer Services, and the leader", Make: a.balancerView},
@@ -127,20 +128,22 @@ func some(list []string) string {
 	return fmt.Sprintf("%s, %s and %d more", list[0], list[1], len(list)-2)
 }
 
+// failingRow is a row that could not be made so, for programs.
+type failingRow struct {
+	Table, Row, Owner, Error string
+	Since                    time.Time
+	Attempts                 int
+}
+
 func (a *agent) failing(context.Context, []string) (show.Page, error) {
 	p := show.Page{Columns: []string{"table", "since", "tries", "row", "error"}}
-	type failing struct {
-		Table, Row, Owner, Error string
-		Since                    time.Time
-		Attempts                 int
-	}
-	data := []failing{}
+	data := []failingRow{}
 	for _, s := range a.tables.statuses() {
 		if s.Broken != "" {
-			data = append(data, failing{Table: s.Table, Row: "the whole table", Error: s.Broken, Since: s.Since})
+			data = append(data, failingRow{Table: s.Table, Row: "the whole table", Error: s.Broken, Since: s.Since})
 		}
 		for _, f := range s.Failing {
-			data = append(data, failing{s.Table, f.Row, f.Owner, f.Error, f.Since, f.Attempts})
+			data = append(data, failingRow{s.Table, f.Row, f.Owner, f.Error, f.Since, f.Attempts})
 		}
 	}
 	for _, f := range data {
@@ -190,6 +193,23 @@ func (a *agent) remarksView(ctx context.Context, _ []string) (show.Page, error) 
 		p.Rows = append(p.Rows, []string{r.Object.String(), r.Field, r.Message})
 	}
 	return p, err
+}
+
+// settingsView shows what was said; programs get the options as a whole, without secrets.
+func (a *agent) settingsView(_ context.Context, args []string) (show.Page, error) {
+	p := show.Page{Columns: []string{"setting", "value", "from"}, Data: a.o}
+	defaults := 0
+	for _, s := range a.o.Said {
+		if s.From == "default" && !slices.Contains(args, "all") {
+			defaults++
+			continue
+		}
+		p.Rows = append(p.Rows, []string{s.Name, s.Value, s.From})
+	}
+	if defaults > 0 {
+		p.Note = fmt.Sprintf("%d others have their defaults: kube-router show settings all", defaults)
+	}
+	return p, nil
 }
 
 func (a *agent) sourcesView(context.Context, []string) (show.Page, error) {

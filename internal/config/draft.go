@@ -132,6 +132,9 @@ func (r *Raw) draft(env func(string) string, readFile func(string) ([]byte, erro
 	for _, f := range Table() {
 		s := said[f.Name]
 		d.given[f.Name] = s.source != ""
+		if !f.Process {
+			d.Said = append(d.Said, Said{f.Name, shown(&f, s), orElse(s.source, "default")})
+		}
 		for _, b := range f.read(d, s.texts) {
 			d.fault(&f, b.text, s.source, b.err)
 		}

@@ -302,7 +302,7 @@ func same() cmp.Options {
 	return cmp.Options{
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
-		cmpopts.IgnoreFields(Options{}, "Remarks"),
+		cmpopts.IgnoreFields(Options{}, "Remarks", "Said"),
 	}
 }
 

@@ -28,8 +28,12 @@ type Options struct {
 	Version          bool          // --version
 	Help             bool          // --help
 	Cleanup          bool          // --cleanup-config
+	Said             []Said        // every setting in force, for show
 	Remarks          []string      // settings that are valid but do not do what one may think, in order
 }
+
+// Said is one setting in force: its value as text, and where it was said. A secret's value is not told.
+type Said struct{ Name, Value, From string }
 
 // Nothing tells whether no part is enabled that would have work to do on this node. The reference counts
 // the allocator alone as nothing; main logs that and exits 0.

@@ -16,6 +16,7 @@ type Flag struct {
 	Type    string // as pflag prints it; "strings", "ipSlice" and "uints" are lists
 	Default string // as text; empty for an empty list
 	Usage   string // one sentence or two, without the default
+	Differs string // in what it is not as in kube-router v2.11, on purpose; empty: in nothing
 	Group   string // the heading under which the guide lists it
 	Ours    bool   // not known to kube-router v2.11
 	Secret  bool   // its value is never printed

@@ -1,24 +1,20 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
 )
 
 // Check is the text of `kube-router config check`: every setting in force with where it was said, then
-// remarks and faults. The error joins the faults and is nil when the daemon would start.
-func (r *Raw) Check(env func(string) string, readFile func(string) ([]byte, error)) (string, error) {
+// remarks and faults, and how many faults there are: the daemon starts with none.
+func (r *Raw) Check(env func(string) string, readFile func(string) ([]byte, error)) (string, int) {
 	d := r.draft(env, readFile)
-	values := r.said(&draft{readFile: readFile})
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "SETTING\tVALUE\tFROM")
-	for _, f := range Table() {
-		if !f.Process {
-			fmt.Fprintf(w, "%s\t%s\t%s\n", f.Name, shown(&f, values[f.Name]), orElse(values[f.Name].source, "default"))
-		}
+	for _, s := range d.Said {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, s.Value, s.From)
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	fmt.Fprintf(&b, "\nnode %s, CNI file %s\n", d.Settings.Node, d.Settings.CNI.File)
@@ -29,7 +25,7 @@ func (r *Raw) Check(env func(string) string, readFile func(string) ([]byte, erro
 		fmt.Fprintf(&b, "fault: %s\n", err)
 	}
 	fmt.Fprintf(&b, "%d faults, %d remarks\n", len(d.faults), len(d.Remarks))
-	return b.String(), errors.Join(d.faults...)
+	return b.String(), len(d.faults)
 }
 
 // shown is a value as text, "-" for none.
@@ -77,4 +73,16 @@ func markdownDefault(f *Flag) string {
 		return "empty"
 	}
 	return "`" + f.Default + "`"
+}
+
+// Differences is the guide's table of flags that are not, on purpose, as in kube-router v2.11.
+func Differences() string {
+	var b strings.Builder
+	b.WriteString("\n| flag | what differs |\n|---|---|\n")
+	for _, f := range Table() {
+		if f.Differs != "" {
+			fmt.Fprintf(&b, "| `--%s` | %s |\n", f.Name, f.Differs)
+		}
+	}
+	return b.String()
 }

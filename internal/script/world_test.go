@@ -43,6 +43,7 @@ type world struct {
 	ipvs    *ipvs.Fake
 	inside  *memory[row.PodVIPKey, row.PodVIP]
 	bgp     *gobgp.Fake
+	given   *memory[row.KubeName, row.KubeIngress] // addresses of LoadBalancer Services
 	faults  *faults
 }
 
@@ -51,6 +52,7 @@ func newWorld(t *testing.T, s *script, seed uint64) *world {
 	w := &world{dir: folder(t), nft: nft.NewFake(), flows: conntrack.NewFake(), bgp: gobgp.NewFake(), faults: newFaults(seed)}
 	w.health = &memory[uint16, row.HealthPort]{rows: map[uint16]row.HealthPort{}}
 	w.inside = &memory[row.PodVIPKey, row.PodVIP]{rows: map[row.PodVIPKey]row.PodVIP{}}
+	w.given = &memory[row.KubeName, row.KubeIngress]{rows: map[row.KubeName]row.KubeIngress{}}
 	w.ipvs = ipvs.NewFake()
 	w.cni = file.NewFake(w.dir)
 	w.options = w.parse(t, s.flags)
@@ -84,7 +86,7 @@ func folder(t *testing.T) string {
 // parse reads the daemon's flags as main does.
 func (w *world) parse(t *testing.T, flags []string) *config.Options {
 	t.Helper()
-	env := map[string]string{"NODE_NAME": "n1", "KUBE_ROUTER_CNI_CONF_FILE": filepath.Join(w.dir, "10-kuberouter.conflist")}
+	env := map[string]string{"NODE_NAME": "n1", "POD_NAMESPACE": "kube-system", "KUBE_ROUTER_CNI_CONF_FILE": filepath.Join(w.dir, "10-kuberouter.conflist")}
 	set := pflag.NewFlagSet("script", pflag.ContinueOnError)
 	raw := config.Flags(set)
 	if err := set.Parse(flags); err != nil {
@@ -139,17 +141,14 @@ func (w *world) targets() agent.Targets {
 		Pods:   faulty[row.PodVIPKey, row.PodVIP](w.faults, w.inside),
 		BGP:    faulty[row.BgpKey, row.Bgp](w.faults, w.bgp),
 		CNI:    faulty[string, row.Conflist](w.faults, w.cni),
+
+		Balancer: faulty[row.KubeName, row.KubeIngress](w.faults, w.given),
 	}
 }
 
 // virtual is the driver of one life over the fake IPVS, as the daemon opens it.
 func (w *world) virtual() *ipvs.Driver {
-	set := &w.options.Settings.Services
-	o := ipvs.Options{Excluded: set.Excluded}
-	if set.Graceful {
-		o.Grace = set.GracePeriod
-	}
-	return ipvs.New(w.ipvs, o)
+	return ipvs.New(w.ipvs, agent.IpvsOptions(&w.options.Settings))
 }
 
 // meddle removes every third row of ours, as a stranger would who knows no better.

@@ -13,6 +13,11 @@ import (
 
 // Ask gets one page from the daemon that listens at a socket path.
 func Ask(ctx context.Context, socket, view string, args []string) (Page, error) {
+	return AskInto(ctx, socket, view, args, nil)
+}
+
+// AskInto is Ask with the page's data read into a value of the caller's, a pointer.
+func AskInto(ctx context.Context, socket, view string, args []string, data any) (Page, error) {
 	client := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
@@ -33,7 +38,7 @@ func Ask(ctx context.Context, socket, view string, args []string) (Page, error) 
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		return Page{}, fmt.Errorf("%s", strings.TrimSpace(string(text)))
 	}
-	var p Page
+	p := Page{Data: data}
 	if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
 		return Page{}, fmt.Errorf("answer of kube-router: %w", err)
 	}
