@@ -24,11 +24,14 @@ func TestFailover(t *testing.T) {
 	}
 	w.live()
 	w.joins("bgp")
+	// BFD begins slowly: no more than a packet a second before both ends are up (RFC 5880 section 6.8.3).
+	_, err := w.within(20*time.Second, func() error { return w.watched("n5", "n1", "n2", "n3", "n4") })
+	w.check(err)
 	w.judgeDeath("n5", "with BFD, 3 × 100 ms", time.Second)
 	for _, n := range []string{"n1", "n2", "n3", "n4"} {
 		w.check(w.Node(n).RestartDaemon("--enable-bfd=false"))
 	}
-	_, err := w.within(30*time.Second, func() error { return w.established("n1", "n2", "n3", "n4") })
+	_, err = w.within(30*time.Second, func() error { return w.established("n1", "n2", "n3", "n4") })
 	w.check(err)
 	w.judgeDeath("n4", "without BFD, hold time 3 s", 3500*time.Millisecond)
 }
@@ -76,6 +79,17 @@ func (w *world) knows(nodes []*lab.Node, number int, want bool) error {
 		}
 		if err != nil || want && lines < 2 || !want && lines > 0 {
 			return fmt.Errorf("%s: %v: %s", n.Name, err, out)
+		}
+	}
+	return nil
+}
+
+// watched is an error unless nodes see by BFD that another one lives.
+func (w *world) watched(node string, others ...string) error {
+	for _, o := range others {
+		all, err := w.peers(o)
+		if err != nil || all[node].BFD != "UP" {
+			return fmt.Errorf("%s sees %s by BFD as %q, %v", o, node, all[node].BFD, err)
 		}
 	}
 	return nil
@@ -159,7 +173,13 @@ func TestAPIRoutes(t *testing.T) {
 	w.overlay("vxlan", "subnet", 200)
 	w.joins("api")
 	w.egress()
+	begun := time.Now()
 	w.check(w.Client.Delete(w.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n5"}}, nil))
+	t.Log("deleted after", time.Since(begun))
+	for i := range 4 {
+		_, err := w.within(2*time.Second, func() error { return w.knows(w.Nodes()[i:i+1], 5, false) })
+		t.Log(i+1, err, time.Since(begun))
+	}
 	took, err := w.within(2*time.Second, func() error { return w.knows(w.Nodes()[:4], 5, false) })
 	w.judge("a node leaves, routes from api", "its routes are gone with its Node object", err, "after %s", took)
 	w.balances()

@@ -80,6 +80,15 @@ func Bridge(mtu int, e End) error {
 		if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
 			return fmt.Errorf("bridge %s: %w", e.Name, err)
 		}
+		// A bridge takes the least address of its ports, unless it was given one: with each new port hosts might
+		// know a router's address no more.
+		link, err := h.LinkByName(e.Name)
+		if err == nil {
+			err = h.LinkSetHardwareAddr(link, link.Attrs().HardwareAddr)
+		}
+		if err != nil {
+			return fmt.Errorf("address of bridge %s: %w", e.Name, err)
+		}
 		return nil
 	})
 	if err != nil {
