@@ -67,6 +67,9 @@ type Service struct {
 	Owner    string    // "namespace/name" of the Service
 	PortName string    // the name of its port
 	Backends []Backend // for clients of the cluster and, where Near is nil, for everybody; sorted; empty: refuse
+	// Silent says that Backends is empty because this node has none, while others have (internalTrafficPolicy
+	// Local): clients are dropped, as the API says, not refused.
+	Silent bool
 	// Near are the backends for clients outside the cluster when that is another list: externalTrafficPolicy
 	// Local. Far says that it is in force, since Near may be empty: then outside clients are dropped, so that
 	// the balancer's health check, not a reset, moves them.
@@ -128,7 +131,7 @@ func (s *Service) String() string {
 	for _, f := range []struct {
 		on   bool
 		name string
-	}{{s.KeepSource, "keep-source"}, {s.Masquerade, "masquerade"}, {s.DSR, "dsr"}, {s.Hairpin, "hairpin"}} {
+	}{{s.KeepSource, "keep-source"}, {s.Masquerade, "masquerade"}, {s.DSR, "dsr"}, {s.Hairpin, "hairpin"}, {s.Silent, "silent"}} {
 		if f.on {
 			b.WriteString(" " + f.name)
 		}

@@ -221,10 +221,10 @@ func (w *the) ask(a asker, q probe.Request, want answer, refused bool, seen map[
 		r := a.host.Probe(q)
 		seen[string(r.Class)] = true
 		switch {
-		case refusal(r, q.Proto) || r.Class == probe.Timeout && !refused:
+		case refused && refusal(r, q.Proto) || !refused && r.Class == probe.Timeout:
 			return nil
 		}
-		return fmt.Errorf("%v, want nobody", r)
+		return fmt.Errorf("%v, want %s", r, map[bool]string{true: "a refusal", false: "silence"}[refused])
 	}
 	missing := slices.Clone(want.must)
 	for n := 0; n < mostAsked && (len(missing) > 0 || n < 4); n++ {

@@ -60,6 +60,15 @@ func oracle(m *model.Model, s *model.Service, p model.ServicePort, f model.Famil
 	return names(byHints(m, ready))
 }
 
+// dropped: "… on the same node as the pod, dropping the traffic if there are no local endpoints". Where there are none anywhere it is
+// refused, as under policy Cluster.
+func dropped(m *model.Model, s *model.Service, p model.ServicePort, f model.Family) bool {
+	here := oracle(m, s, p, f, intent.ClusterFront, insider)
+	anywhere := *s
+	anywhere.Internal = model.Cluster
+	return len(here) == 0 && len(oracle(m, &anywhere, p, f, intent.ClusterFront, insider)) > 0
+}
+
 type ep struct {
 	model.Endpoint
 	addr string
@@ -162,6 +171,9 @@ func TestPlanAgreesWithTheAPIText(t *testing.T) {
 			check(t, seed, in, "inside", printed(inside), oracle(m, s, p, f, in.Kind, insider))
 			check(t, seed, in, "outside", printed(outside), oracle(m, s, p, f, in.Kind, outsider))
 			checkKeep(t, seed, in)
+			if silent := in.Kind == intent.ClusterFront && dropped(m, s, p, f); in.Silent != silent {
+				t.Fatalf("seed %d, %s: silent %v, want %v", seed, in, in.Silent, silent)
+			}
 		}
 	}
 	if fronts < 10000 {

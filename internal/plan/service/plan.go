@@ -116,6 +116,7 @@ func (t *template) policy(out *intent.Service, c choice) {
 	switch {
 	case out.Kind == intent.ClusterFront && t.s.Internal == model.Local:
 		out.Backends = backends(c.local)
+		out.Silent = len(c.local) == 0 && len(c.cluster) > 0
 		rest = except(c.serving, c.local)
 	case out.Kind != intent.ClusterFront && (t.s.External == model.Local || t.s.Options.Local):
 		out.Far, out.KeepSource = true, true

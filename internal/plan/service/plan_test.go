@@ -116,7 +116,7 @@ func TestPlan(t *testing.T) {
 		{"internal Local", nil, func(s *model.Service) { s.Internal = model.Local }, []model.Endpoint{here, there},
 			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080] keep [10.244.2.5:8080]", ""},
 		{"internal Local without any here", nil, func(s *model.Service) { s.Internal = model.Local }, []model.Endpoint{there},
-			"10.96.0.10:80/tcp cluster default/web:http -> [] keep [10.244.2.5:8080]", ""},
+			"10.96.0.10:80/tcp cluster default/web:http silent -> [] keep [10.244.2.5:8080]", ""},
 		{"external Local", nil, func(s *model.Service) { all(s); s.External = model.Local }, []model.Endpoint{here, there}, `
 10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080 10.244.2.5:8080]
 192.0.2.1:30080/tcp node default/web:http keep-source -> [10.244.1.5:8080 10.244.2.5:8080] outside -> [10.244.1.5:8080]

@@ -21,7 +21,7 @@ func Ipvs(s *intent.Service, m IpvsMarks, own bool) []row.Nft {
 	if s.Kind != intent.NodeFront && !own {
 		rows = append(rows, elementsOf(f.vips()).key(row.NftWire{}.Addr(s.Addr)))
 	}
-	if len(s.Backends) == 0 {
+	if len(s.Backends) == 0 && !s.Silent {
 		rows = append(rows, elementsOf(f.none()).key(frontWire(s)))
 	}
 	rows = append(rows, elementsOf(f.fronts()).key(frontWire(s)))
@@ -36,9 +36,9 @@ func Ipvs(s *intent.Service, m IpvsMarks, own bool) []row.Nft {
 	return append(append(rows, f.masks(s)...), f.hairpins(s)...)
 }
 
-// limits are the clients that may use a front that is not for everybody.
+// limits are the clients that may use a front that is not for everybody; a silent one is for nobody.
 func (f ipvsFamily) limits(s *intent.Service) []row.Nft {
-	if len(s.Sources) == 0 {
+	if len(s.Sources) == 0 && !s.Silent {
 		return nil
 	}
 	rows := []row.Nft{elementsOf(f.limited()).key(frontWire(s))}

@@ -8,14 +8,14 @@ import (
 )
 
 // Service renders one front: its head, its slots and the chain of its class. A front without endpoints has
-// a place among the refused instead.
+// a place among the refused instead, or, where others have some, a class that drops.
 func Service(s *intent.Service) []row.Nft {
 	f := familyOf(s.Addr)
 	var rows []row.Nft
 	if s.Kind == intent.ClusterFront {
 		rows = append(rows, elementsOf(f.vips()).key(row.NftWire{}.Addr(s.Addr)))
 	}
-	if len(s.Backends) == 0 {
+	if len(s.Backends) == 0 && !s.Silent {
 		return append(rows, elementsOf(f.none()).key(frontWire(s)))
 	}
 	c := classOf(s)

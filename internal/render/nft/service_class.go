@@ -35,6 +35,9 @@ type class struct {
 
 func classOf(s *intent.Service) class {
 	f := familyOf(s.Addr)
+	if s.Silent {
+		return class{family: f, pick: pick{kind: "nobody"}, mask: maskNone}
+	}
 	c := class{family: f, pick: pickOf(s, len(s.Backends)), far: s.Far, mask: maskOf(s), sources: len(s.Sources) > 0}
 	if s.Far {
 		c.near = pickOf(s, len(s.Near))

@@ -60,6 +60,7 @@ func TestGoldenServices(t *testing.T) {
 	}{
 		{"cluster address", intent.Service{Front: tcp("10.96.0.10:80"), Backends: two}},
 		{"nobody answers", intent.Service{Front: tcp("[fd00:96::1]:80")}},
+		{"nobody answers here, somebody elsewhere", intent.Service{Front: tcp("10.96.0.10:80"), Silent: true}},
 		{"nobody answers at a node port", intent.Service{Front: tcp("192.0.2.1:30080"), Kind: intent.NodeFront, Far: true, KeepSource: true}},
 		{"node port, policy Cluster", intent.Service{Front: tcp("192.0.2.1:30080"), Kind: intent.NodeFront, Backends: two}},
 		{"node port, policy Local", intent.Service{Front: tcp("192.0.2.1:30080"), Kind: intent.NodeFront, Far: true, KeepSource: true, Backends: two, Near: near}},
