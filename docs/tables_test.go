@@ -114,7 +114,8 @@ func nftTables(b *strings.Builder) {
 		ServiceParams: nft.ServiceParams{IPv4: true, IPv6: true, Inside: inside}, Guard: true, MTU: 1480,
 	})))
 	block(b, "Rules: network policies", "", frame(nft.FirewallBase(&intent.FirewallBase{V4: true, V6: true, Ranges: inside})))
-	block(b, "Rules: pods' way out", "", nft.Egress(&intent.Egress{Pods: inside, Keep: prefixes("10.244.0.0/16", "10.0.0.0/24", "fd00:10:244::/48")}))
+	block(b, "Rules: pods' way out", "", append(
+		nft.Egress(&intent.Egress{Pods: inside, Keep: prefixes("192.0.2.0/24")}), nft.Peer(&intent.Peer{Ranges: inside})...))
 }
 
 func others(b *strings.Builder) {

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"net/netip"
 	"slices"
 
 	"kube-router/internal/model"
@@ -16,7 +15,7 @@ var flow = map[model.Kind]map[string]touch{
 	model.KindService: {"service": itself, "advert": itself, "balancer": whole},
 	model.KindSlice:   {"service": itsService, "advert": itsService},
 	model.KindPod:     {"service": podServices},
-	model.KindNode:    {"service": ifSelf(whole), "route": nodeRoutes, "advert": nodeAdverts, "host": whole, "inside": whole, "ipvs": ifSelf(whole)},
+	model.KindNode:    {"service": ifSelf(whole), "route": nodeRoutes, "advert": nodeAdverts, "host": ifSelf(whole), "egress": nodeEgress, "inside": ifSelf(whole), "ipvs": ifSelf(whole)},
 	model.KindLink:    {"service": whole, "route": whole, "host": whole, "ipvs": whole},
 	model.KindPath:    {"route": itself},
 }
@@ -73,17 +72,15 @@ func nodeRoutes(m *model.Model, c change, add func(model.Ref)) {
 		if !ok {
 			continue
 		}
-		for prefix, p := range m.Paths {
-			if slices.Contains(n.PodCIDRs, prefix) || reaches(n, p) {
+		for _, prefix := range n.PodCIDRs {
+			if p := m.Paths[prefix]; p != nil {
+				add(p.Ref())
+			}
+		}
+		for _, hop := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
+			for _, p := range m.PathsVia(hop) {
 				add(p.Ref())
 			}
 		}
 	}
-}
-
-// reaches tells whether a path's next hop is one of a node's addresses.
-func reaches(n *model.Node, p *model.Path) bool {
-	return slices.ContainsFunc(p.NextHops, func(hop netip.Addr) bool {
-		return slices.Contains(n.InternalIPs, hop) || slices.Contains(n.ExternalIPs, hop)
-	})
 }

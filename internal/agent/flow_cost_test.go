@@ -5,43 +5,55 @@ import (
 	"net/netip"
 	"testing"
 
-	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
 )
 
-// BenchmarkOneEndpoint is the thinking that one change of one endpoint costs, among few and many Services.
-// The two figures should be alike: nothing walks over the world.
+// BenchmarkOneEndpoint is the thinking that one change of one endpoint costs, among few and many Services, with
+// each engine. The figures of an engine should be alike: nothing walks over the world.
 func BenchmarkOneEndpoint(b *testing.B) {
-	for _, n := range []int{100, 10000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			th := benchThinker(n)
-			th.planAll()
-			small, big := benchSlice(7, 9), benchSlice(7, 10)
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				s := big
-				if i%2 == 0 {
-					s = small
+	for _, engine := range []model.Engine{model.EngineNftables, model.EngineIPVS} {
+		for _, n := range []int{100, 10000} {
+			b.Run(fmt.Sprintf("%s/%d", engine, n), func(b *testing.B) {
+				th := benchThinker(engine, n)
+				th.planAll()
+				small, big := benchSlice(7, 9), benchSlice(7, 10)
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					s := big
+					if i%2 == 0 {
+						s = small
+					}
+					in := news{latest: map[model.Ref]model.Object{s.Ref(): s}}
+					th.think(in.apply(th.model))
 				}
-				in := news{latest: map[model.Ref]model.Object{s.Ref(): s}}
-				th.think(in.apply(th.model))
-			}
-		})
+			})
+		}
 	}
 }
 
-// benchThinker has n Services of ten endpoints and nobody who takes the rows away.
-func benchThinker(n int) *thinker {
-	s := &services{
-		intents: reconcile.NewLedger[intent.Front, *intent.Service](),
-		nft:     reconcile.NewLedger[row.NftKey, row.Nft](),
-		flows:   reconcile.NewLedger[row.FlowsKey, row.Flows](),
-		health:  reconcile.NewLedger[uint16, row.HealthPort](),
-		lost:    map[intent.Front][]model.Remark{},
+// benchLedgers are tables that nobody takes rows from.
+func benchLedgers() ledgers {
+	return ledgers{
+		sysctl: reconcile.NewLedger[string, row.Sysctl](),
+		linux:  reconcile.NewLedger[row.LinuxKey, row.Linux](),
+		nft:    reconcile.NewLedger[row.NftKey, row.Nft](),
+		flows:  reconcile.NewLedger[row.FlowsKey, row.Flows](),
+		ipvs:   reconcile.NewLedger[row.IpvsKey, row.Ipvs](),
+		pods:   reconcile.NewLedger[row.PodVIPKey, row.PodVIP](),
+		cni:    reconcile.NewLedger[string, row.Conflist](),
+		health: reconcile.NewLedger[uint16, row.HealthPort](),
+		bgp:    reconcile.NewLedger[row.BgpKey, row.Bgp](),
 	}
-	m := model.New(model.Settings{Node: "n1", Proxy: true, IPv4: true})
+}
+
+// benchThinker has n Services of ten endpoints.
+func benchThinker(engine model.Engine, n int) *thinker {
+	s := newServices(benchLedgers())
+	settings := model.Settings{Node: "n1", Proxy: true, IPv4: true}
+	settings.Services.Engine = engine
+	m := model.New(settings)
 	for i := range n {
 		svc := newService(fmt.Sprint(i))
 		svc.ClusterIPs = []netip.Addr{netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)})}
@@ -50,7 +62,7 @@ func benchThinker(n int) *thinker {
 		m.Put(svc)
 		m.Put(benchSlice(i, 10))
 	}
-	th := newThinker(m, NewInbox(), []stage{s.stage()})
+	th := newThinker(m, NewInbox(), []stage{s.stage(), s.ipvs.stage()})
 	th.settle = s.settle
 	return th
 }

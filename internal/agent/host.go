@@ -17,12 +17,13 @@ import (
 func hostStages(l ledgers) []stage {
 	return []stage{
 		{name: "host", plan: l.planHost},
+		{name: "egress", units: egressUnits, plan: l.planEgress},
 		{name: "inside", plan: l.planInside},
 		{name: "route", units: routeUnits, plan: l.planRoute},
 	}
 }
 
-// planHost plans bridge, sysctls, CNI file and masquerade.
+// planHost plans bridge, sysctls and CNI file.
 func (l ledgers) planHost(m *model.Model, _ model.Ref) []model.Remark {
 	owner := reconcile.Owner{Name: "host"}
 	hosts, remarks := host.Plan(m)
@@ -34,16 +35,55 @@ func (l ledgers) planHost(m *model.Model, _ model.Ref) []model.Remark {
 		sysctls = append(sysctls, linux.Sysctls(h)...)
 		files = append(files, linux.Conflists(h)...)
 	}
-	egress, more := host.Egress(m)
-	var rules []row.Nft
-	for _, e := range egress {
-		rules = append(rules, nft.Egress(e)...)
-	}
 	l.linux.Claim(owner, links...)
 	l.sysctl.Claim(owner, sysctls...)
 	l.cni.Claim(owner, files...)
-	l.nft.Claim(owner, rules...)
-	return append(remarks, more...)
+	return remarks
+}
+
+// egressUnits are every node, and what no other node has a say in.
+func egressUnits(m *model.Model) []model.Ref {
+	return append(m.Refs(model.KindNode), model.Ref{Kind: model.KindSettings})
+}
+
+// planEgress plans what leaves with the node's address: what a node adds to its exceptions, or the rest.
+func (l ledgers) planEgress(m *model.Model, u model.Ref) []model.Remark {
+	var rows []row.Nft
+	if u.Kind == model.KindNode {
+		for _, p := range host.Peer(m, u.Name.Name) {
+			rows = append(rows, nft.Peer(p)...)
+		}
+	} else {
+		for _, e := range host.Egress(m) {
+			rows = append(rows, nft.Egress(e)...)
+		}
+	}
+	l.nft.Claim(reconcile.Owner{Name: "egress: " + u.String()}, rows...)
+	return nil
+}
+
+// nodeEgress is a node's part of the exceptions, and the parts that its ranges hold.
+func nodeEgress(m *model.Model, c change, add func(model.Ref)) {
+	add(c.ref)
+	if c.ref.Name.Name == m.Settings.Node {
+		add(everything)
+		return
+	}
+	for _, o := range []model.Object{c.old, c.new} {
+		n, ok := o.(*model.Node)
+		if !ok {
+			continue
+		}
+		for _, r := range n.PodCIDRs {
+			nodes, rest := host.Near(m, r)
+			for _, name := range nodes {
+				add(model.Ref{Kind: model.KindNode, Name: model.Name{Name: name}})
+			}
+			if rest {
+				add(model.Ref{Kind: model.KindSettings})
+			}
+		}
+	}
 }
 
 // planInside claims the static part of Services, which tells the pods of this node from other clients.

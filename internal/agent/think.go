@@ -44,6 +44,7 @@ func newThinker(m *model.Model, inbox *Inbox, stages []stage) *thinker {
 		started: make(chan struct{}), ask: make(chan func(*model.Model)),
 		remarks: map[string]map[model.Ref][]model.Remark{},
 		begin:   func() {},
+		settle:  func() {},
 		said:    func(string, model.Ref, []model.Remark) {},
 	}
 }

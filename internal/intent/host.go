@@ -34,10 +34,11 @@ func (h *Host) String() string {
 	return s
 }
 
-// Egress says which packets leave with the node's address: those from Pods to anywhere but Keep.
+// Egress says which packets leave with the node's address: those from Pods to anywhere but Keep and what the
+// nodes add to it.
 type Egress struct {
 	Pods []netip.Prefix // this node's pod ranges; none overlaps another
-	Keep []netip.Prefix // destinations that see pod addresses: pods, nodes, exclusions; none overlaps another
+	Keep []netip.Prefix // destinations that see pod addresses; none overlaps another, or a node's
 	Drop []netip.Prefix // service ranges that we announce whole: what no Service takes is dropped, not forwarded
 }
 
@@ -45,3 +46,12 @@ type Egress struct {
 func (e *Egress) String() string {
 	return fmt.Sprintf("masquerade %v except to %v, drop to %v", e.Pods, e.Keep, e.Drop)
 }
+
+// Peer says that a node and its pods see the addresses of our pods.
+type Peer struct {
+	Ranges []netip.Prefix // of its pods; none lies within another, of whatever node
+	Addrs  []netip.Addr
+}
+
+// String prints the ranges and addresses.
+func (p *Peer) String() string { return fmt.Sprintf("no masquerade to %v %v", p.Ranges, p.Addrs) }

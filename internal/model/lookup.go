@@ -56,7 +56,24 @@ func (m *Model) deleteNode(name string) Object {
 	for _, a := range n.addrs() {
 		unindex(m.nodesBy, a, name)
 	}
+	m.ranges.remove(n)
 	return n
+}
+
+// PathsVia are the learned paths with a next hop, by prefix. The map is not to be changed.
+func (m *Model) PathsVia(hop netip.Addr) map[netip.Prefix]*Path { return m.pathsBy[hop] }
+
+func (m *Model) deletePath(prefix string) Object {
+	at, err := netip.ParsePrefix(prefix)
+	p, ok := m.Paths[at]
+	if err != nil || !ok {
+		return nil
+	}
+	delete(m.Paths, at)
+	for _, hop := range p.NextHops {
+		unindex(m.pathsBy, hop, at)
+	}
+	return p
 }
 
 // AttachmentsOf are the interfaces of a pod that were made on this node, by container and interface. The map

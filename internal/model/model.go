@@ -23,6 +23,8 @@ type Model struct {
 	slicesTo map[Name]map[Name]*Slice
 	podsBy   map[netip.Addr]map[Name]*Pod
 	nodesBy  map[netip.Addr]map[string]*Node
+	ranges   ranges
+	pathsBy  map[netip.Addr]map[netip.Prefix]*Path
 	attachOf map[Name]map[Name]*Attachment
 }
 
@@ -43,6 +45,8 @@ func New(s Settings) *Model {
 		slicesTo:   map[Name]map[Name]*Slice{},
 		podsBy:     map[netip.Addr]map[Name]*Pod{},
 		nodesBy:    map[netip.Addr]map[string]*Node{},
+		ranges:     newRanges(),
+		pathsBy:    map[netip.Addr]map[netip.Prefix]*Path{},
 		attachOf:   map[Name]map[Name]*Attachment{},
 	}
 }
@@ -88,10 +92,14 @@ func (m *Model) Put(o Object) Object {
 		for _, a := range o.addrs() {
 			index(m.nodesBy, a, o.Name, o)
 		}
+		m.ranges.put(o)
 	case *Link:
 		m.Links[o.Name] = o
 	case *Path:
 		m.Paths[o.Prefix] = o
+		for _, hop := range o.NextHops {
+			index(m.pathsBy, hop, o.Prefix, o)
+		}
 	case *Attachment:
 		m.Attached[o.Ref().Name] = o
 		index(m.attachOf, o.Pod, o.Ref().Name, o)
@@ -117,11 +125,7 @@ func (m *Model) Delete(r Ref) Object {
 	case KindLink:
 		return take(m.Links, r.Name.Name)
 	case KindPath:
-		p, err := netip.ParsePrefix(r.Name.Name)
-		if err != nil {
-			return nil
-		}
-		return take(m.Paths, p)
+		return m.deletePath(r.Name.Name)
 	case KindAttachment:
 		return m.deleteAttachment(r.Name)
 	}

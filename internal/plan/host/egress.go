@@ -9,33 +9,53 @@ import (
 )
 
 // Egress plans which packets leave with the node's address: those of our pods to whatever is neither a pod,
-// nor a node, nor excluded. It follows every Node, so that a new one's pod range counts at once.
-func Egress(m *model.Model) ([]*intent.Egress, []model.Remark) {
+// nor a node, nor excluded. What each Node adds to these is planned by Peer.
+func Egress(m *model.Model) []*intent.Egress {
 	self, s := m.Self(), &m.Settings
 	if self == nil || !s.Router {
-		return nil, nil
+		return nil
 	}
 	e := &intent.Egress{Drop: merge(s, announced(s))}
 	if s.Routes.PodEgress {
 		e.Pods = merge(s, self.PodCIDRs)
-		e.Keep = keep(m)
+		e.Keep = slices.DeleteFunc(kept(s), m.RangeAround)
 	}
 	if len(e.Pods) == 0 && len(e.Drop) == 0 {
-		return nil, nil
+		return nil
 	}
-	return []*intent.Egress{e}, nil
+	return []*intent.Egress{e}
 }
 
-// keep are the destinations that see pod addresses.
-func keep(m *model.Model) []netip.Prefix {
-	list := slices.Concat(m.Settings.Routes.ClusterCIDRs, m.Settings.Routes.EgressExclude)
-	for _, n := range m.Nodes {
-		list = append(list, n.PodCIDRs...)
-		for _, a := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
-			list = append(list, netip.PrefixFrom(a, a.BitLen()))
+// Peer plans what one Node adds to the destinations that see pod addresses: its pod ranges, but those that lie within
+// what is there anyway, and its addresses.
+func Peer(m *model.Model, name string) []*intent.Peer {
+	n, self, s := m.Nodes[name], m.Self(), &m.Settings
+	if n == nil || self == nil || !s.Router || !s.Routes.PodEgress || len(merge(s, self.PodCIDRs)) == 0 {
+		return nil
+	}
+	settings := kept(s)
+	p := &intent.Peer{Ranges: slices.DeleteFunc(merge(s, n.PodCIDRs), func(r netip.Prefix) bool {
+		return m.RangeAround(r) || slices.ContainsFunc(settings, func(k netip.Prefix) bool { return k.Bits() <= r.Bits() && k.Contains(r.Addr()) })
+	})}
+	for _, a := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
+		if s.Has(model.FamilyOf(a)) {
+			p.Addrs = append(p.Addrs, a)
 		}
 	}
-	return merge(&m.Settings, list)
+	return []*intent.Peer{p}
+}
+
+// kept are the destinations that see pod addresses by the settings.
+func kept(s *model.Settings) []netip.Prefix {
+	return merge(s, slices.Concat(s.Routes.ClusterCIDRs, s.Routes.EgressExclude))
+}
+
+// Near tells what a node's pod range bears on besides that node: others whose ranges it holds, and whether it holds
+// one of the settings' (the rest of Egress).
+func Near(m *model.Model, r netip.Prefix) (nodes []string, rest bool) {
+	return m.NodesWithin(r), slices.ContainsFunc(kept(&m.Settings), func(k netip.Prefix) bool {
+		return r.Bits() < k.Bits() && r.Contains(k.Addr())
+	})
 }
 
 // announced are the service ranges that we announce as a whole, so that their unused addresses come to us too.

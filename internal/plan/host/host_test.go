@@ -2,7 +2,9 @@ package host
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -97,19 +99,29 @@ func TestPlan(t *testing.T) {
 
 func TestEgress(t *testing.T) {
 	const keep = "masquerade [10.244.1.0/24 fd01::/64] except to "
+	const a = "a: no masquerade to [10.244.1.0/24 fd01::/64] [10.0.0.1 fd00::1]\n"
+	const b = "b: no masquerade to [10.244.2.0/24 fd02::/64] [10.0.0.2 fd00::2]\n"
 	for _, c := range []struct {
 		name   string
 		change func(*model.Model)
 		want   string
 	}{
 		{"pods and nodes keep", func(*model.Model) {},
-			keep + "[10.0.0.1/32 10.0.0.2/32 10.244.1.0/24 10.244.2.0/24 fd00::1/128 fd00::2/128 fd01::/64 fd02::/64], drop to []\n"},
+			keep + "[], drop to []\n" + a + b},
 		{"ranges within others are merged", func(m *model.Model) {
 			m.Settings.Routes.ClusterCIDRs = pfxs("10.244.0.0/16")
 			m.Settings.Routes.EgressExclude = pfxs("10.0.0.0/8 10.1.2.3/16")
-		}, keep + "[10.0.0.0/8 fd00::1/128 fd00::2/128 fd01::/64 fd02::/64], drop to []\n"},
+		}, keep + "[10.0.0.0/8], drop to []\n" +
+			"a: no masquerade to [fd01::/64] [10.0.0.1 fd00::1]\nb: no masquerade to [fd02::/64] [10.0.0.2 fd00::2]\n"},
+		{"ranges of nodes hold others", func(m *model.Model) {
+			m.Settings.Routes.EgressExclude = pfxs("10.244.2.128/25 10.244.1.0/24 10.9.0.0/16")
+			m.Put(node("c", "10.0.0.3", "fd00::3", "10.244.0.0/16"))
+		}, keep + "[10.9.0.0/16], drop to []\n" +
+			"a: no masquerade to [fd01::/64] [10.0.0.1 fd00::1]\nb: no masquerade to [fd02::/64] [10.0.0.2 fd00::2]\n" +
+			"c: no masquerade to [10.244.0.0/16] [10.0.0.3 fd00::3]\n"},
 		{"a family that is off", func(m *model.Model) { m.Settings.IPv6 = false },
-			"masquerade [10.244.1.0/24] except to [10.0.0.1/32 10.0.0.2/32 10.244.1.0/24 10.244.2.0/24], drop to []\n"},
+			"masquerade [10.244.1.0/24] except to [], drop to []\n" +
+				"a: no masquerade to [10.244.1.0/24] [10.0.0.1]\nb: no masquerade to [10.244.2.0/24] [10.0.0.2]\n"},
 		{"egress off", func(m *model.Model) { m.Settings.Routes.PodEgress = false }, ""},
 		{"announced service ranges end here", func(m *model.Model) {
 			m.Settings.Routes.PodEgress = false
@@ -119,7 +131,13 @@ func TestEgress(t *testing.T) {
 	} {
 		m := cluster()
 		c.change(m)
-		if d := cmp.Diff(c.want, text(Egress(m))); d != "" {
+		have := text(Egress(m), nil)
+		for _, name := range slices.Sorted(maps.Keys(m.Nodes)) {
+			for _, p := range Peer(m, name) {
+				have += name + ": " + p.String() + "\n"
+			}
+		}
+		if d := cmp.Diff(c.want, have); d != "" {
 			t.Errorf("%s: want - have +:\n%s", c.name, d)
 		}
 	}

@@ -25,7 +25,7 @@ func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark)
 	case ownRange(m, prefix):
 		note.add("", "ignored: it is part of this node's own pod range")
 		return nil, note.list
-	case m.Settings.Routes.Source == SourceAPI && (!p.External || nodeRange(m, prefix) || p.Kept && !fromRouters(m, p)):
+	case m.Settings.Routes.Source == SourceAPI && (!p.External || m.IsRange(prefix) || p.Kept && !fromRouters(m, p)):
 		return nil, nil
 	}
 	return build(m, prefix, p.NextHops, &note), note.list
@@ -148,16 +148,6 @@ func ownRange(m *model.Model, p netip.Prefix) bool {
 	return n != nil && slices.ContainsFunc(n.PodCIDRs, func(own netip.Prefix) bool {
 		return own.Bits() <= p.Bits() && own.Contains(p.Addr())
 	})
-}
-
-// nodeRange tells whether a prefix is a pod range of some node.
-func nodeRange(m *model.Model, p netip.Prefix) bool {
-	for _, n := range m.Nodes {
-		if slices.Contains(n.PodCIDRs, p) {
-			return true
-		}
-	}
-	return false
 }
 
 // fromRouters tells whether a path leads through peers outside alone. Of what an earlier life left in the kernel

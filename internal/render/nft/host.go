@@ -14,6 +14,7 @@ const (
 	hostForward    = "host-forward"
 	hostPods       = "host-pods"
 	hostKeep       = "host-keep"
+	hostNodes      = "host-nodes"
 	hostDrop       = "host-drop"
 )
 
@@ -34,6 +35,7 @@ func Egress(e *intent.Egress) []row.Nft {
 		if len(pods) > 0 {
 			rows = append(rows, f.set(hostPods, pods)...)
 			rows = append(rows, f.set(hostKeep, keep)...)
+			rows = append(rows, f.nodesSet())
 			masquerade = append(masquerade, f.masquerade())
 		}
 		if len(drop) > 0 {
@@ -48,6 +50,18 @@ func Egress(e *intent.Egress) []row.Nft {
 	if len(forward) > 0 {
 		rows = append(rows, row.NftChain{Name: hostForward, Hook: row.NftForward, Priority: prioForward})
 		rows = append(rows, row.NftRules(hostForward, forward...)...)
+	}
+	return rows
+}
+
+// Peer renders what a node adds to the destinations that see pod addresses.
+func Peer(p *intent.Peer) []row.Nft {
+	var rows []row.Nft
+	for _, f := range hostFamilies {
+		if list := f.only(p.Ranges); len(list) > 0 {
+			rows = append(rows, f.set(hostKeep, list)...)
+		}
+		rows = append(rows, f.nodes(p.Addrs)...)
 	}
 	return rows
 }
@@ -89,9 +103,27 @@ func (f hostFamily) set(name string, list []netip.Prefix) []row.Nft {
 	return rows
 }
 
+// nodesSet is the set of the nodes' addresses. It has no intervals, so they may lie in any range.
+func (f hostFamily) nodesSet() row.NftSet {
+	return row.NftSet{Name: hostNodes + f.suffix, Keys: row.NftTypesOf(f.addr)}
+}
+
+// nodes are elements of the set of the nodes' addresses.
+func (f hostFamily) nodes(list []netip.Addr) []row.Nft {
+	set := f.nodesSet()
+	of := unique.Make(set)
+	var rows []row.Nft
+	for _, a := range list {
+		if a.Is6() == f.v6 {
+			rows = append(rows, set, row.NftElement{Of: of, Elem: string(row.NftWire{}.Addr(a))})
+		}
+	}
+	return rows
+}
+
 func (f hostFamily) masquerade() row.NftBody {
 	return row.NftMakeBody(f.is(), f.in(row.NftSaddr, hostPods, false), f.in(row.NftDaddr, hostKeep, true),
-		row.NftStmt{Op: row.NftMasquerade})
+		f.in(row.NftDaddr, hostNodes, true), row.NftStmt{Op: row.NftMasquerade})
 }
 
 func (f hostFamily) drop() row.NftBody {

@@ -20,10 +20,11 @@ func TestPacketsLeaveWithTheNodesAddress(t *testing.T) {
 	pfx := netip.MustParsePrefix
 	e := &intent.Egress{
 		Pods: []netip.Prefix{pfx("10.244.1.0/24"), pfx("fd00:244:1::/64")},
-		Keep: []netip.Prefix{pfx("10.244.0.0/16"), pfx("fd00:244::/32")},
+		Keep: []netip.Prefix{pfx("10.244.0.0/16")},
 	}
+	peer := &intent.Peer{Ranges: []netip.Prefix{pfx("fd00:244::/32")}}
 	var changes []nft.Change
-	for _, r := range Egress(e) {
+	for _, r := range append(Egress(e), Peer(peer)...) {
 		changes = append(changes, nft.Change{Key: r.Key(), New: &r})
 	}
 	w.must(w.table.Apply(t.Context(), changes))

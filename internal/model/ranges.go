@@ -1,0 +1,74 @@
+package model
+
+import "net/netip"
+
+// ranges finds the nodes' pod ranges that lie around a prefix or in it. Nearly always the ranges of a family are of
+// one length, and then there is nothing to look for.
+type ranges struct {
+	at      map[netip.Prefix]map[string]*Node
+	lengths map[Family][]int // how many ranges there are of each length in bits
+}
+
+func newRanges() ranges {
+	return ranges{
+		at:      map[netip.Prefix]map[string]*Node{},
+		lengths: map[Family][]int{IPv4: make([]int, 33), IPv6: make([]int, 129)},
+	}
+}
+
+func (r ranges) put(n *Node) {
+	for _, p := range n.PodCIDRs {
+		p = p.Masked()
+		if r.at[p] == nil {
+			r.lengths[FamilyOf(p.Addr())][p.Bits()]++
+		}
+		index(r.at, p, n.Name, n)
+	}
+}
+
+func (r ranges) remove(n *Node) {
+	for _, p := range n.PodCIDRs {
+		p = p.Masked()
+		if r.at[p] == nil {
+			continue // named twice
+		}
+		unindex(r.at, p, n.Name)
+		if r.at[p] == nil {
+			r.lengths[FamilyOf(p.Addr())][p.Bits()]--
+		}
+	}
+}
+
+// IsRange tells whether p is a pod range of some node.
+func (m *Model) IsRange(p netip.Prefix) bool { return m.ranges.at[p.Masked()] != nil }
+
+// RangeAround tells whether a node's pod range holds all of p and more.
+func (m *Model) RangeAround(p netip.Prefix) bool {
+	for bits, count := range m.ranges.lengths[FamilyOf(p.Addr())][:p.Bits()] {
+		if count > 0 && m.ranges.at[netip.PrefixFrom(p.Addr(), bits).Masked()] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// NodesWithin are the nodes with a pod range that is a part of p, in no order.
+func (m *Model) NodesWithin(p netip.Prefix) []string {
+	longer := 0
+	for _, count := range m.ranges.lengths[FamilyOf(p.Addr())][p.Bits()+1:] {
+		longer += count
+	}
+	if longer == 0 {
+		return nil
+	}
+	var list []string
+	for part, nodes := range m.ranges.at {
+		if part.Bits() <= p.Bits() || !p.Contains(part.Addr()) {
+			continue
+		}
+		for name := range nodes {
+			list = append(list, name)
+		}
+	}
+	return list
+}
