@@ -83,19 +83,25 @@ func (f *firewall) parts() []part {
 	return list
 }
 
+const icmp, icmp6 = 1, 58
+
 // forbidden are the flows that this node's policies don't allow now. Who really answers counts, since
-// policies judge after translation.
-func (a *agent) forbidden(ctx context.Context, flows []conntrack.Flow) ([]conntrack.Flow, error) {
+// policies judge after translation. Those of a pod that has gone end too: whoever gets its address must not
+// inherit them.
+func (a *agent) forbidden(ctx context.Context, flows []conntrack.Flow, marked func(netip.Addr) bool) ([]conntrack.Flow, error) {
 	var bad []conntrack.Flow
-	err := a.thinker.query(ctx, func(m *model.Model) {
+	err := a.thinker.query(ctx, func(*model.Model) {
+		planner := a.policies.planner
+		if planner == nil {
+			return
+		}
 		for _, f := range flows {
-			switch model.Protocol(f.Protocol) {
-			case model.TCP, model.UDP, model.SCTP:
-			default:
-				continue // echo and its like end by themselves
+			if f.Protocol == icmp || f.Protocol == icmp6 {
+				continue // echo ends by itself
 			}
-			if a.policies.planner != nil && a.policies.planner.Forbids(policy.Flow{
-				From: f.Orig.Src.Addr(), To: f.Reply.Src.Addr(), Protocol: model.Protocol(f.Protocol), Port: model.Port(f.Reply.Src.Port()),
+			from, to := f.Orig.Src.Addr(), f.Reply.Src.Addr()
+			if marked(from) && planner.Vacant(from) || marked(to) && planner.Vacant(to) || planner.Forbids(policy.Flow{
+				From: from, To: to, Protocol: model.Protocol(f.Protocol), Port: model.Port(f.Reply.Src.Port()),
 			}) {
 				bad = append(bad, f)
 			}

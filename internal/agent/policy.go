@@ -64,7 +64,7 @@ func (p *policies) note(c change, add func(model.Ref)) {
 		return
 	}
 	p.planner.Note(c.old, c.new, add)
-	if c.ref.Kind == model.KindNode {
+	if c.ref.Kind == model.KindNode || c.ref.Kind == model.KindLink {
 		add(baseUnit)
 	}
 }

@@ -284,6 +284,10 @@ type FirewallBase struct {
 	V4, V6    bool
 	JudgeEcho bool           // echo requests obey policies
 	Ranges    []netip.Prefix // addresses there that are no known pod's are refused
+	Bridge    bool           // pods of this node hang on our bridge
+	// Bridges are another CNI's on which pods hang, and Broadcasts are addresses that all pods hear there.
+	Bridges    []string
+	Broadcasts []netip.Addr
 	// Fronts and the node ports are where pods find Services of an engine that translates after the judgement
 	// of what is for the node itself; there the packet is judged once it is on its way to the endpoint.
 	Fronts              []netip.Prefix
@@ -292,6 +296,6 @@ type FirewallBase struct {
 
 // String prints one line.
 func (b *FirewallBase) String() string {
-	return fmt.Sprintf("firewall v4=%t v6=%t echo=%t unknown refused in %v, fronts %v, node ports %d-%d",
-		b.V4, b.V6, b.JudgeEcho, b.Ranges, b.Fronts, b.FirstPort, b.LastPort)
+	return fmt.Sprintf("firewall v4=%t v6=%t echo=%t bridge=%t %v unknown refused in %v, fronts %v, node ports %d-%d",
+		b.V4, b.V6, b.JudgeEcho, b.Bridge, b.Bridges, b.Ranges, b.Fronts, b.FirstPort, b.LastPort)
 }

@@ -19,6 +19,7 @@ type NftPacket struct {
 	SrcLocal, DstLocal bool   // the address is one of this node's
 	Iif, Oif           string
 	Mark               uint32
+	Midway             bool // a packet of TCP or SCTP that begins nothing
 }
 
 // NftTracer follows packets through rules without a kernel: through what is wanted, or through what a dump
@@ -256,6 +257,12 @@ func (w *nftWalk) number(t NftTerm) (uint32, bool) {
 		return uint32(w.p.ICMPType), t.V6 && w.p.Protocol == 58 || !t.V6 && w.p.Protocol == 1
 	case NftPktMark:
 		return w.p.Mark, true
+	case NftTCPFlags:
+		const syn, ack = 2, 16
+		return map[bool]uint32{false: syn, true: ack}[w.p.Midway], w.p.Protocol == 6
+	case NftSCTPChunk:
+		const data, init = 0, 1
+		return map[bool]uint32{false: init, true: data}[w.p.Midway], w.p.Protocol == 132
 	}
 	return 0, false
 }
@@ -277,7 +284,7 @@ func (w *nftWalk) value(t NftTerm) (NftWire, bool) {
 		return NftWire{}.Ifname(w.p.Iif), true
 	case NftOif:
 		return NftWire{}.Ifname(w.p.Oif), true
-	case NftNfproto, NftICMPType, NftPktMark:
+	case NftNfproto, NftICMPType, NftPktMark, NftTCPFlags, NftSCTPChunk:
 		n, ok := w.number(t)
 		return NftWire{}.Host(n), ok
 	}

@@ -12,7 +12,7 @@ import (
 // something of certain addresses was tightened; who judges a flow is somebody else's knowledge.
 type Cutter struct {
 	kernel Kernel
-	judge  func(context.Context, []Flow) ([]Flow, error) // those that are forbidden
+	judge  Judge
 	log    *slog.Logger
 
 	mu    sync.Mutex
@@ -22,8 +22,11 @@ type Cutter struct {
 	wake  chan struct{}
 }
 
-// NewCutter makes a cutter of a kernel's flows. Judge returns those flows of its argument that are forbidden.
-func NewCutter(k Kernel, judge func(context.Context, []Flow) ([]Flow, error), log *slog.Logger) *Cutter {
+// Judge returns those of some flows that are forbidden. Marked tells the addresses of which something changed.
+type Judge func(ctx context.Context, flows []Flow, marked func(netip.Addr) bool) ([]Flow, error)
+
+// NewCutter makes a cutter of a kernel's flows.
+func NewCutter(k Kernel, judge Judge, log *slog.Logger) *Cutter {
 	return &Cutter{kernel: k, judge: judge, log: log, marks: map[netip.Addr]struct{}{}, wake: make(chan struct{}, 1)}
 }
 
@@ -116,7 +119,7 @@ func (c *Cutter) look(ctx context.Context, marks map[netip.Addr]struct{}) error 
 	if len(flows) == 0 {
 		return nil
 	}
-	bad, err := c.judge(ctx, flows)
+	bad, err := c.judge(ctx, flows, func(a netip.Addr) bool { _, ok := marks[a]; return ok })
 	if err != nil || len(bad) == 0 {
 		return err
 	}

@@ -24,7 +24,10 @@ func TestCutter(t *testing.T) {
 	other := fake.Add(flow("10.0.0.1:4000", "10.0.0.8:80", "10.0.0.8:80"))
 	stands := make(chan struct{})
 	var asked int
-	c := NewCutter(fake, func(_ context.Context, flows []Flow) ([]Flow, error) {
+	c := NewCutter(fake, func(_ context.Context, flows []Flow, marked func(netip.Addr) bool) ([]Flow, error) {
+		if !marked(netip.MustParseAddr("10.0.0.9")) || marked(netip.MustParseAddr("10.0.0.1")) {
+			t.Error("others are marked than were")
+		}
 		select {
 		case <-stands:
 		default:

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"kube-router/internal/intent"
@@ -14,7 +15,8 @@ func Base(m *model.Model) (*intent.FirewallBase, []model.Remark) {
 	if !s.Firewall {
 		return nil, nil
 	}
-	b := &intent.FirewallBase{V4: s.IPv4, V6: s.IPv6, JudgeEcho: s.Policy.JudgeEcho}
+	b := &intent.FirewallBase{V4: s.IPv4, V6: s.IPv6, JudgeEcho: s.Policy.JudgeEcho, Bridge: s.Router}
+	b.Bridges, b.Broadcasts = bridges(m)
 	var remarks []model.Remark
 	if s.Policy.DefaultDeny || waits(s) {
 		b.Ranges, remarks = ranges(m)
@@ -27,6 +29,27 @@ func Base(m *model.Model) (*intent.FirewallBase, []model.Remark) {
 		b.FirstPort, b.LastPort = uint16(s.Services.NodePortFirst), uint16(s.Services.NodePortLast)
 	}
 	return b, remarks
+}
+
+// bridges are another CNI's on which pods of this node hang, told by an address of the pods' range; and the
+// highest addresses of the ranges, by which all pods are spoken to at once.
+func bridges(m *model.Model) (names []string, all []netip.Addr) {
+	self := m.Self()
+	if self == nil {
+		return nil, nil
+	}
+	for _, c := range self.PodCIDRs {
+		if c.Addr().Is4() {
+			all = append(all, lastOf(c.Masked()))
+		}
+		for _, l := range m.Links {
+			if l.Kind == "bridge" && slices.ContainsFunc(l.Addrs, func(a netip.Prefix) bool { return c.Contains(a.Addr()) }) {
+				names = append(names, l.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), all
 }
 
 // waits tells whether pods start only when they are known, because our CNI plugin sees to it.

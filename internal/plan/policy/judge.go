@@ -79,6 +79,9 @@ func (p *Planner) Forbids(f Flow) bool {
 	return egress.Here && !egress.Allowed || ingress.Here && !ingress.Allowed
 }
 
+// Vacant tells whether an address is no pod's.
+func (p *Planner) Vacant(a netip.Addr) bool { return p.podAt(a) == nil }
+
 // end judges one end: addr with its pod, against the peer at the other.
 func (p *Planner) end(direction string, f Flow, addr netip.Addr, pod *model.Pod, other netip.Addr, peer *model.Pod) End {
 	e := End{Direction: direction, Addr: addr, Allowed: true, Why: "no pod, so no policy is about it"}

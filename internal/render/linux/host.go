@@ -76,14 +76,13 @@ func forward6(h *intent.Host) []row.Sysctl {
 }
 
 // bridged sends frames between pods of one node through the firewall. The settings exist only with the
-// br_netfilter module; without it those frames are seen by nobody.
+// br_netfilter module; without it those frames are seen by nobody. IPv6 is among them though it may be off here:
+// pods have link-local addresses all the same. So are tagged frames, because the receiver takes one with VLAN 0
+// for untagged.
 func bridged(h *intent.Host) []row.Sysctl {
 	var rows []row.Sysctl
-	if h.V4 {
-		rows = append(rows, row.Sysctl{Name: "net/bridge/bridge-nf-call-iptables", Value: "1", Optional: true})
-	}
-	if h.V6 {
-		rows = append(rows, row.Sysctl{Name: "net/bridge/bridge-nf-call-ip6tables", Value: "1", Optional: true})
+	for _, name := range []string{"call-iptables", "call-ip6tables", "filter-vlan-tagged"} {
+		rows = append(rows, row.Sysctl{Name: "net/bridge/bridge-nf-" + name, Value: "1", Optional: true})
 	}
 	return rows
 }

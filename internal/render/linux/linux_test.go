@@ -105,6 +105,7 @@ net.ipv6.conf.kube-bridge.keep_addr_on_down = 1
 net.ipv6.conf.eth0/7.accept_ra = 2 (where it was 1)
 net.bridge.bridge-nf-call-iptables = 1
 net.bridge.bridge-nf-call-ip6tables = 1
+net.bridge.bridge-nf-filter-vlan-tagged = 1
 net.netfilter.nf_conntrack_tcp_timeout_close_wait = 3600
 `, text(Sysctls(h)))
 	check(t, "file", "cni /etc/cni/net.d/10-kuberouter.conflist range 10.244.1.0/24 range fd01::/64 mtu 1480 wait /run/s\n", text(Conflists(h)))

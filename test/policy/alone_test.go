@@ -1,0 +1,99 @@
+//go:build policy
+
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kube-router/internal/lab"
+	"kube-router/internal/lab/netpol"
+	"kube-router/internal/lab/probe"
+)
+
+// foreign is a CNI configuration that is none of ours.
+const foreign = `{"cniVersion": "1.0.0", "name": "foreign", "plugins": [{"type": "bridge", "bridge": "cni0", "isGateway": true,
+	"ipam": {"type": "host-local", "ranges": [%s], "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}}]}`
+
+// TestAlone runs the firewall alone on somebody else's pod network, with and without --netpol-default-deny.
+func TestAlone(t *testing.T) {
+	l, err := lab.Start(shared.ctx, lab.Config{Nodes: 1, NoDaemon: true, Daemon: filepath.Join(shared.dir, "kube-router"),
+		DaemonArgs: []string{"--run-router=false", "--run-service-proxy=false"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w := &the{Lab: l, ctx: shared.ctx, dir: shared.dir}
+	n := l.Node("n1")
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
+	if err := l.Client.Get(w.ctx, node); err != nil {
+		t.Fatal(err)
+	}
+	var ranges []string
+	for _, c := range node.Spec.PodCIDRs {
+		ranges = append(ranges, fmt.Sprintf(`[{"subnet": %q}]`, c))
+	}
+	if err := os.WriteFile(filepath.Join(n.CNIDir(), "05-foreign.conflist"), fmt.Appendf(nil, foreign, strings.Join(ranges, ",")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.StartDaemon(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Client.Create(w.ctx, newNamespace("x")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range netpol.Pods() {
+		if err := w.Client.Create(w.ctx, newPod("x", name, "n1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.WaitReady(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.apply(t, parse(t, `spec: {podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {pod: b}}}]}]}`)...)
+	judged := func(t *testing.T) {
+		for _, addr := range l.Pod("x/a").Addrs() {
+			to := probe.Request{To: netip.AddrPortFrom(addr, 80), Timeout: 300 * time.Millisecond}
+			w.until(t, "the policy holds for "+addr.String(), func() bool {
+				return l.Pod("x/b").Probe(to).OK() && !l.Pod("x/c").Probe(to).OK() && n.Probe(to).OK()
+			})
+		}
+	}
+	shared.one(t, "on a foreign network", judged)
+	shared.one(t, "with default deny", func(t *testing.T) {
+		if err := n.RestartDaemon("--netpol-default-deny"); err != nil {
+			t.Fatal(err)
+		}
+		judged(t)
+		// An address of the range that is no pod's says nothing and hears nothing.
+		pod := l.Pod("x/c")
+		stranger := netip.MustParsePrefix(node.Spec.PodCIDRs[0]).Addr().Next()
+		for range 200 {
+			stranger = stranger.Next()
+		}
+		if out, err := pod.Run(w.ctx, "ip", "addr", "add", stranger.String()+"/24", "dev", "eth0"); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		to := probe.Request{To: netip.AddrPortFrom(l.Pod("x/b").IPv4(), 80), From: netip.AddrPortFrom(stranger, 0), Timeout: 500 * time.Millisecond}
+		w.until(t, "a stranger is refused", func() bool { return !pod.Probe(to).OK() })
+		if r := l.Pod("x/b").Probe(probe.Request{To: netip.AddrPortFrom(stranger, 80), Timeout: 500 * time.Millisecond}); r.OK() {
+			t.Errorf("a stranger was reached: %s", r)
+		}
+		to.From = netip.AddrPort{}
+		if r := pod.Probe(to); !r.OK() {
+			t.Errorf("the pod itself: %s", r)
+		}
+	})
+}
