@@ -166,7 +166,8 @@ func (a *agent) watch() error {
 		return err
 	}
 	a.kube, err = kube.New(kube.Options{
-		Config: a.rest, Kinds: kube.Kinds(a.o.Settings), Inbox: a.inbox, Log: a.log, Synced: a.inbox.Nudge,
+		Config: a.rest, Kinds: kube.Kinds(a.o.Settings), Inbox: a.inbox, Own: a.o.Settings.Node,
+		Log: a.log, Synced: a.inbox.Nudge,
 	})
 	a.host = host.New(netns.None(), a.inbox)
 	if err == nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
@@ -19,9 +20,10 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/plan/balancer"
 	"kube-router/internal/reconcile"
-	"kube-router/internal/render/kube"
+	renderkube "kube-router/internal/render/kube"
 	"kube-router/internal/row"
 	"kube-router/internal/show"
+	"kube-router/internal/watch/kube"
 )
 
 // The lease by which nodes agree who gives addresses, with the reference's name and times.
@@ -38,6 +40,7 @@ type allocator struct {
 	ledger  *reconcile.Ledger[row.KubeName, row.KubeIngress]
 	lane    *reconcile.Lane[row.KubeName, row.KubeIngress]
 	elector *leaderelection.LeaderElector
+	log     *slog.Logger
 }
 
 // newAllocator prepares the allocator, unless it is off.
@@ -49,7 +52,7 @@ func newAllocator(c *rest.Config, o *config.Options, a *agent) (*allocator, erro
 	if err != nil {
 		return nil, fmt.Errorf("balancer addresses: %w", err)
 	}
-	b := &allocator{ledger: reconcile.NewLedger[row.KubeName, row.KubeIngress]()}
+	b := &allocator{log: a.log, ledger: reconcile.NewLedger[row.KubeName, row.KubeIngress]()}
 	b.lane = reconcile.NewLane("balancer", b.ledger, target, paces(&o.Settings)("balancer"), a.log)
 	leases, err := coordination.NewForConfig(c)
 	if err != nil {
@@ -69,7 +72,8 @@ func newAllocator(c *rest.Config, o *config.Options, a *agent) (*allocator, erro
 				// The lane ends with the lease and never fails as a whole.
 				_ = b.lane.Run(ctx)
 			},
-			OnStoppedLeading: func() {},
+			// Also called at the end of a node that never led.
+			OnStoppedLeading: func() { a.log.Debug("this node gives LoadBalancer Services no addresses") },
 		},
 	})
 	return b, err
@@ -86,7 +90,7 @@ func (b *allocator) parts(started <-chan struct{}) []part {
 		case <-ctx.Done():
 		}
 		for ctx.Err() == nil {
-			b.elector.Run(ctx)
+			b.elector.Run(kube.Quiet(ctx, b.log))
 		}
 		return nil
 	}}}
@@ -108,7 +112,7 @@ func (b *allocator) plan(m *model.Model, _ model.Ref) []model.Remark {
 	list, remarks := balancer.Plan(m, planned)
 	var rows []row.KubeIngress
 	for _, i := range list {
-		rows = append(rows, kube.Balancer(i))
+		rows = append(rows, renderkube.Balancer(i))
 	}
 	b.ledger.Claim(reconcile.Owner{Name: "balancer"}, rows...)
 	return remarks

@@ -5,7 +5,13 @@ import (
 	"log/slog"
 
 	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
 )
+
+// Quiet makes client-go write to our log, at debug level, what it does on behalf of ctx.
+func Quiet(ctx context.Context, l *slog.Logger) context.Context {
+	return klog.NewContext(ctx, quietLogger(l))
+}
 
 // quiet lowers every record to debug level. client-go reports each failed attempt as an error; we log a
 // failure once when it appears and once when it goes.

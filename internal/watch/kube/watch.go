@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/klog/v2"
 
 	"kube-router/internal/model"
 )
@@ -31,6 +30,7 @@ type Options struct {
 	Config *rest.Config // from Config
 	Kinds  []model.Kind // from Kinds
 	Inbox  Inbox
+	Own    string // the Node that we run on, which stays when its object is deleted; empty: none does
 	Log    *slog.Logger
 	Synced func() // called once, when every kind has had its first complete list; may be nil
 }
@@ -49,6 +49,9 @@ func New(o Options) (*Watch, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Own != "" {
+		o.Inbox = &own{Inbox: o.Inbox, ref: (&model.Node{Name: o.Own}).Ref(), log: o.Log}
+	}
 	w := &Watch{log: o.Log, synced: o.Synced}
 	for _, k := range o.Kinds {
 		r, ok := resourceOf(k)
@@ -63,7 +66,7 @@ func New(o Options) (*Watch, error) {
 // Run follows all kinds until ctx ends, and returns when all its goroutines are gone. An API server that
 // can't be reached is waited for.
 func (w *Watch) Run(ctx context.Context) error {
-	ctx = klog.NewContext(ctx, quietLogger(w.log))
+	ctx = Quiet(ctx, w.log)
 	var wg sync.WaitGroup
 	for _, s := range w.sources {
 		wg.Go(func() { s.reflector().RunWithContext(ctx) })
