@@ -25,6 +25,9 @@ func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark)
 	case ownRange(m, prefix):
 		note.add("", "ignored: it is part of this node's own pod range")
 		return nil, note.list
+	case slices.Contains(aggregates(m), prefix):
+		note.add("", "ignored: this node announces it")
+		return nil, note.list
 	case m.Settings.Routes.Source == SourceAPI && (!p.External || m.IsRange(prefix) || p.Kept && !fromRouters(m, p)):
 		return nil, nil
 	}
@@ -55,8 +58,9 @@ func Node(m *model.Model, name string) ([]*intent.Route, []model.Remark) {
 	return list, note.list
 }
 
-// Self plans what keeps packets to our own pod ranges from looping and, with overlays, what makes packets
-// from our pods see the tunnels even to the nodes' own addresses.
+// Self plans what keeps packets to our own pod ranges, and to the ranges that we announce in place of all nodes',
+// from looping and, with overlays, what makes packets from our pods see the tunnels even to the nodes' own
+// addresses.
 func Self(m *model.Model) ([]*intent.Route, []*intent.PodTable, []model.Remark) {
 	n := m.Self()
 	if n == nil || !m.Settings.Router {
@@ -71,10 +75,28 @@ func Self(m *model.Model) ([]*intent.Route, []*intent.PodTable, []model.Remark) 
 		list = append(list, &intent.Route{Prefix: prefix, Drop: true})
 		table.Sources = append(table.Sources, prefix)
 	}
+	for _, prefix := range aggregates(m) {
+		if !slices.Contains(n.PodCIDRs, prefix) {
+			list = append(list, &intent.Route{Prefix: prefix, Drop: true})
+		}
+	}
 	if !m.Settings.Routes.Overlay || len(table.Sources) == 0 {
 		return list, nil, nil
 	}
 	return list, []*intent.PodTable{table}, nil
+}
+
+// aggregates are the ranges that routers outside are told to send here whatever is in them: what no node has
+// must not go back to them (RFC 4632 section 5.1).
+func aggregates(m *model.Model) []netip.Prefix {
+	var list []netip.Prefix
+	for _, p := range m.Settings.BGP.AggregatePodCIDRs {
+		if m.Settings.BGP.AdvertisePodCIDR && m.Settings.Has(family(p)) {
+			list = append(list, p.Masked())
+		}
+	}
+	slices.SortFunc(list, netip.Prefix.Compare)
+	return slices.Compact(list)
 }
 
 // build makes the route to a prefix through those next hops that can be used.

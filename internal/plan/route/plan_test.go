@@ -161,6 +161,19 @@ func TestSelf(t *testing.T) {
 	if have := text(routes, remarks) + text(tables, nil); have != drop {
 		t.Errorf("without overlays: have %s", have)
 	}
+	whole := func(s *model.Settings) {
+		s.Routes.Overlay, s.BGP.AdvertisePodCIDR = false, true
+		s.BGP.AggregatePodCIDRs = []netip.Prefix{pfx("10.244.0.0/16"), pfx("fd01::/64"), pfx("10.244.7.1/16")}
+	}
+	routes, _, remarks = Self(cluster(whole))
+	if have := text(routes, remarks); have != drop+"drop rest of 10.244.0.0/16\n" {
+		t.Errorf("with a range announced in place of the nodes': have %s", have)
+	}
+	m := cluster(whole)
+	m.Put(&model.Path{Prefix: pfx("10.244.0.0/16"), NextHops: addrs("10.0.0.254"), External: true})
+	if have := text(Path(m, pfx("10.244.0.0/16"))); have != "Path 10.244.0.0/16: ignored: this node announces it\n" {
+		t.Errorf("the range that we announce from a router: have %s", have)
+	}
 }
 
 // TestKeptPath is about routes that an earlier life left in the kernel: where routes come from Node objects,
