@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"time"
 
 	"kube-router/internal/lab/kubelet"
 	"kube-router/internal/lab/netns"
@@ -78,6 +79,11 @@ func (h *Host) Many(q probe.Request, n, parallel int) (*probe.Tally, error) {
 // Load asks rate times a second from the host until the context ends.
 func (h *Host) Load(ctx context.Context, q probe.Request, rate, parallel int) (*probe.Tally, error) {
 	return probe.Load(ctx, h.Do, q, rate, parallel)
+}
+
+// Storm opens rate new connections a second from the host to a port that greets.
+func (h *Host) Storm(ctx context.Context, to netip.AddrPort, rate int, limit time.Duration) (*probe.Tally, error) {
+	return probe.Storm(ctx, h.Do, to, rate, limit)
 }
 
 // Open opens a long-lived connection from the host.

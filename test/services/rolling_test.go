@@ -16,9 +16,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"kube-router/internal/lab"
 	"kube-router/internal/lab/kube"
+	"kube-router/internal/lab/kubelet"
 	"kube-router/internal/lab/probe"
 )
 
@@ -35,6 +37,7 @@ func rolling(replicas int32) *appsv1.Deployment {
 	labels := map[string]string{"app": "rolling"}
 	pod := newPod("", "rolling", "")
 	pod.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 3}}}
+	pod.Spec.Containers[0].Ports = append(pod.Spec.Containers[0].Ports, corev1.ContainerPort{Name: kubelet.GreetPort, ContainerPort: greetPort})
 	pod.Spec.TerminationGracePeriodSeconds = new(int64(10))
 	return &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "rolling"},
@@ -55,22 +58,42 @@ type load struct {
 	errs    []error
 }
 
-// under starts clients: new connections from two pods and from outside, rate a second in all, and a long-lived connection.
-func (w *the) under(t *testing.T, n, rate int) *load {
-	t.Helper()
+// client makes a load until the context ends.
+type client func(ctx context.Context, from *lab.Host, to netip.Addr) (*probe.Tally, error)
+
+// asking asks over HTTP, rate times a second.
+func asking(rate int) client {
+	return func(ctx context.Context, from *lab.Host, to netip.Addr) (*probe.Tally, error) {
+		q := front(to, 80, "tcp")
+		q.Timeout = patience
+		return from.Load(ctx, q, rate, 4)
+	}
+}
+
+const greetPort = 7000
+
+// storming opens rate connections a second to be greeted, as cheaply as can be. A first packet may be lost, and comes again after one
+// second, then two; the third try is in time.
+func storming(rate int) client {
+	return func(ctx context.Context, from *lab.Host, to netip.Addr) (*probe.Tally, error) {
+		return from.Storm(ctx, netip.AddrPortFrom(to, greetPort), rate, 2*patience)
+	}
+}
+
+// under starts clients: two pods, a node and one outside.
+func (w *the) under(n int, c client) *load {
 	l := &load{tallies: map[string]*probe.Tally{}, begun: time.Now()}
 	ctx, stop := context.WithCancel(w.ctx)
 	l.stop = stop
-	for name, c := range map[string]struct {
-		host *lab.Host
-		q    probe.Request
+	for name, at := range map[string]struct {
+		from *lab.Host
+		to   netip.Addr
 	}{
-		"pod, IPv4": {w.Pod("client-1"), front(clusterIPs(n)[0], 80, "tcp")}, "pod, IPv6": {w.Pod("client-3"), front(clusterIPs(n)[1], 80, "tcp")},
-		"outside": {w.Outside(), front(balancerIPs(n)[0], 80, "tcp")}, "node": {w.Node("n2").Host, front(clusterIPs(n)[0], 80, "tcp")},
+		"pod, IPv4": {w.Pod("client-1"), clusterIPs(n)[0]}, "pod, IPv6": {w.Pod("client-3"), clusterIPs(n)[1]},
+		"outside": {w.Outside(), balancerIPs(n)[0]}, "node": {w.Node("n2").Host, clusterIPs(n)[0]},
 	} {
-		c.q.Timeout = 5 * time.Second
 		l.all.Go(func() {
-			tally, err := c.host.Load(ctx, c.q, rate/4, 4)
+			tally, err := c(ctx, at.from, at.to)
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			if l.tallies[name] = tally; err != nil {
@@ -107,13 +130,15 @@ func TestRollingUpdate(t *testing.T) {
 	w, n := shared, 70
 	pods, rate, lasts := 10, 2000, 30*time.Second
 	if w.guest {
-		pods, rate, lasts = 4, 60, 15*time.Second
+		pods = 4
 	}
 	d := rolling(int32(pods))
 	if err := w.Client.Create(w.ctx, d); err != nil {
 		t.Fatal(err)
 	}
-	s := w.create(t, balanced(newService("rolling", n, "rolling"), n), balancerIPs(n)...)
+	s := balanced(newService("rolling", n, "rolling"), n)
+	s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: "g", Port: greetPort, TargetPort: intstr.FromInt32(greetPort), NodePort: int32(nodePort(n)) + 500})
+	w.create(t, s, balancerIPs(n)...)
 	if err := w.WaitReady(w.ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +151,7 @@ func TestRollingUpdate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer line.Close()
-	l := w.under(t, n, rate)
+	l := w.under(n, storming(rate/4))
 	rounds, replaced := 0, 0
 	for end := time.Now().Add(lasts); time.Now().Before(end); rounds++ {
 		replaced += w.roll(t, d, rounds, pods)
@@ -180,7 +205,7 @@ func TestMasqueradeAll(t *testing.T) {
 	if w.guest {
 		rate = 100
 	}
-	l := w.under(t, n, rate)
+	l := w.under(n, asking(rate/4))
 	for _, flag := range []string{"--masquerade-all=true", "--masquerade-all=false"} {
 		for _, node := range w.Nodes() {
 			if err := node.RestartDaemon(flag); err != nil {

@@ -29,7 +29,7 @@ func TestSwitchEngine(t *testing.T) {
 	}
 	for _, to := range []string{"nftables", "ipvs"} {
 		lines, broken := w.lines(t, fronts)
-		l := w.under(t, n, rate)
+		l := w.under(n, asking(rate/4))
 		for _, node := range w.Nodes() {
 			if err := node.RestartDaemon("--service-proxy-engine=" + to); err != nil {
 				t.Fatal(err)

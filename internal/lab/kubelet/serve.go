@@ -18,6 +18,9 @@ import (
 // DefaultPort is where every pod answers, beside the ports that it declares.
 const DefaultPort = 8080
 
+// GreetPort is the name of a container's port that sends the pod's name to whoever connects (podserver.Config, not in a process of its own).
+const GreetPort = "greet"
+
 // server is a pod's server, in this process or in one of its own.
 type server struct {
 	inside  *podserver.Server
@@ -44,6 +47,10 @@ func (p *Pod) serve() (server, error) {
 	}
 	for _, c := range p.first.Spec.Containers {
 		for _, port := range c.Ports {
+			if port.Name == GreetPort {
+				config.Greet = append(config.Greet, uint16(port.ContainerPort))
+				continue
+			}
 			add(port.Protocol, uint16(port.ContainerPort))
 		}
 	}

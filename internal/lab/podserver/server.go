@@ -36,6 +36,8 @@ type Config struct {
 	TCP  []uint16 // ports for HTTP
 	UDP  []uint16
 	SCTP []uint16 // left out where the kernel has no SCTP
+	// Greet are TCP ports that send the pod's name to whoever connects, and nothing else.
+	Greet []uint16
 }
 
 // Server is a running pod server.
@@ -82,6 +84,11 @@ func (s *Server) listen() error {
 			if err := s.udp(network, port); err != nil {
 				return err
 			}
+		}
+	}
+	for _, port := range s.config.Greet {
+		if err := s.greet(port); err != nil {
+			return err
 		}
 	}
 	for _, port := range s.config.SCTP {
