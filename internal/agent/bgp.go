@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -108,12 +109,12 @@ func (s *speaker) states(ctx context.Context, advertised bool) ([]peer.State, er
 	return s.paths.States(ctx, advertised)
 }
 
-// advertStage carries announcements from the model to rows: the speaker is one unit, each Service another.
+// advertStage carries announcements from the model to rows: the speaker is one unit, each node and each Service another.
 func (l ledgers) advertStage() stage {
 	return stage{
 		name: "advert",
 		units: func(m *model.Model) []model.Ref {
-			return append(m.Refs(model.KindService), model.Ref{Kind: model.KindSettings})
+			return append(append(m.Refs(model.KindService), m.Refs(model.KindNode)...), model.Ref{Kind: model.KindSettings})
 		},
 		plan: l.planAdvert,
 	}
@@ -123,13 +124,20 @@ func (l ledgers) planAdvert(m *model.Model, u model.Ref) []model.Remark {
 	var rows []row.Bgp
 	var remarks []model.Remark
 	owner := reconcile.Owner{Name: u.String()}
-	if u.Kind == model.KindService {
+	switch u.Kind {
+	case model.KindService:
 		var list []*intent.Announce
 		list, remarks = advert.Service(m, u.Name)
 		for _, a := range list {
 			rows = append(rows, bgp.Announce(a)...)
 		}
-	} else {
+	case model.KindNode:
+		var list []*intent.Neighbor
+		list, remarks = advert.Session(m, u.Name.Name)
+		for _, n := range list {
+			rows = append(rows, bgp.Neighbor(n)...)
+		}
+	default:
 		owner.Name = "BGP"
 		var b *intent.BGP
 		if b, remarks = advert.Speaker(m); b != nil {
@@ -140,10 +148,26 @@ func (l ledgers) planAdvert(m *model.Model, u model.Ref) []model.Remark {
 	return remarks
 }
 
-// nodeAdverts is what a Node touches of the announcements: our own everything, another's the sessions.
+// nodeAdverts is what a Node touches of the announcements: our own everything, another its session, those of nodes
+// that claim one of its addresses too, and, being a reflector, whether we have one.
 func nodeAdverts(m *model.Model, c change, add func(model.Ref)) {
-	add(model.Ref{Kind: model.KindSettings})
+	add(c.ref)
 	if c.ref.Name.Name == m.Settings.Node {
 		add(everything)
+		return
+	}
+	for _, o := range []model.Object{c.old, c.new} {
+		n, ok := o.(*model.Node)
+		if !ok {
+			continue
+		}
+		for _, a := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
+			for name := range m.NodesAt(a) {
+				add(model.Ref{Kind: model.KindNode, Name: model.Name{Name: name}})
+			}
+		}
+		if n.Options.RRServer != "" {
+			add(model.Ref{Kind: model.KindSettings})
+		}
 	}
 }

@@ -9,31 +9,34 @@ import (
 )
 
 // BenchmarkOneNode is the thinking that a changed pod range of one node costs, in small clusters and large ones,
-// where routes come from Node objects.
+// where routes come from Node objects, and in a full mesh of BGP.
 func BenchmarkOneNode(b *testing.B) {
-	for _, n := range []int{100, 5000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			th := benchNodes(n)
-			th.planAll()
-			here, there := benchNode(7, 7), benchNode(7, n)
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				node := there
-				if i%2 == 0 {
-					node = here
+	for _, source := range []string{"api", "bgp"} {
+		for _, n := range []int{100, 5000} {
+			b.Run(fmt.Sprintf("%s/%d", source, n), func(b *testing.B) {
+				th := benchNodes(n, source)
+				th.planAll()
+				here, there := benchNode(7, 7), benchNode(7, n)
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					node := there
+					if i%2 == 0 {
+						node = here
+					}
+					in := news{latest: map[model.Ref]model.Object{node.Ref(): node}}
+					th.think(in.apply(th.model))
 				}
-				in := news{latest: map[model.Ref]model.Object{node.Ref(): node}}
-				th.think(in.apply(th.model))
-			}
-		})
+			})
+		}
 	}
 }
 
 // benchNodes has n nodes of both families.
-func benchNodes(n int) *thinker {
+func benchNodes(n int, source string) *thinker {
 	l := benchLedgers()
 	s := model.Settings{Node: "node-0", Router: true, IPv4: true, IPv6: true}
-	s.Routes.Source, s.Routes.PodEgress = "api", true
+	s.Routes.Source, s.Routes.PodEgress = source, true
+	s.BGP.IBGP, s.BGP.FullMesh, s.BGP.ASN = true, true, 64512
 	m := model.New(s)
 	m.Put(&model.Link{Name: "eth0", Up: true, MTU: 1500, Addrs: []netip.Prefix{
 		netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/64"),

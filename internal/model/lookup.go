@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// NodesAt are the Nodes that have an address, by name; several only by mistake. The map is not to be changed.
+func (m *Model) NodesAt(a netip.Addr) map[string]*Node { return m.nodesBy[a] }
+
 // NodeAt is the Node that has an address, or nil. Of several the first by name.
 func (m *Model) NodeAt(a netip.Addr) *Node {
 	var best *Node

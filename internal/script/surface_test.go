@@ -113,7 +113,7 @@ func routeEffects() []effect {
 			less: []string{"rtnl: link tun-c5838d617ce", "cni: mtu 1480", "cni has: 1480"}, more: []string{"rtnl: link kube-vxlan", "rtnl: route 10.244.3.0/24 via 10.0.9.3 dev kube-vxlan"}},
 		{name: "overlay-encap-port", value: "6666", also: withAPI + " --overlay-encap=fou",
 			less: []string{"rtnl: fou port 5555"}, more: []string{"rtnl: fou port 6666", "rtnl: encap-dport 6666"}},
-		{name: "enable-pod-egress", value: "false", less: []string{"nft: ip saddr @host-pods4 ip daddr != @host-keep4 masquerade"}},
+		{name: "enable-pod-egress", value: "false", less: []string{"nft: add rule inet kube-router host-masquerade meta nfproto ipv4 ip saddr @host-pods4 ip daddr != @host-keep4 ip daddr != @host-nodes4 masquerade"}},
 		{name: "pod-egress-exclude", value: "172.16.0.0/12", more: []string{"nft: host-keep4 { 172.16.0.0-172.31.255.255 }"}},
 		{name: "cluster-cidr", value: "10.244.0.0/16", less: []string{"nft: host-keep4 { 10.244.3.0-10.244.3.255 }"}, more: []string{"nft: host-keep4 { 10.244.0.0-10.244.255.255 }"}},
 		{name: "disable-source-dest-check", value: "false", same: []string{"bgp: global as 64512"}},

@@ -2,13 +2,16 @@ package advert
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
 
@@ -58,13 +61,27 @@ func world(change func(*model.Settings), self ...func(*model.Node)) *model.Model
 	return m
 }
 
-// lines prints what Speaker plans, one line each, with the remarks.
+// sessions are the sessions with all other nodes, by address.
+func sessions(m *model.Model) ([]*intent.Neighbor, []model.Remark) {
+	var all []*intent.Neighbor
+	var remarks []model.Remark
+	for _, name := range slices.Sorted(maps.Keys(m.Nodes)) {
+		list, more := Session(m, name)
+		all, remarks = append(all, list...), append(remarks, more...)
+	}
+	slices.SortFunc(all, func(a, b *intent.Neighbor) int { return a.Addr.Compare(b.Addr) })
+	return all, remarks
+}
+
+// lines prints what Speaker and Session plan, one line each, with the remarks.
 func lines(m *model.Model) string {
 	b, remarks := Speaker(m)
+	nodes, more := sessions(m)
+	remarks = append(remarks, more...)
 	var out strings.Builder
 	if b != nil {
 		fmt.Fprintln(&out, b.Speaker)
-		for _, n := range b.Neighbors {
+		for _, n := range append(b.Neighbors, nodes...) {
 			fmt.Fprintln(&out, n)
 		}
 		for _, a := range b.Announces {
@@ -212,27 +229,27 @@ func TestPairsAgree(t *testing.T) {
 			m.Put(n)
 		}
 	}
-	sessions := map[string]bool{}
+	ends := map[string]bool{}
 	for name := range m.Nodes {
 		m.Settings.Node = name
-		b, _ := Speaker(m)
-		for _, n := range b.Neighbors {
-			sessions[n.Local.String()+">"+n.Addr.String()+fmt.Sprint(n.V4, n.V6)] = true
+		list, _ := sessions(m)
+		for _, n := range list {
+			ends[n.Local.String()+">"+n.Addr.String()+fmt.Sprint(n.V4, n.V6)] = true
 		}
 	}
-	for s := range sessions {
-		ends, families := s[:strings.IndexAny(s, "tf")], s[strings.IndexAny(s, "tf"):]
+	for s := range ends {
+		pair, families := s[:strings.IndexAny(s, "tf")], s[strings.IndexAny(s, "tf"):]
 		// "fd00::" holds an f as well: cut behind the last address.
 		if cut := strings.LastIndexAny(s, "0123456789"); cut >= 0 {
-			ends, families = s[:cut+1], s[cut+1:]
+			pair, families = s[:cut+1], s[cut+1:]
 		}
-		a, b, _ := strings.Cut(ends, ">")
-		if !sessions[b+">"+a+families] {
+		a, b, _ := strings.Cut(pair, ">")
+		if !ends[b+">"+a+families] {
 			t.Errorf("only one side wants %s", s)
 		}
 	}
-	if len(sessions) < 100 {
-		t.Errorf("only %d ends of sessions", len(sessions))
+	if len(ends) < 100 {
+		t.Errorf("only %d ends of sessions", len(ends))
 	}
 }
 

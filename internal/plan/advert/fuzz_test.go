@@ -18,5 +18,6 @@ func FuzzExchange(f *testing.F) {
 		if len(b.Exchange.Communities)+len(b.Exchange.Large) > 1 {
 			t.Errorf("%q became %v", community, b.Exchange)
 		}
+		Session(m, "b")
 	})
 }

@@ -2,6 +2,7 @@ package advert
 
 import (
 	"encoding/binary"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -18,8 +19,8 @@ const defaultPort = 179
 // learns, so after a restart it need not wait for everybody else (RFC 4724 section 4.1).
 const defer1s = time.Second
 
-// neighbors plans the peers: routers outside, and other nodes.
-func neighbors(m *model.Model, self *model.Node, note *remarks) []*intent.Neighbor {
+// routers plans the peers outside of the cluster, by address.
+func routers(m *model.Model, self *model.Node, note *remarks) []*intent.Neighbor {
 	peers := map[netip.Addr]*intent.Neighbor{}
 	outside := m.Settings.BGP.Peers
 	field := "--peer-router-ips"
@@ -35,15 +36,7 @@ func neighbors(m *model.Model, self *model.Node, note *remarks) []*intent.Neighb
 			peers[n.Addr] = n
 		}
 	}
-	if m.Settings.BGP.IBGP && m.Settings.Routes.Source != sourceAPI {
-		mesh(m, self, peers, note)
-	}
-	list := make([]*intent.Neighbor, 0, len(peers))
-	for _, n := range peers {
-		list = append(list, n)
-	}
-	slices.SortFunc(list, func(a, b *intent.Neighbor) int { return a.Addr.Compare(b.Addr) })
-	return list
+	return slices.SortedFunc(maps.Values(peers), func(a, b *intent.Neighbor) int { return a.Addr.Compare(b.Addr) })
 }
 
 // router plans a peer outside of the cluster.
@@ -108,30 +101,55 @@ func bfd(b *model.BFD) *intent.BFD {
 	return i
 }
 
-// mesh adds the other nodes.
-func mesh(m *model.Model, self *model.Node, peers map[netip.Addr]*intent.Neighbor, note *remarks) {
-	as, servers := asOf(m, self), 0
+// Session plans the session with another node, if there is to be one.
+func Session(m *model.Model, name string) ([]*intent.Neighbor, []model.Remark) {
+	self, other := m.Self(), m.Nodes[name]
+	if self == nil || other == nil || !m.Settings.Router || !self.PrimaryIP().IsValid() || !peers(m, self, other) {
+		return nil, nil
+	}
+	note := remarks{object: self.Ref()}
+	n, why := session(m, self, other)
+	switch {
+	case n == nil:
+		note.add("status.addresses", "no session with node %s: %s", other.Name, why)
+	case slices.ContainsFunc(routers(m, self, &remarks{}), func(r *intent.Neighbor) bool { return r.Addr == n.Addr }):
+		note.add("", "no session with node %s: its address %s is a router's", other.Name, n.Addr)
+	case !doubled(m, self, n):
+		return []*intent.Neighbor{n}, nil
+	}
+	return nil, note.list
+}
+
+// peers tells whether two nodes are to have a session.
+func peers(m *model.Model, self, other *model.Node) bool {
+	as := asOf(m, self)
+	return m.Settings.BGP.IBGP && m.Settings.Routes.Source != sourceAPI &&
+		other.Name != self.Name && as != 0 && as == asOf(m, other) && paired(self, other)
+}
+
+// doubled tells whether a node that comes before by name has the session with that address.
+func doubled(m *model.Model, self *model.Node, n *intent.Neighbor) bool {
+	for name, rival := range m.NodesAt(n.Addr) {
+		if name < n.Node && peers(m, self, rival) {
+			if first, _ := session(m, self, rival); first != nil && first.Addr == n.Addr {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// alone remarks on a client whose cluster has no reflector.
+func alone(m *model.Model, self *model.Node, note *remarks) {
+	if self.Options.RRClient == "" || !m.Settings.BGP.IBGP || m.Settings.Routes.Source == sourceAPI {
+		return
+	}
 	for _, other := range m.Nodes {
-		if other.Name == self.Name || asOf(m, other) != as || !paired(self, other) {
-			continue
-		}
-		if other.Options.RRServer != "" {
-			servers++
-		}
-		n, why := session(m, self, other)
-		switch {
-		case n == nil:
-			note.add("status.addresses", "no session with node %s: %s", other.Name, why)
-		case peers[n.Addr] != nil && peers[n.Addr].Node == "":
-			note.add("", "no session with node %s: its address %s is a router's", other.Name, n.Addr)
-		case peers[n.Addr] != nil && peers[n.Addr].Node < other.Name:
-		default:
-			peers[n.Addr] = n
+		if other.Options.RRServer != "" && peers(m, self, other) {
+			return
 		}
 	}
-	if self.Options.RRClient != "" && servers == 0 {
-		note.add("kube-router.io/rr.client", "no node is a reflector of cluster %s, so no node teaches us its ranges", self.Options.RRClient)
-	}
+	note.add("kube-router.io/rr.client", "no node is a reflector of cluster %s, so no node teaches us its ranges", self.Options.RRClient)
 }
 
 // paired tells whether two nodes of one AS peer. It is the same seen from either of them: clients peer with

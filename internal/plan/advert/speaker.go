@@ -14,7 +14,7 @@ import (
 // sourceAPI is the value of --node-routes with which nodes don't teach each other their ranges.
 const sourceAPI = "api"
 
-// Speaker plans everything but the addresses of Services. Without an own Node, or where we can't be a
+// Speaker plans everything but the sessions with other nodes and the addresses of Services. Without an own Node, or where we can't be a
 // speaker, it is nil; the remarks say why.
 func Speaker(m *model.Model) (*intent.BGP, []model.Remark) {
 	self := m.Self()
@@ -36,9 +36,10 @@ func Speaker(m *model.Model) (*intent.BGP, []model.Remark) {
 			ASN: uint32(as), RouterID: routerID(m, self), Port: uint16(m.Settings.BGP.Port), Listen: listen(m, self, &note),
 		},
 		Exchange:  exchange(m, self, &note),
-		Neighbors: neighbors(m, self, &note),
+		Neighbors: routers(m, self, &note),
 		Announces: pods(m, self, &note),
 	}
+	alone(m, self, &note)
 	return b, note.list
 }
 

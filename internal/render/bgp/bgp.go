@@ -18,7 +18,7 @@ func Speaker(b *intent.BGP) []row.Bgp {
 		rows = append(rows, Announce(a)...)
 	}
 	for _, n := range b.Neighbors {
-		rows = append(rows, neighbor(n)...)
+		rows = append(rows, Neighbor(n)...)
 	}
 	return rows
 }
@@ -39,8 +39,8 @@ func exactly(set row.BgpSet, p netip.Prefix) row.BgpMember {
 	return row.BgpMember{Set: set.Of(p.Addr()), Net: p, Min: uint8(p.Bits()), Max: uint8(p.Bits())}
 }
 
-// neighbor renders a peer and its place in a set of peers.
-func neighbor(n *intent.Neighbor) []row.Bgp {
+// Neighbor renders a peer and its place in a set of peers.
+func Neighbor(n *intent.Neighbor) []row.Bgp {
 	set := row.SetExternals
 	if n.Node != "" {
 		set = row.SetInternals
