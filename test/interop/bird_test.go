@@ -30,6 +30,10 @@ protocol static { ipv6; route 2001:db8:51::/48 blackhole; route ::/0 blackhole; 
 	return config
 }
 
+// birdBFD makes BIRD speak BFD with peers that have it on.
+const birdBFD = `protocol bfd { interface "eth0" { min rx interval 250 ms; min tx interval 250 ms; multiplier 3; }; }
+`
+
 // TestBird exchanges routes of both families with BIRD: pod ranges, Services, and what BIRD has.
 func TestBird(t *testing.T) {
 	w := begin(t, lab.Config{}, peering(first)...)
@@ -126,18 +130,22 @@ func TestBirdPassword(t *testing.T) {
 // TestNodePeers takes a node's peers from its annotation, live, in YAML and in the older form.
 func TestNodePeers(t *testing.T) {
 	w := begin(t, lab.Config{}, "--advertise-external-ip=true")
-	r := w.bird("r1", birdPeers(first, first6, "65001", "", "172.30.0.11", "172.30.0.12"))
+	r := w.bird("r1", birdBFD+birdPeers(first, first6, "65001", "bfd on;", "172.30.0.11", "172.30.0.12"))
 	other := w.bird("r2", birdPeers(second, second6, "65002", `password "secret";`, "172.30.0.11"))
 	w.annotate("n1", "peers", `
-- {remoteip: 172.30.0.200, remoteasn: 65001}
+- {remoteip: 172.30.0.200, remoteasn: 65001, bfd: {enabled: true, desired_min_tx_interval: 250, required_min_rx_interval: 250}}
 - {remoteip: 172.30.0.201, remoteasn: 65002, password: c2VjcmV0, localip: 172.30.0.11}`)
 	r.says(12*time.Second, "show protocols n1", "Established")
 	other.says(12*time.Second, "show protocols n1", "Established")
+	r.says(10*time.Second, "show bfd sessions", "172.30.0.11 eth0 Up") // with this peer alone, by its own parameters
+	if err := contains(w.show("n1", "peers"), "UP"); err != nil {
+		t.Error(err)
+	}
 	if out := r.ask("show protocols n2"); strings.Contains(out, "Established") {
 		t.Errorf("n2 has no such peer:\n%s", out)
 	}
 	since := upSince(r, "n1")
-	w.annotate("n1", "peers", "- {remoteip: 172.30.0.200, remoteasn: 65001}")
+	w.annotate("n1", "peers", "- {remoteip: 172.30.0.200, remoteasn: 65001, bfd: {enabled: true, desired_min_tx_interval: 250, required_min_rx_interval: 250}}")
 	w.until("the other session ends", 3*time.Second, func() error { return lacks(other.ask("show protocols n1"), "Established") })
 	w.annotate("n1", "peers", "", "peer.ips", "172.30.0.200", "peer.asns", "65001", "peer.ports", "179")
 	w.annotate("n2", "peer.ips", "172.30.0.200", "peer.asns", "65001")

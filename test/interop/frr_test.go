@@ -110,8 +110,7 @@ func TestFailover(t *testing.T) {
 	args := append(peering(first, second), "--enable-bfd", "--bfd-desired-min-tx-interval=250", "--bfd-required-min-rx-interval=250")
 	w := begin(t, lab.Config{}, args...)
 	w.apply(service("web", "10.98.0.1", "fd00:10:98::1", "n1", "Cluster"))
-	bird := w.bird("r1", `protocol bfd { interface "eth0" { min rx interval 250 ms; min tx interval 250 ms; multiplier 3; }; }
-`+birdPeers(first, first6, "65001", "bfd on;", "172.30.0.11", "172.30.0.12"))
+	bird := w.bird("r1", birdBFD+birdPeers(first, first6, "65001", "bfd on;", "172.30.0.11", "172.30.0.12"))
 	r := w.frr("r2", frrPeers(second, "65002", "bfd 3 250 250", "172.30.0.11", "172.30.0.12"))
 	r.says(15*time.Second, "show bgp ipv4 unicast 10.98.0.1/32", "(2 available")
 	bird.says(15*time.Second, "show bfd sessions", "172.30.0.11              eth0       Up", "172.30.0.12              eth0       Up")

@@ -46,7 +46,10 @@ func begin(t testing.TB, config lab.Config, args ...string) *world {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	config.Daemon = filepath.Join(programs, "kube-router")
-	config.DaemonArgs = append(args, "--service-external-ip-range=10.98.0.0/16", "--service-external-ip-range=fd00:10:98::/112")
+	config.DaemonArgs = append(args, "--service-external-ip-range=fd00:10:98::/112")
+	if config.Families != lab.IPv6Only {
+		config.DaemonArgs = append(config.DaemonArgs, "--service-external-ip-range=10.98.0.0/16")
+	}
 	if len(config.Hosts) == 0 {
 		config.Hosts = []lab.HostConfig{{Name: "r1"}, {Name: "r2"}}
 	}

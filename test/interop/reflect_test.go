@@ -19,6 +19,7 @@ func TestOwnReflector(t *testing.T) {
 	w.annotate("n1", "rr.server", "17")
 	w.annotate("n2", "rr.client", "0.0.0.17") // the same id in its other form
 	w.annotate("n3", "rr.client", "17")
+	begun := time.Now()
 	w.until("clients peer with their reflector alone", 15*time.Second, func() error {
 		for node, want := range map[string][]string{"n1": {"n2", "n3", "n4"}, "n2": {"n1"}, "n3": {"n1"}, "n4": {"n1"}} {
 			if err := peers(w, node, want...); err != nil {
@@ -43,6 +44,9 @@ func TestOwnReflector(t *testing.T) {
 		}
 		return everybody("n4", "n1", "n2", "n3")
 	})
+	if took := time.Since(begun); took > 2*time.Second {
+		t.Errorf("the new roles took %s", took)
+	}
 	// A reflector obeys policies too: addresses of Services stay out of the mesh.
 	w.apply(service("web", "10.98.0.5", "fd00:10:98::5", "n1", "Cluster"))
 	time.Sleep(time.Second)
@@ -95,6 +99,9 @@ func TestForeignReflectors(t *testing.T) {
 	f := w.frr("r2", config)
 	r.says(15*time.Second, "show route", "10.244.1.0/24", "10.244.2.0/24", "fd00:10:244:1::/64")
 	f.says(15*time.Second, "show bgp ipv4 unicast", "10.244.1.0/24", "10.244.2.0/24")
+	w.annotate("n1", "node.bgp.local-pref", "250")
+	r.says(2*time.Second, "show route all for 10.244.1.0/24", "BGP.local_pref: 250")
+	f.says(2*time.Second, "show bgp ipv4 unicast 10.244.1.0/24", "localpref 250")
 	f.says(15*time.Second, "show bgp ipv4 unicast neighbors 172.30.0.11 advertised-routes", "10.244.2.0/24")
 	f.says(15*time.Second, "show bgp ipv6 unicast neighbors 172.30.0.11 advertised-routes", "fd00:10:244:2::/64")
 	w.until("n1 has n2's pods, straight", 15*time.Second, func() error {

@@ -182,3 +182,49 @@ func TestSpeakerCrash(t *testing.T) {
 	}
 	r.silent(2*time.Second, "show route", "10.244.1.0/24")
 }
+
+// TestRouterRestarts kills the routers themselves: with graceful restart the nodes keep the routes that they taught.
+func TestRouterRestarts(t *testing.T) {
+	args := append(peering(first, second), "--bgp-graceful-restart", "--bgp-graceful-restart-time=30s")
+	w := begin(t, lab.Config{Nodes: 1}, args...)
+	r := w.bird("r1", birdPeers(first, first6, "65001", "graceful restart on;", "172.30.0.11"))
+	f := w.frr("r2", strings.Replace(frrPeers(second, "65002", "", "172.30.0.11"), " bgp graceful-restart\n",
+		" bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n", 1))
+	n1 := w.node("n1")
+	w.until("n1 has both routers' routes", 15*time.Second, func() error {
+		return contains(w.routes("n1"), "198.51.100.0/24", "2001:db8:51::/48", "192.0.2.128/25", "2001:db8:52::/48")
+	})
+	learned := w.watch(func() error {
+		return w.has(n1.Host, "198.51.100.1", "2001:db8:51::1", "192.0.2.129", "2001:db8:52::1")
+	})
+	before := upSince(r, "n1")
+	for _, kill := range []struct {
+		r    *router
+		name string
+	}{{r, "bird"}, {f, "bgpd"}} {
+		if out, err := kill.r.Run(w.ctx, "pkill", "-9", "-x", kill.name); err != nil {
+			t.Fatal(err, out)
+		}
+	}
+	w.until("both sessions are over", 5*time.Second, func() error { return lacks(w.show("n1", "peers"), "ESTABLISHED") })
+	time.Sleep(time.Second)
+	r.start("-R")
+	f.startFRR("bgpd")
+	w.until("a new session with BIRD", 20*time.Second, func() error {
+		if out := r.ask("show protocols n1"); upSince(r, "n1") == before || !strings.Contains(out, "Established") {
+			return fmt.Errorf("no new session:\n%s", out)
+		}
+		return nil
+	})
+	f.says(20*time.Second, "show bgp ipv4 unicast summary", "172.30.0.11 4 64512")
+	w.until("both stand", 20*time.Second, func() error {
+		if n := strings.Count(w.show("n1", "peers"), "ESTABLISHED"); n != 2 {
+			return fmt.Errorf("%d sessions", n)
+		}
+		return nil
+	})
+	time.Sleep(2 * time.Second)
+	if bad, n := learned.end(); len(bad) > 0 || n < 50 {
+		t.Errorf("%d looks, wrong: %v", n, bad)
+	}
+}

@@ -91,14 +91,21 @@ protocol kernel { merge paths on; ipv6 { export where source = RTS_BGP; }; }
 func (w *world) bird(host, config string) *router {
 	w.t.Helper()
 	r := &router{Host: w.Host(host), w: w}
-	const socket = "/run/bird.ctl"
-	path := r.write("/run/bird.conf", birdBase+config)
-	r.run("/usr/sbin/bird", "-f", "-c", path, "-s", socket, "-P", "/run/bird.pid")
+	r.write("/run/bird.conf", birdBase+config)
 	r.cli = func(command string) (string, error) {
-		return r.Run(w.ctx, "/usr/sbin/birdc", append([]string{"-s", socket}, strings.Fields(command)...)...)
+		return r.Run(w.ctx, "/usr/sbin/birdc", append([]string{"-s", birdSocket}, strings.Fields(command)...)...)
 	}
-	w.until(host+": BIRD answers", 10*time.Second, func() error { _, err := r.cli("show status"); return err })
+	r.start()
 	return r
+}
+
+const birdSocket = "/run/bird.ctl"
+
+// start starts a BIRD that has its configuration.
+func (r *router) start(more ...string) {
+	r.w.t.Helper()
+	r.run("/usr/sbin/bird", append([]string{"-f", "-c", "/run/bird.conf", "-s", birdSocket, "-P", "/run/bird.pid"}, more...)...)
+	r.w.until(r.Name+": BIRD answers", 10*time.Second, func() error { _, err := r.cli("show status"); return err })
 }
 
 // reconfigure gives BIRD another configuration.
@@ -112,8 +119,7 @@ func (r *router) reconfigure(config string) {
 func (w *world) frr(host, config string) *router {
 	w.t.Helper()
 	r := &router{Host: w.Host(host), w: w}
-	const dir = "/run/frr"
-	if err := os.MkdirAll(r.outside(dir), 0o755); err != nil {
+	if err := os.MkdirAll(r.outside(frrDir), 0o755); err != nil {
 		w.t.Fatal(err)
 	}
 	r.write("/run/frr/bgpd.conf", config)
@@ -121,27 +127,35 @@ func (w *world) frr(host, config string) *router {
 		r.write("/run/frr/"+name+".conf", "log stdout warnings\n")
 	}
 	// FRR gives up root, and leaves crash buffers in /var/tmp.
-	for _, command := range [][]string{{"chown", "-R", "frr:frr", dir}, {"mount", "-t", "tmpfs", "tmpfs", "/var/tmp"}} {
+	for _, command := range [][]string{{"chown", "-R", "frr:frr", frrDir}, {"mount", "-t", "tmpfs", "tmpfs", "/var/tmp"}} {
 		if out, err := r.Run(w.ctx, command[0], command[1:]...); err != nil {
 			w.t.Fatalf("%v: %v: %s", command, err, out)
 		}
 	}
 	for _, name := range []string{"zebra", "bfdd", "bgpd"} {
-		args := []string{"-f", filepath.Join(dir, name+".conf"), "-i", filepath.Join(dir, name+".pid"), "--vty_socket", dir, "-z", filepath.Join(dir, "zserv.api"),
-			"--log", "stdout", "-P", "0"}
-		if name == "bfdd" {
-			args = append(args, "--bfdctl", filepath.Join(dir, "bfdd.sock"))
-		}
-		r.run("/usr/lib/frr/"+name, args...)
-		w.until(host+": "+name+" answers", 10*time.Second, func() error {
-			_, err := os.Stat(r.outside(filepath.Join(dir, name+".vty")))
-			return err
-		})
+		r.startFRR(name)
 	}
 	r.cli = func(command string) (string, error) {
-		return r.Run(w.ctx, "/usr/bin/vtysh", "--vty_socket", dir, "-c", command)
+		return r.Run(w.ctx, "/usr/bin/vtysh", "--vty_socket", frrDir, "-c", command)
 	}
 	return r
+}
+
+const frrDir = "/run/frr"
+
+// startFRR starts one of FRR's daemons.
+func (r *router) startFRR(name string) {
+	r.w.t.Helper()
+	args := []string{"-f", filepath.Join(frrDir, name+".conf"), "-i", filepath.Join(frrDir, name+".pid"), "--vty_socket", frrDir,
+		"-z", filepath.Join(frrDir, "zserv.api"), "--log", "stdout", "-P", "0"}
+	if name == "bfdd" {
+		args = append(args, "--bfdctl", filepath.Join(frrDir, "bfdd.sock"))
+	}
+	r.run("/usr/lib/frr/"+name, args...)
+	r.w.until(r.Name+": "+name+" answers", 10*time.Second, func() error {
+		_, err := os.Stat(r.outside(filepath.Join(frrDir, name+".vty")))
+		return err
+	})
 }
 
 // patch changes a Node.

@@ -131,9 +131,12 @@ func (e *Engine) unary(ctx context.Context, r any, _ *grpc.UnaryServerInfo, next
 	return next(ctx, r)
 }
 
-func (e *Engine) stream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+func (e *Engine) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if private(s.Context()) {
 		e.heard.Store(time.Now().UnixNano())
+		if h := e.haste.Load(); h != nil && info.FullMethod == api.GoBgpService_ListPeer_FullMethodName {
+			return h.list(srv, s, next)
+		}
 		return next(srv, s)
 	}
 	return next(srv, discreet{s})

@@ -28,7 +28,7 @@ type haste struct {
 	tasks sync.WaitGroup
 	slots chan struct{} // connections that may be tried at a time
 
-	mu      sync.Mutex // whoever changes the engine's peers
+	mu      sync.RWMutex // whoever changes the engine's peers; for reading: who must not miss one that is made anew
 	dialing map[netip.Addr]context.CancelFunc
 	rested  map[netip.Addr]time.Time // when a peer would have had all the rest that it was spared
 }
@@ -120,6 +120,13 @@ func (h *haste) call(ctx context.Context, r any, next grpc.UnaryHandler) (any, e
 		h.dial(want)
 	}
 	return answer, err
+}
+
+// list answers the daemon's call for all peers.
+func (h *haste) list(srv any, s grpc.ServerStream, next grpc.StreamHandler) error {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return next(srv, s)
 }
 
 // revive makes a peer of ours anew that would rest, unless it restarts in grace (RFC 4724), for then the
