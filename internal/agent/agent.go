@@ -47,6 +47,9 @@ type agent struct {
 	meter     *show.Meter
 	reports   *reporter
 	latency   *latency
+	tally     tally
+	counter   counter // of Services' traffic; nil: nobody asks
+	meters    []part  // what runs for it
 }
 
 // Run is the daemon: it follows the cluster and this node and keeps the kernel so, until ctx ends. The
@@ -75,7 +78,7 @@ type part struct {
 }
 
 func (a *agent) parts() []part {
-	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.started), a.proxyParts()), []part{
+	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.started), a.proxyParts(), a.meters), []part{
 		{"Kubernetes", a.kube.Run},
 		{"links", a.host.Run},
 		{"thinking", a.thinker.Run},
@@ -118,13 +121,17 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	if err != nil {
 		return nil, err
 	}
-	targets.Linux = hold(targets.Linux, a.tables.placed)
+	targets.Linux = count(hold(targets.Linux, a.tables.placed), a.tally.routed)
+	targets.BGP = count(targets.BGP, a.tally.announced(&o.Settings))
 	a.open(targets)
 	m := model.New(o.Settings)
 	if a.reports, err = newReporter(a.tables, a.rest, m); err != nil {
 		return nil, err
 	}
 	if a.allocator, err = newAllocator(a.rest, o, a); err != nil {
+		return nil, err
+	}
+	if err := a.newCounter(); err != nil {
 		return nil, err
 	}
 	a.meter = show.NewMeter(build.Version, a.tables.statuses, a.samples)
@@ -150,6 +157,9 @@ func (a *agent) open(to Targets) {
 func (a *agent) settle() {
 	a.decided()
 	a.latency.claimed()
+	if p := a.policies.planner; p != nil {
+		a.tally.policySets.Store(int64(p.Sets()))
+	}
 }
 
 // decided carries a turn's intents on to rows, and lets the lane take them.
@@ -183,7 +193,7 @@ func (a *agent) synced() bool {
 
 // stages are what a turn runs, in this order.
 func (a *agent) stages() []stage {
-	return append(append(a.planners(), a.allocator.stages()...), a.reports.stage(), a.latency.stage())
+	return append(append(a.planners(), a.allocator.stages()...), a.reports.stage(), a.latency.stage(), a.tally.stage())
 }
 
 // planners are the stages that decide about the network.

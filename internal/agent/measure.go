@@ -2,6 +2,7 @@ package agent
 
 import (
 	"net/http"
+	"slices"
 
 	"kube-router/internal/show"
 )
@@ -19,6 +20,6 @@ func (a *agent) samples() []show.Sample {
 	if a.services != nil {
 		fronts = a.services.intents.Len()
 	}
-	list := append(a.bgpSamples(), a.trafficSamples()...)
+	list := slices.Concat(a.bgpSamples(), a.trafficSamples(), a.tallySamples())
 	return append(list, show.Sample{Name: "controller_ipvs_services", Help: "Fronts of Services", Value: float64(fronts)})
 }

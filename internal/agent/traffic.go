@@ -3,20 +3,63 @@ package agent
 import (
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/vishvananda/netns"
+
+	"kube-router/internal/driver/conntrack"
 	"kube-router/internal/driver/traffic"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/row"
 	"kube-router/internal/show"
 )
 
-// trafficSamples are the traffic of Services as the ipvs engine counts it. The nftables engine sees the first
-// packet of a connection only; counting the others would cost each of them a look into a map.
+// counter gives what has passed through each front.
+type counter func() (map[traffic.Front]traffic.Counters, error)
+
+// newCounter prepares the counting of Services' traffic, where metrics are asked for. IPVS counts by itself. With the
+// nftables engine connection tracking counts: its setting is one more of ours.
+func (a *agent) newCounter() error {
+	s := &a.o.Settings
+	switch {
+	case !s.Proxy || a.o.Metrics == "":
+	case s.Services.Engine == model.EngineIPVS:
+		a.counter = traffic.Read
+	default:
+		m, err := conntrack.NewMeter(netns.None(), func(f conntrack.Sent) bool {
+			_, ok := a.services.intents.Want(intent.Front{Addr: f.To.Addr(), Port: f.To.Port(), Protocol: f.Protocol})
+			return ok
+		})
+		if err != nil {
+			return err
+		}
+		a.ledgers.sysctl.Claim(reconcile.Owner{Name: "metrics"}, row.Sysctl{Name: "net/netfilter/nf_conntrack_acct", Value: "1", Optional: true})
+		rates := &traffic.Rates{}
+		a.meters = append(a.meters, part{"traffic of Services", m.Run})
+		a.counter = func() (map[traffic.Front]traffic.Counters, error) {
+			sums, err := m.Read()
+			all := make(map[traffic.Front]traffic.Counters, len(sums))
+			for f, c := range sums {
+				all[traffic.Front{Addr: f.To.Addr(), Port: f.To.Port(), Protocol: f.Protocol}] = traffic.Counters{
+					Connections: c.Flows, PacketsIn: c.PacketsIn, PacketsOut: c.PacketsOut, BytesIn: c.BytesIn, BytesOut: c.BytesOut,
+				}
+			}
+			return rates.Add(all, time.Now()), err
+		}
+	}
+	return nil
+}
+
+// trafficSamples are the traffic of Services, under the reference's names.
 func (a *agent) trafficSamples() []show.Sample {
-	if a.services == nil || a.o.Settings.Services.Engine != model.EngineIPVS || !a.o.Settings.Proxy {
+	if a.counter == nil {
 		return nil
 	}
-	all, err := traffic.Read()
+	begin := time.Now()
+	all, err := a.counter()
+	a.meter.Export.Observe(time.Since(begin).Seconds())
 	if err != nil {
 		a.log.Debug("traffic of Services can't be read", "error", err)
 		return nil

@@ -28,12 +28,18 @@ type Meter struct {
 	Samples func() []Sample
 	// Latency observes network programming latency in seconds (SIG Scalability's SLI).
 	Latency prometheus.Histogram
+	// Export observes how long it takes to read the traffic of Services, in seconds.
+	Export prometheus.Histogram
 }
 
 // NewMeter makes a meter.
 func NewMeter(version string, tables func() []reconcile.Status, samples func() []Sample) *Meter {
 	return &Meter{
 		Version: version, Tables: tables, Samples: samples,
+		Export: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "kube_router_controller_ipvs_metrics_export_time",
+			Help: "Time to read the traffic of Services",
+		}),
 		Latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			// The name that Kubernetes gives it and its tests look for.
 			Name:    "kubeproxy_network_programming_duration_seconds",
@@ -62,7 +68,7 @@ var referenceTimes = map[string]string{
 // Handler serves the metrics in Prometheus' format.
 func (m *Meter) Handler() http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(m, m.Latency, collectors.NewGoCollector(),
+	r.MustRegister(m, m.Latency, m.Export, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
@@ -80,6 +86,9 @@ func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 		collectTable(ch, s)
 	}
 	for name, table := range referenceTimes {
+		if _, ok := byName[table]; table == "ipvs" && !ok {
+			table = "nft" // a kernel without IPVS: its rules carry the Services
+		}
 		if s, ok := byName[table]; ok {
 			histogram(ch, name, "Time of one change of table "+table, nil, s.Stats)
 		}

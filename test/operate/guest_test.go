@@ -119,28 +119,5 @@ func TestCleanupOfIPVS(t *testing.T) {
 	same(t, "cleanup of ipvs", before, n.state())
 }
 
-// The reference's metrics of Services' traffic.
-func TestTrafficMetrics(t *testing.T) {
-	n := serving(t, "--service-proxy-engine", "ipvs", "--metrics-port", "8080")
-	n.start()
-	tally, err := probe.Many(n.outside.Do, probe.Request{To: netip.MustParseAddrPort("10.96.0.50:80"), Timeout: 5 * time.Second}, 20, 2)
-	n.check(err)
-	if !tally.OK() {
-		t.Errorf("%s", tally)
-	}
-	want := `kube_router_service_total_connections{port="80",protocol="tcp",service_name="web",service_vip="10.96.0.50",svc_namespace="default"}`
-	metrics := ""
-	// The kernel sums its counters up every two seconds.
-	n.eventually("counted", func() error {
-		metrics = n.get("http://127.0.0.1:8080/metrics")
-		if have := value(t, metrics, want); have != 20 {
-			return fmt.Errorf("%v connections", have)
-		}
-		return nil
-	})
-	for _, name := range []string{"packets_in", "packets_out", "bytes_in", "bytes_out", "pps_in", "pps_out", "bps_in", "bps_out", "cps"} {
-		if !strings.Contains(metrics, "kube_router_service_"+name+"{") {
-			t.Errorf("no service_%s", name)
-		}
-	}
-}
+// IPVS counts the traffic of Services.
+func TestTrafficMetrics(t *testing.T) { trafficMetrics(t, "ipvs") }

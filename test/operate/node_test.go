@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
 	"kube-router/internal/lab/apiserver"
 	"kube-router/internal/lab/netns"
 	"kube-router/internal/lab/podserver"
@@ -24,6 +27,9 @@ var bin string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "kube-router-operate")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // others run it, too
+	}
 	if err == nil {
 		bin, err = program(dir)
 	}
@@ -106,9 +112,17 @@ func (n *node) serve() {
 
 func (n *node) path(name string) string { return filepath.Join(n.dir, name) }
 
+// apply makes objects as a client does; Pods also get their status, which else a kubelet writes.
 func (n *node) apply(manifest string) {
 	n.t.Helper()
-	n.check(n.api.Store.Apply([]byte(manifest)))
+	for _, doc := range strings.Split("\n"+manifest, "\n---") {
+		var pod corev1.Pod
+		if err := yaml.Unmarshal([]byte(doc), &pod); err == nil && pod.Kind == "Pod" {
+			n.check(n.api.Store.Put(&pod))
+			continue
+		}
+		n.check(n.api.Store.Apply([]byte(doc)))
+	}
 }
 
 func (n *node) check(err error) {

@@ -1,4 +1,4 @@
-// Package traffic reads what IPVS counts for each virtual server. It writes nothing; metrics are made of it.
+// Package traffic reads what the kernel counts for each front of a Service. It writes nothing; metrics are made of it.
 package traffic
 
 import (

@@ -50,6 +50,9 @@ func (p *Planner) reset() {
 	p.within, p.pods = map[string]map[model.Name]struct{}{}, map[model.Name]*state{}
 }
 
+// Sets is how many distinct sets of peers the rules of this node's pods look into.
+func (p *Planner) Sets() int { return len(p.sets) }
+
 // Units are all sets and pods of which something is to be planned, sets first; it builds the index anew from the model. It is for
 // for changes that concern everything.
 func (p *Planner) Units() []model.Ref {
