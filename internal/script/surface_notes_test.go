@@ -54,7 +54,7 @@ func serviceNotes() []note {
 		on("service.schedflags", "flag-1,flag-2", withIPVS, lines{"ipvs: -s mh", "ipvs has: -s mh"}, lines{"ipvs: -s mh -b mh-fallback,mh-port", "ipvs has: -b mh-fallback,mh-port"}, "flag-9").
 			beside("service.scheduler", "mh"),
 		hairpin, outside,
-		on("service.local", "true", "", lines{"nft: services-heads4 { 10.0.0.1 . tcp . 30080 : goto services-v4-random-3-nopod"}, lines{"nft: services-heads4 { 10.0.0.1 . tcp . 30080 : goto services-"}, "maybe"),
+		on("service.local", "true", "", lines{"nft: services-heads4 { 10.0.0.1 . tcp . 30080 :"}, lines{"nft: services-heads4 { 10.0.0.1 . tcp . 30080 :"}, "maybe"),
 		on("service.skiplbips", "", open, lines{"nft: services-heads4 { 203.0.113.5 . tcp . 8080"}, nil, "false"),
 		on("service.advertise.clusterip", "true", withRouter, nil, lines{"bgp: path 10.96.0.10/32 nexthop 10.0.0.1"}, "maybe"),
 		on("service.advertise.clusterip", "false", withRouter+" --advertise-cluster-ip", lines{"bgp: path 10.96.0.10/32 nexthop 10.0.0.1"}, nil, ""),

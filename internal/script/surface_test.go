@@ -162,7 +162,7 @@ func peerEffects() []effect {
 		{name: "advertise-external-ip", value: "true", also: withRouter + " --service-external-ip-range=198.51.100.0/24", more: []string{"bgp: path 198.51.100.7/32 nexthop 10.0.0.1"}},
 		{name: "advertise-loadbalancer-ip", value: "true", also: withRouter + " " + withRange, more: []string{"bgp: path 203.0.113.5/32 nexthop 10.0.0.1"}},
 		{name: "advertise-pod-cidr", value: "false", also: withRouter, less: []string{"bgp: prefix podcidrdefinedset neighbor externalpeerset accept"}, more: []string{"bgp: policy export"}},
-		{name: "advertise-pod-aggregate", value: "10.244.0.0/16", also: withRouter, less: []string{"bgp: policy export"}, more: []string{"bgp: path 10.244.0.0/16 nexthop 10.0.0.1"}},
+		{name: "advertise-pod-aggregate", value: "10.244.0.0/16", also: withRouter, less: []string{"bgp: policy export"}, more: []string{"bgp: path 10.244.0.0/16 nexthop 10.0.0.1", "rtnl: blackhole 10.244.0.0/16"}},
 		{name: "advertise-service-ranges", value: "true", also: withRouter + " --advertise-cluster-ip",
 			less: []string{"bgp: path 10.96.0.10/32"}, more: []string{"bgp: path 10.96.0.0/12 nexthop 10.0.0.1", "nft: host-drop4 { 10.96.0.0-10.111.255.255 }"}},
 		{name: "withdraw-on-cordon", value: "true", also: withRouter + " --advertise-cluster-ip", given: "cordoned.yaml", less: []string{"bgp: path 10.96.0.10/32 nexthop 10.0.0.1"}},
