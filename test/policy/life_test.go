@@ -13,48 +13,105 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"kube-router/internal/lab"
 	"kube-router/internal/lab/netpol"
 	"kube-router/internal/lab/probe"
 )
 
-// TestKilled kills the daemon of a node under load: no forbidden packet passes and no allowed one is lost,
-// before, meanwhile and afterwards.
+// TestKilled kills the daemon of a node under load and while policies change: no forbidden packet passes and no
+// allowed one is lost, before, meanwhile and afterwards, in both directions and families; and what stands goes on.
 func TestKilled(t *testing.T) {
 	w := shared
 	w.one(t, "kill -9", func(t *testing.T) {
-		w.apply(t, parse(t, `spec: {podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {pod: b}}}]}]}`)...)
-		target := netip.AddrPortFrom(w.Pod("x/a").IPv4(), 80)
-		w.until(t, "the policy holds", func() bool { return !w.Pod("x/c").Probe(probe.Request{To: target}).OK() })
-		w.until(t, "the allowed pod is let in", func() bool { return w.Pod("x/b").Probe(probe.Request{To: target}).OK() })
-
+		w.apply(t, parse(t, `spec: {podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {pod: b}}}]}]}
+---
+metadata: {namespace: "y"}
+spec: {podSelector: {matchLabels: {pod: b}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}, podSelector: {matchLabels: {pod: a}}}]}]}`)...)
+		web := func(pod string, v6 bool, proto string) probe.Request {
+			r := probe.Request{To: netip.AddrPortFrom(w.Pod(pod).IPv4(), 80), Proto: proto, Timeout: 400 * time.Millisecond}
+			if v6 {
+				r.To = netip.AddrPortFrom(w.Pod(pod).IPv6(), 80)
+			}
+			return r
+		}
+		loads := []*load{
+			{from: "x/b", ask: web("x/a", false, "tcp"), allowed: true}, {from: "x/c", ask: web("x/a", false, "tcp")},
+			{from: "x/b", ask: web("x/a", true, "udp"), allowed: true}, {from: "x/c", ask: web("x/a", true, "udp")},
+			{from: "y/b", ask: web("z/a", true, "tcp"), allowed: true}, {from: "y/b", ask: web("z/c", true, "tcp")},
+			{from: "y/b", ask: web("z/a", false, "udp"), allowed: true}, {from: "y/b", ask: web("z/c", false, "udp")},
+		}
+		for _, l := range loads {
+			w.until(t, l.from+" to "+l.ask.To.String()+" as the policy says", func() bool { return w.Pod(l.from).Probe(l.ask).OK() == l.allowed })
+		}
+		stands, err := w.Pod("x/b").Open(probe.Request{To: web("x/a", false, "tcp").To, Timeout: 3 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stands.Close()
 		ctx, cancel := context.WithTimeout(w.ctx, 9*time.Second)
 		defer cancel()
-		var load sync.WaitGroup
-		var good, bad *probe.Tally
-		load.Go(func() { good, _ = w.Pod("x/b").Load(ctx, probe.Request{To: target}, 200, 8) })
-		load.Go(func() {
-			bad, _ = w.Pod("x/c").Load(ctx, probe.Request{To: target, Timeout: 200 * time.Millisecond}, 200, 8)
+		var running sync.WaitGroup
+		for _, l := range loads {
+			running.Go(func() { l.tally, _ = w.Pod(l.from).Load(ctx, l.ask, 100, 4) })
+		}
+		running.Go(func() {
+			if err := stands.Keep(ctx, 20*time.Millisecond); err != nil {
+				t.Errorf("a standing connection: %v", err)
+			}
 		})
-		node := w.Node(w.Pod("x/a").NodeName())
-		for range 3 {
-			time.Sleep(time.Second)
-			if err := node.KillDaemon(); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(500 * time.Millisecond)
-			if err := node.StartDaemon(); err != nil {
-				t.Fatal(err)
+		running.Go(func() { w.churn(ctx, t) })
+		w.killSome(t, w.Node(w.Pod("x/a").NodeName()))
+		running.Wait()
+		for _, l := range loads {
+			t.Logf("%s to %s by %s, allowed %t: %s", l.from, l.ask.To, l.ask.Proto, l.allowed, l.tally)
+			if l.tally.Total < 200 || l.allowed && !l.tally.OK() || !l.allowed && len(l.tally.ByPod) > 0 {
+				t.Errorf("%s to %s by %s, allowed %t: %s", l.from, l.ask.To, l.ask.Proto, l.allowed, l.tally)
 			}
 		}
-		load.Wait()
-		t.Logf("allowed: %s; forbidden: %s", good, bad)
-		if !good.OK() || good.Total < 500 {
-			t.Errorf("allowed requests: %s", good)
-		}
-		for pod, n := range bad.ByPod {
-			t.Errorf("%d forbidden requests were answered by %s", n, pod)
-		}
+		t.Logf("a standing connection: %d echoes, the slowest %s", stands.Beats, stands.Worst)
 	})
+}
+
+// load is somebody who asks all the time.
+type load struct {
+	from    string
+	ask     probe.Request
+	allowed bool
+	tally   *probe.Tally
+}
+
+// killSome kills a node's daemon three times, and lets it be dead for a while.
+func (w *the) killSome(t *testing.T, node *lab.Node) {
+	t.Helper()
+	for i := range 3 {
+		time.Sleep(time.Second + time.Duration(i)*37*time.Millisecond)
+		if err := node.KillDaemon(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Millisecond)
+		if err := node.StartDaemon(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// churn changes policies and labels that decide about none of the flows that are watched.
+func (w *the) churn(ctx context.Context, t *testing.T) {
+	p := parse(t, `metadata: {namespace: z, name: churn}
+spec: {podSelector: {matchLabels: {pod: c}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {churn: "yes"}}}]}]}`)[0]
+	for i := 0; ctx.Err() == nil; i++ {
+		if err := w.Client.Create(w.ctx, p.DeepCopy()); err != nil {
+			t.Error(err)
+		}
+		label := map[string]any{"metadata": map[string]any{"labels": map[string]string{"churn": map[bool]string{true: "yes", false: "no"}[i%2 == 0]}}}
+		if err := w.Client.Merge(w.ctx, newPod("z", "b", ""), "", label); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+		if err := w.Client.Delete(w.ctx, p.DeepCopy(), nil); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func (w *the) until(t *testing.T, what string, ok func() bool) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -64,6 +65,7 @@ func newPod(ns, name, node string) *corev1.Pod {
 			Containers: []corev1.Container{{Name: "c", Image: "lab", Ports: []corev1.ContainerPort{
 				port("web", 80, corev1.ProtocolTCP), port("alt", 81, corev1.ProtocolTCP),
 				port("web", 81, corev1.ProtocolUDP), port("alt", 80, corev1.ProtocolUDP),
+				port("web", 80, corev1.ProtocolSCTP), port("alt", 81, corev1.ProtocolSCTP),
 			}}},
 		},
 	}
@@ -144,7 +146,7 @@ func routable(place) bool { return false }
 
 func (w *the) pair(o *netpol.Oracle, from, to place) (bad []mismatch) {
 	for _, family := range [][2]netip.Addr{{from.v4, to.v4}, {from.v6, to.v6}} {
-		for _, proto := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
+		for _, proto := range protocols(o.Policies) {
 			for _, port := range []int32{80, 81} {
 				f := netpol.Flow{From: family[0], To: family[1], Protocol: proto, Port: port}
 				want, patience := o.Allowed(f), 400*time.Millisecond
@@ -158,6 +160,36 @@ func (w *the) pair(o *netpol.Oracle, from, to place) (bad []mismatch) {
 		}
 	}
 	return bad
+}
+
+// protocols are those that are tried: SCTP where the kernel has it and a policy speaks of it, for its refusals
+// are slow: the kernel takes an ICMP error for a passing one.
+func protocols(policies []*networkingv1.NetworkPolicy) []corev1.Protocol {
+	list := []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP}
+	speaks := func(p networkingv1.NetworkPolicyPort) bool {
+		return p.Protocol != nil && *p.Protocol == corev1.ProtocolSCTP
+	}
+	for _, p := range policies {
+		for _, r := range p.Spec.Ingress {
+			if slices.ContainsFunc(r.Ports, speaks) && hasSCTP() {
+				return append(list, corev1.ProtocolSCTP)
+			}
+		}
+		for _, r := range p.Spec.Egress {
+			if slices.ContainsFunc(r.Ports, speaks) && hasSCTP() {
+				return append(list, corev1.ProtocolSCTP)
+			}
+		}
+	}
+	return list
+}
+
+func hasSCTP() bool {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP)
+	if err == nil {
+		_ = unix.Close(fd)
+	}
+	return err == nil
 }
 
 func ask(from place, f netpol.Flow, timeout time.Duration) (r probe.Result) {
