@@ -156,6 +156,7 @@ func (a *agent) open(to Targets) {
 // settle ends a turn: what it decided about Services goes on to rows.
 func (a *agent) settle() {
 	a.decided()
+	a.reports.settle()
 	a.latency.claimed()
 	if p := a.policies.planner; p != nil {
 		a.tally.policySets.Store(int64(p.Sets()))

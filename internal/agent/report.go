@@ -29,6 +29,7 @@ type reporter struct {
 	self       string
 	model      *model.Model
 	said       map[saying][]model.Remark
+	moved      bool // nodes came or went in this turn
 	events     *reconcile.Ledger[row.KubeEvent, row.KubeEvent]
 	conditions *reconcile.Ledger[row.KubeConditionKey, row.KubeCondition]
 }
@@ -44,25 +45,33 @@ func (s saying) String() string { return s.stage + ": " + s.unit.String() }
 
 // newReporter opens the tables of what is reported.
 func newReporter(t *tables, c *rest.Config, m *model.Model) (*reporter, error) {
-	conditions, err := kubestatus.NewConditions(c, m.Settings.Node)
-	if err != nil {
-		return nil, fmt.Errorf("node conditions: %w", err)
-	}
 	events, err := kubestatus.NewEvents(c, m.Settings.Node)
 	if err != nil {
 		return nil, fmt.Errorf("events: %w", err)
 	}
 	r := &reporter{self: m.Settings.Node, model: m, said: map[saying][]model.Remark{}}
 	slow := reconcile.Pace{First: time.Second, Most: 5 * time.Minute, Look: time.Hour, Quiet: time.Second}
-	r.conditions = openAside(t, "conditions", conditions, slow)
+	if ownsNetwork(&m.Settings) {
+		conditions, err := kubestatus.NewConditions(c, m.Settings.Node)
+		if err != nil {
+			return nil, fmt.Errorf("node conditions: %w", err)
+		}
+		r.conditions = openAside(t, "conditions", conditions, slow)
+	}
 	// An event expires; it is not made again for as long as its cause stays.
 	slow.Look = 0
 	r.events = openAside(t, "events", events, slow)
 	return r, nil
 }
 
+// ownsNetwork tells whether it is we who give this node's pods their network.
+func ownsNetwork(s *model.Settings) bool { return s.Router && s.CNI.Enabled }
+
 // announce tells that pods have a network here.
 func (r *reporter) announce() {
+	if r.conditions == nil {
+		return
+	}
 	r.conditions.Claim(reconcile.Owner{Name: "ready"}, row.KubeCondition{
 		Node: r.self, Type: networkUnavailable, Message: "kube-router has written routes and rules of this node",
 	})
@@ -71,10 +80,17 @@ func (r *reporter) announce() {
 // note takes the remarks of an object's conversion; where nodes come and go, others report.
 func (r *reporter) note(c change, _ func(model.Ref)) {
 	r.say(saying{unit: c.ref}, conversionRemarks(c.new))
-	if c.ref.Kind == model.KindNode && (c.old == nil || c.new == nil) {
-		for s, list := range r.said {
-			r.claim(s, list)
-		}
+	r.moved = r.moved || c.ref.Kind == model.KindNode && (c.old == nil || c.new == nil)
+}
+
+// settle ends a turn: nodes that came or went, however many, change who reports what.
+func (r *reporter) settle() {
+	if !r.moved {
+		return
+	}
+	r.moved = false
+	for s, list := range r.said {
+		r.claim(s, list)
 	}
 }
 

@@ -89,6 +89,7 @@ func TestReportersMoveOn(t *testing.T) {
 		r := all[n]
 		old := r.model.Delete(model.Ref{Kind: model.KindNode, Name: model.Name{Name: gone}})
 		r.note(change{ref: old.Ref(), old: old}, nil)
+		r.settle()
 		if n != gone && len(notes(r)) != 1 {
 			t.Errorf("%s does not report after %s went", n, gone)
 		}

@@ -22,7 +22,10 @@ func Plan(m *model.Model, planned map[model.Name][]netip.Addr) ([]intent.Balance
 	if !m.Settings.Balancer {
 		return nil, nil
 	}
-	p := &pool{ranges: m.Settings.Allocator.Ranges, holders: map[netip.Addr][]*model.Service{}}
+	p := &pool{
+		ranges: m.Settings.Allocator.Ranges, holders: map[netip.Addr][]*model.Service{},
+		next: make([]netip.Addr, len(m.Settings.Allocator.Ranges)),
+	}
 	var ours []*model.Service
 	for _, s := range sorted(m) {
 		if !mine(&m.Settings, s) {
@@ -56,6 +59,7 @@ func Plan(m *model.Model, planned map[model.Name][]netip.Addr) ([]intent.Balance
 // pool is the ranges with who holds which address.
 type pool struct {
 	ranges  []netip.Prefix
+	next    []netip.Addr // of each range, before which nothing is free; not valid: nobody looked yet
 	holders map[netip.Addr][]*model.Service
 	remarks []model.Remark
 }
@@ -107,13 +111,17 @@ func (p *pool) free(s *model.Service, f model.Family) (netip.Addr, string) {
 		return a, ""
 	}
 	some := false
-	for _, r := range p.ranges {
+	for i, r := range p.ranges {
 		if model.FamilyOf(r.Addr()) != f {
 			continue
 		}
 		some = true
-		for a := first(r); a.IsValid() && r.Contains(a) && !edge(r, a); a = a.Next() {
-			if len(p.holders[a]) == 0 {
+		// In a plan addresses are given and never taken back.
+		if !p.next[i].IsValid() {
+			p.next[i] = first(r)
+		}
+		for ; r.Contains(p.next[i]) && !edge(r, p.next[i]); p.next[i] = p.next[i].Next() {
+			if a := p.next[i]; len(p.holders[a]) == 0 {
 				return a, ""
 			}
 		}

@@ -135,3 +135,21 @@ func TestNeverTwice(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkExhausted plans 5,000 Services on a range of 4,094 addresses: those that get none must not each
+// look through all of it.
+func BenchmarkExhausted(b *testing.B) {
+	m := model.New(model.Settings{Balancer: true, IPv4: true, Allocator: model.AllocatorSettings{
+		Ranges: []netip.Prefix{netip.MustParsePrefix("10.99.0.0/20")}, DefaultClass: true,
+	}})
+	for i := range 5000 {
+		m.Put(&model.Service{
+			Name: model.Name{Namespace: "a", Name: fmt.Sprint("s", i)}, Type: model.LoadBalancer, Families: []model.Family{model.IPv4},
+		})
+	}
+	for b.Loop() {
+		if list, remarks := Plan(m, nil); len(list) != 4094 || len(remarks) != 906 {
+			b.Fatal(len(list), len(remarks))
+		}
+	}
+}
