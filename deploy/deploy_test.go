@@ -181,7 +181,7 @@ func (m *manifest) checkRights(t *testing.T, o *config.Options) {
 		model.KindNode: "/nodes", model.KindService: "/services", model.KindSlice: "discovery.k8s.io/endpointslices",
 		model.KindNamespace: "/namespaces", model.KindPod: "/pods", model.KindPolicy: "networking.k8s.io/networkpolicies",
 	}
-	want := []string{"create /events", "create events.k8s.io/events", "patch /events", "patch events.k8s.io/events"}
+	want := []string{"create events.k8s.io/events"}
 	for _, k := range kube.Kinds(o.Settings) {
 		want = append(want, "list "+resource[k], "watch "+resource[k])
 	}
@@ -189,7 +189,7 @@ func (m *manifest) checkRights(t *testing.T, o *config.Options) {
 		want = append(want, "get /nodes", "patch /nodes/status")
 	}
 	if o.Settings.Balancer {
-		want = append(want, "update /services/status", "patch /services/status",
+		want = append(want, "get /services", "update /services/status",
 			"create coordination.k8s.io/leases", "get coordination.k8s.io/leases kube-router-lballoc", "update coordination.k8s.io/leases kube-router-lballoc")
 	}
 	have := m.rights()

@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netns"
@@ -68,6 +70,11 @@ func Running(ctx context.Context, socket string) (*config.Options, error) {
 
 // report makes a page of findings, with the number of bad ones.
 func report(list []finding) (show.Page, int) {
+	// Whoever looks at night sees first what is wrong.
+	worst := []verdict{bad, warn, fine}
+	slices.SortStableFunc(list, func(a, b finding) int {
+		return cmp.Compare(slices.Index(worst, a.Verdict), slices.Index(worst, b.Verdict))
+	})
 	p := show.Page{Columns: []string{"verdict", "check", "what", "mend"}, Data: list}
 	count := map[verdict]int{}
 	for _, f := range list {

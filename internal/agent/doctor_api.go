@@ -59,11 +59,11 @@ func rights(s *model.Settings) []right {
 		}
 	}
 	list = append(list, right{"create", "events.k8s.io", "events", ""})
-	if s.Router {
+	if ownsNetwork(s) {
 		list = append(list, right{"get", "", "nodes", ""}, right{"patch", "", "nodes", "status"})
 	}
 	if s.Balancer {
-		list = append(list, right{"patch", "", "services", "status"}, right{"create", "coordination.k8s.io", "leases", ""})
+		list = append(list, right{"get", "", "services", ""}, right{"update", "", "services", "status"}, right{"create", "coordination.k8s.io", "leases", ""})
 	}
 	return list
 }
@@ -83,13 +83,19 @@ func gatherAPI(ctx context.Context, o *config.Options) apiFacts {
 		return apiFacts{err: err}
 	}
 	var facts apiFacts
-	var n corev1.Node
-	err = core.Get().Resource("nodes").Name(o.Settings.Node).Do(ctx).Into(&n)
+	// A list, since every daemon may list Nodes and not every one may get one.
+	var nodes corev1.NodeList
+	err = core.Get().Resource("nodes").Param("fieldSelector", "metadata.name="+o.Settings.Node).Do(ctx).Into(&nodes)
 	if status := apierrors.APIStatus(nil); err != nil && !errors.As(err, &status) {
 		return apiFacts{err: err} // no answer at all
 	}
-	if facts.nodeErr = err; err == nil {
-		facts.node = kube.ConvertNode(&n)
+	for i := range nodes.Items {
+		if nodes.Items[i].Name == o.Settings.Node {
+			facts.node = kube.ConvertNode(&nodes.Items[i])
+		}
+	}
+	if facts.nodeErr = err; err == nil && facts.node == nil {
+		facts.nodeErr = errors.New("the API server does not know it")
 	}
 	for _, r := range rights(&o.Settings) {
 		review := &authv1.SelfSubjectAccessReview{Spec: authv1.SelfSubjectAccessReviewSpec{

@@ -59,7 +59,11 @@ func needs(s *model.Settings) []need {
 			if name == "" {
 				name = string(t.facility)
 			}
-			list = append(list, need{t.facility, "--overlay-encap=" + encap, bad, module(name) + "; or another --overlay-encap"})
+			n := need{t.facility, "--overlay-encap=" + encap, bad, module(name) + "; or another --overlay-encap"}
+			if s.Routes.OverlayType == "subnet" {
+				n.why, n.missing = "tunnels to nodes of other subnets (--overlay-encap="+encap+")", warn
+			}
+			list = append(list, n)
 		}
 	}
 	return list

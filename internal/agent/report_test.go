@@ -104,7 +104,7 @@ func TestReportersMoveOn(t *testing.T) {
 // A remark becomes an event that is really made, and the announcement a condition.
 func TestReportsReachTheAPI(t *testing.T) {
 	fake := kubestatus.NewFake()
-	m := model.New(model.Settings{Node: "n1"})
+	m := model.New(model.Settings{Node: "n1", Router: true, CNI: model.CNISettings{Enabled: true}})
 	m.Put(&model.Service{Name: model.Name{Namespace: "default", Name: "web"}, UID: "u-1"})
 	list := newTables(slog.New(slog.DiscardHandler))
 	r, err := newReporter(list, fake.Config(), m)
@@ -182,6 +182,21 @@ func TestModules(t *testing.T) {
 	for _, name := range modules(&s) {
 		if moduleFor[name] == "" {
 			t.Errorf("nobody knows what %s is for", name)
+		}
+	}
+}
+
+// Where the pods' network is another's, or no router runs, the Node's condition is not ours to tell, and no right to it is asked for.
+func TestNoConditionOfOthersNetworks(t *testing.T) {
+	for _, s := range []model.Settings{{Node: "n1", Router: true}, {Node: "n1", CNI: model.CNISettings{Enabled: true}}} {
+		list := newTables(slog.New(slog.DiscardHandler))
+		r, err := newReporter(list, kubestatus.NewFake().Config(), model.New(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.announce()
+		if _, ok := list.named("conditions"); ok {
+			t.Errorf("%+v: conditions are written", s)
 		}
 	}
 }

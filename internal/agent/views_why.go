@@ -22,7 +22,7 @@ import (
 func (a *agent) why(ctx context.Context, args []string) (show.Page, error) {
 	switch len(args) {
 	case 1:
-		return a.whyService(args[0])
+		return a.whyService(ctx, args[0])
 	case 3:
 		return a.whyFlow(ctx, args[0], args[1], args[2])
 	}
@@ -30,15 +30,12 @@ func (a *agent) why(ctx context.Context, args []string) (show.Page, error) {
 }
 
 // whyService prints each row that serves a front, and from what it comes: row ← intent ← Service.
-func (a *agent) whyService(what string) (show.Page, error) {
+func (a *agent) whyService(ctx context.Context, what string) (show.Page, error) {
 	p := show.Page{Columns: []string{"what", "because of"}}
-	var fronts []*intent.Service
-	for _, s := range a.services.intents.All {
-		if frontMatches(s, what) {
-			fronts = append(fronts, s)
-		}
+	fronts := a.frontsOf(what)
+	if at, ok := asAddress(what); ok && len(fronts) == 0 {
+		return a.whyAddress(ctx, at)
 	}
-	slices.SortFunc(fronts, func(x, y *intent.Service) int { return x.Front.Compare(y.Front) })
 	if len(fronts) == 0 {
 		return p, fmt.Errorf("no Service is served at %q on this node; `kube-router show services` lists those that are, `show remarks` what was ignored", what)
 	}

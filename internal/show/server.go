@@ -54,7 +54,11 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	v, ok := find(s.views, strings.TrimPrefix(r.URL.Path, "/"))
 	if !ok {
-		http.Error(w, fmt.Sprintf("nothing to show by the name %q", r.URL.Path), http.StatusNotFound)
+		var names []string
+		for _, v := range s.views {
+			names = append(names, v.Name)
+		}
+		http.Error(w, fmt.Sprintf("nothing to show by the name %q; there are %s", strings.TrimPrefix(r.URL.Path, "/"), strings.Join(names, ", ")), http.StatusNotFound)
 		return
 	}
 	page, err := v.Make(r.Context(), argsOf(r.URL.Query()))

@@ -156,7 +156,7 @@ func (n *node) sh(script string) string {
 }
 
 func (n *node) env() []string {
-	return append(os.Environ(), "KUBE_ROUTER_CNI_CONF_FILE="+n.path("cni/10-kuberouter.conflist"), "NODE_NAME=n1")
+	return append(os.Environ(), "KUBE_ROUTER_CNI_CONF_FILE="+n.path("cni/10-kuberouter.conflist"), "NODE_NAME=n1", "POD_NAMESPACE=kube-system")
 }
 
 func (n *node) flags() []string {
@@ -169,6 +169,13 @@ func (n *node) flags() []string {
 // start starts the daemon and waits until it is ready.
 func (n *node) start(more ...string) {
 	n.t.Helper()
+	n.launch(more...)
+	n.ready()
+}
+
+// launch starts the daemon.
+func (n *node) launch(more ...string) {
+	n.t.Helper()
 	n.log = &bytes.Buffer{}
 	n.daemon = n.space.Command(context.Background(), bin, append(n.flags(), more...)...)
 	n.daemon.Env = n.env()
@@ -176,6 +183,11 @@ func (n *node) start(more ...string) {
 	n.daemon.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	n.check(n.daemon.Start())
 	n.t.Cleanup(n.stop)
+}
+
+// ready waits until the daemon says that it is well.
+func (n *node) ready() {
+	n.t.Helper()
 	n.eventually("ready", func() error {
 		text, err := n.show("summary")
 		if err != nil || !strings.Contains(text, "well") || strings.Contains(text, "unwell") {

@@ -1,0 +1,90 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/row"
+	"kube-router/internal/show"
+)
+
+// whyAddress tells what an address is that no Service has: a node, a pod, or somewhere that a route leads to; and by
+// which rows packets get there.
+func (a *agent) whyAddress(ctx context.Context, at netip.Addr) (show.Page, error) {
+	p := show.Page{Columns: []string{"what", "because of"}}
+	err := a.thinker.query(ctx, func(m *model.Model) {
+		if n := m.NodeAt(at); n != nil {
+			p.Rows = append(p.Rows, []string{fmt.Sprintf("%s is node %s", at, n.Name), n.Ref().String()})
+		}
+		for name, pod := range m.PodsAt(at) {
+			p.Rows = append(p.Rows, []string{fmt.Sprintf("%s is pod %s on node %s", at, name, pod.Node), pod.Ref().String()})
+			if wall := a.policies.walls[name.String()]; wall != nil {
+				p.Rows = append(p.Rows, []string{fmt.Sprintf("  its policies: kube-router show firewalls %s", name), ""})
+			}
+		}
+		for name, n := range m.Nodes {
+			if r := slices.IndexFunc(n.PodCIDRs, func(r netip.Prefix) bool { return r.Contains(at) }); r >= 0 {
+				p.Rows = append(p.Rows, []string{fmt.Sprintf("%s is in the pod range %s of node %s", at, n.PodCIDRs[r], name), n.Ref().String()})
+			}
+		}
+		for prefix, path := range m.Paths {
+			if prefix.Contains(at) {
+				p.Rows = append(p.Rows, []string{fmt.Sprintf("%s was learned by BGP via %s", prefix, path.NextHops), path.Ref().String()})
+			}
+		}
+	})
+	var routes []row.Route
+	for _, r := range a.ledgers.linux.All {
+		if r, ok := r.(row.Route); ok && r.Dst.Contains(at) {
+			routes = append(routes, r)
+		}
+	}
+	slices.SortFunc(routes, func(x, y row.Route) int {
+		return cmp.Or(cmp.Compare(y.Dst.Bits(), x.Dst.Bits()), cmp.Compare(x.Metric, y.Metric), cmp.Compare(x.Table, y.Table))
+	})
+	for _, r := range routes {
+		p.Rows = append(p.Rows, []string{"  " + r.String(), owned(a.ledgers.linux.Owners(r.Key()))})
+	}
+	if err == nil && len(p.Rows) == 0 {
+		err = fmt.Errorf("%s is no Service's address here, no node's and no pod's, and no route of ours leads there; `ip route get %s` tells where the node sends it", at, at)
+	}
+	p.Data = p.Rows
+	return p, err
+}
+
+func owned(owners []reconcile.Owner) string {
+	var list []string
+	for _, o := range owners {
+		list = append(list, o.Name)
+	}
+	return some(list)
+}
+
+// asAddress reads "10.0.0.1" and "10.0.0.1:80/tcp".
+func asAddress(what string) (netip.Addr, bool) {
+	bare, _, _ := strings.Cut(what, "/")
+	if at, err := netip.ParseAddrPort(bare); err == nil {
+		return at.Addr(), true
+	}
+	at, err := netip.ParseAddr(bare)
+	return at, err == nil
+}
+
+// frontsOf are the fronts that somebody means.
+func (a *agent) frontsOf(what string) []*intent.Service {
+	var fronts []*intent.Service
+	for _, s := range a.services.intents.All {
+		if frontMatches(s, what) {
+			fronts = append(fronts, s)
+		}
+	}
+	slices.SortFunc(fronts, func(x, y *intent.Service) int { return x.Front.Compare(y.Front) })
+	return fronts
+}
