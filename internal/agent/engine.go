@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/vishvananda/netns"
@@ -33,7 +34,7 @@ func hasIpvs() bool { return ipvs.Available(netns.None()) }
 
 // ipvsTargets are the tables of the ipvs engine. They are open whatever the engine is, so that an engine that
 // was left is cleaned up; a kernel without IPVS has neither.
-func ipvsTargets(s *model.Settings, to *Targets) error {
+func ipvsTargets(s *model.Settings, folder string, to *Targets) error {
 	if !hasIpvs() {
 		return nil
 	}
@@ -41,7 +42,9 @@ func ipvsTargets(s *model.Settings, to *Targets) error {
 	if err != nil {
 		return fmt.Errorf("open IPVS: %w", err)
 	}
-	to.Ipvs = ipvs.New(k, IpvsOptions(s))
+	options := IpvsOptions(s)
+	options.Originals = filepath.Join(folder, "ipvs-timeouts.json")
+	to.Ipvs = ipvs.New(k, options)
 	to.Pods = podns.New(podns.Options{Runtime: s.Services.RuntimeEndpoint})
 	return nil
 }

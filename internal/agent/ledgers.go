@@ -75,7 +75,7 @@ func kernelTargets(o *config.Options) (Targets, error) {
 		BGP:    sessions,
 		CNI:    file.New(o.Settings.CNI.File),
 	}
-	err = ipvsTargets(&o.Settings, &to)
+	err = ipvsTargets(&o.Settings, filepath.Dir(o.ControlSocket), &to)
 	return to, err
 }
 

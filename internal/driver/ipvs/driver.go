@@ -26,6 +26,8 @@ type Options struct {
 	Grace time.Duration
 	// Excluded are ranges in which virtual servers without our mark are never ours, and never changed.
 	Excluded []netip.Prefix
+	// Originals is the file that keeps what the timeouts were before the driver set them; empty: they are not put back.
+	Originals string
 }
 
 // Forever is a Grace without an end.
@@ -37,7 +39,7 @@ type Driver struct {
 	Options
 	now func() time.Time
 	// What follows is no memory of what is ours. It is lost in a restart: then a drain begins anew, graces
-	// are learned again, and timeouts are set again.
+	// are learned again.
 	draining map[row.IpvsKey]time.Time // destinations on their way out, and since when
 	graces   map[row.IpvsKey]time.Duration
 	timeouts *row.IpvsTimeouts // as last set
@@ -49,8 +51,7 @@ func New(k Kernel, o Options) *Driver {
 		draining: map[row.IpvsKey]time.Time{}, graces: map[row.IpvsKey]time.Duration{}}
 }
 
-// Dump returns our virtual servers with all their destinations, and the timeouts if this driver set them. Those
-// have no owner in the kernel, and mean nothing to anybody once there are no virtual servers.
+// Dump returns our virtual servers with all their destinations, and the timeouts if we set them.
 func (d *Driver) Dump(context.Context) (map[row.IpvsKey]row.Ipvs, error) {
 	servers, err := d.kernel.Servers()
 	if err != nil {
@@ -101,27 +102,6 @@ func (d *Driver) ours(all []Server) ([]Server, error) {
 
 func (d *Driver) excluded(f row.IpvsFront) bool {
 	return slices.ContainsFunc(d.Excluded, func(p netip.Prefix) bool { return p.Contains(f.Addr) })
-}
-
-func (d *Driver) dumpTimeouts(rows map[row.IpvsKey]row.Ipvs) error {
-	if d.timeouts == nil {
-		return nil
-	}
-	have, err := d.kernel.Timeouts()
-	if err != nil {
-		return err
-	}
-	have.TCP, have.TCPFin, have.UDP = asked(have.TCP, d.timeouts.TCP), asked(have.TCPFin, d.timeouts.TCPFin), asked(have.UDP, d.timeouts.UDP)
-	rows[have.Key()] = have
-	return nil
-}
-
-// asked hides a timeout that we left alone.
-func asked(have, set time.Duration) time.Duration {
-	if set == 0 {
-		return 0
-	}
-	return have
 }
 
 // Apply makes virtual servers before their destinations and removes them after those.
@@ -190,19 +170,6 @@ func note(bad failed, c change, err error) {
 	if err != nil {
 		bad[c.Key] = err
 	}
-}
-
-func (d *Driver) applyTimeouts(c change) error {
-	if c.New == nil {
-		d.timeouts = nil
-		return nil
-	}
-	t := (*c.New).(row.IpvsTimeouts)
-	if err := d.kernel.SetTimeouts(t); err != nil {
-		return err
-	}
-	d.timeouts = &t
-	return nil
 }
 
 // put makes rows or changes them to what they should be. What is there though it shouldn't be is changed, and
