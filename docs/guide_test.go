@@ -48,7 +48,9 @@ func annotations() string {
 func TestGeneratedParts(t *testing.T) {
 	have := text(t, guide)
 	want := have
-	for part, made := range map[string]string{"flags": config.Markdown(), "annotations": annotations()} {
+	for part, made := range map[string]string{
+		"flags": config.Markdown(), "annotations": annotations(), "differences": config.Differences(),
+	} {
 		begin, end := "<!-- "+part+": made by `go test ./docs -update` -->\n", "<!-- end of "+part+" -->\n"
 		before, rest, ok := strings.Cut(want, begin)
 		_, after, ok2 := strings.Cut(rest, end)
@@ -70,7 +72,7 @@ func TestGeneratedParts(t *testing.T) {
 
 // TestNamedFlags: a flag that the guide's text names exists, in the program or in what is run beside it.
 func TestNamedFlags(t *testing.T) {
-	known := map[string]bool{"allocate-node-cidrs": true} // kube-controller-manager's
+	known := map[string]bool{"allocate-node-cidrs": true, "watch": true} // kube-controller-manager's, and show's
 	for _, f := range config.Table() {
 		known[f.Name] = true
 	}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +95,7 @@ func TestAtNight(t *testing.T) {
 	}
 	n.api.SetDown(false)
 	n.views(t)
+	n.documented(t)
 }
 
 // begin starts the daemon and doesn't wait.
@@ -100,6 +103,33 @@ func (n *node) begin() {
 	n.t.Helper()
 	n.launch()
 	n.eventually("answering", func() error { _, err := n.show("summary"); return err })
+}
+
+// documented runs every command that the documents give for a node. What it is about may not be here, but the command exists.
+func (n *node) documented(t *testing.T) {
+	socket, seen := "--control-socket="+n.path("run/control.sock"), 0
+	for _, doc := range []string{"README.md", "docs/operating.md", "docs/user-guide.md", "docs/taking-over.md", "docs/tutorial.md"} {
+		text, err := os.ReadFile("../../" + doc)
+		n.check(err)
+		for _, m := range regexp.MustCompile("kube-router ((?:show|why|doctor|config check|version)(?: [^`#|)\n]*)?)").FindAllStringSubmatch(string(text), -1) {
+			words := strings.Fields(strings.TrimRight(m[1], " .,;:"))
+			if slices.ContainsFunc(words, func(w string) bool {
+				return strings.ToUpper(w) == w && strings.ContainsAny(w, "ABCDEFGHIJKLMNOPQRSTUVWXYZ…$")
+			}) {
+				words = words[:1] // its words stand for others
+			}
+			if words[0] != "config" && words[0] != "version" {
+				words = append(words, socket)
+			}
+			seen++
+			if e := n.once(0, words...); regexp.MustCompile("nothing to show|unknown (command|flag)|no table|requires|accepts").MatchString(e.stderr) && len(words) > 2 {
+				t.Errorf("%s: %q: %s", doc, m[0], e.stderr)
+			}
+		}
+	}
+	if seen < 15 {
+		t.Errorf("only %d commands were found", seen)
+	}
 }
 
 // views asks for everything that can be shown, in every format.
