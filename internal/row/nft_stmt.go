@@ -38,7 +38,7 @@ const (
 	NftDnatTo            // dnat to Key map @Set, whose values are address . port, or an address where Num is 1
 	NftSnatTo            // snat to Prefix's address
 	NftMasquerade        // masquerade fully-random
-	NftVmap              // Key vmap @Set
+	NftVmap              // Key vmap @Set; with Via: (Data map @Via) vmap @Set
 	NftMarkFrom          // packet mark = what map @Set has for Key; no value: no match
 	NftAccept
 	NftDropPkt
@@ -113,8 +113,8 @@ func NftKeyOf(t ...NftTerm) (k NftKeyExpr) {
 
 // NftStmt is one statement of a rule. Which fields count is told by Op.
 //
-// Via is a map of backends, addresses and ports. The nft program can't print such a look-up and shows the packet's source in the
-// backend's place (driver/nft, via.go).
+// Via is a map of backends (addresses and ports) or, in NftVmap, of three numbers. The nft program can't print such a look-up and shows
+// other values of the packet in its place, with a comment (driver/nft, via.go).
 type NftStmt struct {
 	Op      NftOp
 	Not     bool // the match is negated
@@ -233,6 +233,9 @@ func (s NftStmt) action() string {
 		return "masquerade fully-random"
 	case NftMarkFrom:
 		return fmt.Sprintf("meta mark set %s map @%s", s.Key, s.Set)
+	}
+	if s.Via != "" {
+		return fmt.Sprintf("( %s ) vmap @%s", s.data(), s.Set)
 	}
 	return fmt.Sprintf("%s vmap @%s", s.Key, s.Set)
 }

@@ -172,7 +172,7 @@ func (w *nftWalk) rule(r nftTraceRule) (NftJump, error) {
 		case s.Op == NftCounter || s.Op == NftLog || s.Op == NftLimit:
 		case s.Op >= NftAccept && s.Op <= NftRejectAdmin:
 			return NftJump{Op: s.Op, Chain: s.Chain}, nil
-		case s.Op == NftVmap:
+		case s.Op == NftVmap && s.Via == "":
 			e, ok, err := w.find(s)
 			if err != nil || ok {
 				return e.Verdict, err

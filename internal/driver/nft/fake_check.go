@@ -106,6 +106,9 @@ func (f *Fake) checkSet(s row.NftStmt) error {
 	case row.NftUpdate:
 		wrong = differ("data", data, set.Values)
 	case row.NftVmap:
+		if s.Via != "" {
+			keys = data
+		}
 		wrong = differ("values", row.NftTypesOf(row.NftVerdict), set.Values)
 	case row.NftMarkFrom:
 		wrong = differ("values", row.NftTypesOf(row.NftMark), set.Values)

@@ -286,12 +286,12 @@ func (p *plan) removals(ops []op) []op {
 	for _, e := range p.pick(p.chainsGone, true) {
 		ops = append(ops, func(b *batch) { b.flush(e.key.Name, e); p.removeChain(b, e) })
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.elements)) {
-		edits := having(p.elements[name], func(e *edit) bool { return e.new == nil })
-		if !p.gone[row.NftSet{Name: name}.Key()] && len(edits) > 0 && !intervals(edits) {
-			ops = each(ops, edits, (*batch).removeElement)
-		}
+	ways, rest := p.elementsGone()
+	ops = each(ops, rest, (*batch).removeElement)
+	if len(ways) > 0 {
+		ops = append(ops, nil)
 	}
+	ops = each(ops, ways, (*batch).removeElement)
 	inner := p.pick(p.chainsGone, false)
 	if len(inner) > 0 {
 		ops = append(ops, nil)
@@ -299,6 +299,22 @@ func (p *plan) removals(ops []op) []op {
 	ops = each(ops, inner, func(b *batch, e *edit) { b.flush(e.key.Name, e) })
 	ops = each(ops, p.setsGone, func(b *batch, e *edit) { p.removeSet(b, e) })
 	return each(ops, inner, func(b *batch, e *edit) { p.removeChain(b, e) })
+}
+
+// elementsGone are the elements that go for good: those of verdict maps, and the rest. The former have a transaction of their own. A
+// packet that found in another map which of them to follow may look for it a moment later, when that map leads elsewhere already.
+func (p *plan) elementsGone() (ways, rest []*edit) {
+	for _, name := range slices.Sorted(maps.Keys(p.elements)) {
+		edits := having(p.elements[name], func(e *edit) bool { return e.new == nil })
+		switch {
+		case p.gone[row.NftSet{Name: name}.Key()] || len(edits) == 0 || intervals(edits):
+		case verdicts(edits) == 1:
+			ways = append(ways, edits...)
+		default:
+			rest = append(rest, edits...)
+		}
+	}
+	return ways, rest
 }
 
 // removeSet removes a set; elements that are to go go with it.

@@ -43,7 +43,7 @@ func (p *program) match(s row.NftStmt) {
 			equal(s.Not, host(unix.RTN_LOCAL)))
 	case row.NftLookup:
 		if s.Via != "" {
-			p.via(s, words(s.Key))
+			p.via(s, words(s.Key[:]...))
 		}
 		p.load(s.Key, 0)
 		p.emit(&expr.Lookup{SetID: noSet, SourceRegister: reg0, SetName: s.Set, Invert: s.Not})
@@ -203,7 +203,7 @@ func setBits(s row.NftStmt) *expr.Bitwise {
 // behind it would not fit into the registers for IPv6. The key goes to the registers' end.
 func (p *program) update(s row.NftStmt) {
 	e := &expr.Dynset{SetID: noSet, SetName: s.Set, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: s.Timeout}
-	at := regCount - words(s.Key)
+	at := regCount - words(s.Key[:]...)
 	if at < 0 {
 		p.fail(errRegisters)
 		return
@@ -247,6 +247,11 @@ func (p *program) nat(s row.NftStmt) {
 		}
 		p.emit(lookup(s.Set, reg0, reg0), e)
 	case row.NftVmap:
+		if s.Via != "" {
+			p.via(s, 1)
+			p.emit(lookup(s.Set, reg0+1, unix.NFT_REG_VERDICT))
+			return
+		}
 		p.load(s.Key, 0)
 		p.emit(lookup(s.Set, reg0, unix.NFT_REG_VERDICT))
 	case row.NftMarkFrom:

@@ -20,9 +20,8 @@ func Service(s *intent.Service) []row.Nft {
 	}
 	c := classOf(s)
 	rows = append(rows, c.rows()...)
-	head := elementsOf(f.heads()).key(frontWire(s))
-	head.Verdict = row.NftJump{Op: row.NftGotoChain, Chain: c.name()}
-	rows = append(rows, head)
+	rows = append(rows, c.ways(s)...)
+	rows = append(rows, elementsOf(f.heads()).data(frontWire(s), c.wire()))
 	rows = append(rows, backendRows(s, f.everybody(), s.Backends, c.pick)...)
 	if s.Far {
 		rows = append(rows, backendRows(s, f.near(), s.Near, c.near)...)

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,6 +72,42 @@ func (c class) name() string {
 		parts = append(parts, "sources")
 	}
 	return strings.Join(parts, "-")
+}
+
+// kindNumbers and maskNumbers number what a class's wire form spells.
+func kindNumbers() []string { return []string{"random", "rr", "sh", "dh", "mh", "mhport", "nobody"} }
+
+func maskNumbers() []masking {
+	return []masking{maskNone, maskAll, maskOutside, maskNoPod, maskNode}
+}
+
+// wire spells every field for the map of heads: how many endpoints, how many near ones, and the rest in one number. Classes for one front
+// alone (rr) are alike here, and told apart by the front.
+func (c class) wire() row.NftWire {
+	rest := slices.Index(kindNumbers(), c.pick.kind) + 10*slices.Index(maskNumbers(), c.mask) + 10_000*int(c.pick.sticky/time.Second) // a day at most
+	if c.sources {
+		rest += 100
+	}
+	if c.far {
+		rest += 1000
+	}
+	return row.NftWire{}.Host(uint32(c.pick.n)).Host(uint32(c.near.n)).Host(uint32(rest))
+}
+
+// ways lead from the class to its chain.
+func (c class) ways(s *intent.Service) []row.Nft {
+	way := elementsOf(c.classes()).key(c.wire())
+	if c.pick.front == "" {
+		way.Verdict = row.NftJump{Op: row.NftGotoChain, Chain: c.name()}
+		return []row.Nft{way}
+	}
+	chain := "services-v" + c.suffix + "-own"
+	way.Verdict = row.NftJump{Op: row.NftGotoChain, Chain: chain}
+	own := elementsOf(c.own()).key(frontWire(s))
+	own.Verdict = row.NftJump{Op: row.NftGotoChain, Chain: c.name()}
+	rows := []row.Nft{c.own(), row.NftChain{Name: chain}}
+	rows = append(rows, row.NftRules(chain, body(c.vmap(c.own())))...)
+	return append(rows, way, own)
 }
 
 // rows are the chain and its rules, and the chain that it leads to.

@@ -23,7 +23,8 @@ func ServiceSkeleton(p ServiceParams) []row.Nft {
 		for _, s := range f.sets() {
 			rows = append(rows, s)
 		}
-		dnat = append(dnat, body(f.is(), f.vmap(f.heads())))
+		class := row.NftStmt{Op: row.NftVmap, Data: row.NftKeyOf(f.frontKey()...), Via: f.heads().Name, Set: f.classes().Name}
+		dnat = append(dnat, body(f.is(), class))
 		refuse = append(refuse, f.refusals(p.Open)...)
 		snat = append(snat, f.masqueradeHairpin())
 		rows = append(rows, inside(f, p.Inside)...)

@@ -33,6 +33,9 @@ func everySort() []row.Nft {
 				put(s)
 				s.Flags, s.Masquerade = []string{"mh-port"}, true
 				put(s)
+				if scheduler == "mh" {
+					continue // its slots are many
+				}
 				s.Kind, s.Masquerade, s.Sources = intent.BalancerFront, false, []netip.Prefix{netip.MustParsePrefix(net[3])}
 				put(s)
 				s.Far, s.KeepSource, s.Near = true, true, two[:1]
