@@ -103,7 +103,11 @@ func (l *list) table(b *bytes.Buffer, title string, v verdict) {
 	fmt.Fprintf(b, "<details><summary>%s, %d</summary>\n\n| spec | seconds |\n|---|---|\n", title, l.count()[v])
 	for _, s := range l.specs {
 		if s.verdict == v {
-			fmt.Fprintf(b, "| %s | %.1f |\n", short(s.name), s.seconds)
+			name := short(s.name)
+			if s.reason != "" {
+				name += " (" + s.reason + ")"
+			}
+			fmt.Fprintf(b, "| %s | %.1f |\n", name, s.seconds)
 		}
 	}
 	b.WriteString("\n</details>\n\n")

@@ -129,6 +129,25 @@ func readReasons(file, modes string) (func(string) string, error) {
 	}, err
 }
 
+// again is a list after a second run of some of its specs; that they had one is told with them.
+func (l list) again(second list) list {
+	ran := map[string]spec{}
+	for _, s := range second.specs {
+		if s.verdict != skipped {
+			s.reason = "in a second run"
+			ran[s.name] = s
+		}
+	}
+	merged := list{title: l.title}
+	for _, s := range l.specs {
+		if n, ok := ran[s.name]; ok {
+			s = n
+		}
+		merged.specs = append(merged.specs, s)
+	}
+	return merged
+}
+
 func applies(to, modes string) bool {
 	return slices.ContainsFunc(strings.Split(to, ","), func(m string) bool {
 		return m == "all" || slices.Contains(strings.Split(modes, ","), m)

@@ -22,9 +22,10 @@ func main() {
 		results = flag.String("results", "test/conformance/results", "folder with the lists of all runs")
 		doc     = flag.String("doc", "docs/conformance.md", "file to write from all lists")
 		partial = flag.Bool("partial", false, "print figures only: the run was of chosen specs")
+		again   = flag.Bool("again", false, "the run was of specs that had failed: put them into the list that is there")
 	)
 	flag.Parse()
-	ok, err := report(run{*junit, *all, *skip, *modes, *name, *title}, *results, *doc, *partial)
+	ok, err := report(run{*junit, *all, *skip, *modes, *name, *title, *again}, *results, *doc, *partial)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "report:", err)
 		os.Exit(2)
@@ -35,12 +36,22 @@ func main() {
 }
 
 // run says where the record of a run is and what the run was.
-type run struct{ junit, all, skip, modes, name, title string }
+type run struct {
+	junit, all, skip, modes, name, title string
+	again                                bool
+}
 
 func report(r run, results, doc string, partial bool) (bool, error) {
 	l := list{title: r.title}
 	if err := l.read(r); err != nil {
 		return false, err
+	}
+	if r.again {
+		first, err := parse(filepath.Join(results, r.name+".tsv"))
+		if err != nil {
+			return false, err
+		}
+		l = first.again(l)
 	}
 	if !partial {
 		if err := os.WriteFile(filepath.Join(results, r.name+".tsv"), []byte(l.String()), 0o644); err != nil {

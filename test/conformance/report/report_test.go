@@ -67,6 +67,26 @@ skipped	0.0	[sig-network] E is nowhere	left to other runs: this one takes what i
 	}
 }
 
+func TestFailedSpecsRunAgain(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "x.tsv", "# a run\npassed\t1.0\t[sig-network] A works [Conformance]\t\nfailed\t1.0\t[sig-network] B works\t\n")
+	r := run{junit: dir, name: "x", title: "another", again: true, skip: write(t, dir, "skip", reasons)}
+	r.all = write(t, dir, "list", "[sig-network] A works [Conformance]\n[sig-network] B works\n")
+	write(t, dir, "junit_01.xml", `<testsuites><testsuite>
+<testcase name="[It] [sig-network] B works" status="passed" time="3"></testcase></testsuite></testsuites>`)
+	if ok, err := report(r, dir, filepath.Join(dir, "doc.md"), false); !ok || err != nil {
+		t.Fatalf("%v %v", ok, err)
+	}
+	kept, err := parse(filepath.Join(dir, "x.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "# a run\npassed\t1.0\t[sig-network] A works [Conformance]\t\npassed\t3.0\t[sig-network] B works\tin a second run\n"
+	if d := cmp.Diff(want, kept.String()); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestARunOfNothingFails(t *testing.T) {
 	dir := t.TempDir()
 	r := run{junit: dir, skip: write(t, dir, "skip", reasons), all: write(t, dir, "list", "[sig-network] A\n")}
