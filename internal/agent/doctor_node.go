@@ -1,16 +1,20 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"kube-router/internal/driver/probe"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/host"
 	"kube-router/internal/row"
+	"kube-router/internal/show"
 )
 
 // rivals are programs that do what we do.
@@ -23,6 +27,9 @@ func checkOthers(p *patient) []finding {
 		return []finding{{warn, "node", p.nodeErr.Error(), "run the doctor as root, in the daemon's container"}}
 	}
 	var list []finding
+	if p.proxy && p.s.Proxy && !slices.Contains(p.node.Processes, "kube-proxy") {
+		list = append(list, p.process("kube-proxy")) // a container doesn't see it
+	}
 	for _, name := range p.node.Processes {
 		if f := p.process(name); f.Verdict != "" {
 			list = append(list, f)
@@ -38,6 +45,23 @@ func checkOthers(p *patient) []finding {
 		list = append(list, finding{fine, "other programs", "none that would be in the way", ""})
 	}
 	return list
+}
+
+// proxyAnswers tells whether kube-proxy itself answers at its own port. We answer there, too, but not to this question.
+func proxyAnswers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	url := fmt.Sprintf("http://127.0.0.1:%d/healthz", show.ProxyModePort)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 // process judges a running program.

@@ -97,6 +97,7 @@ func TestDoctor(t *testing.T) {
 		{"strict still", func(p *patient) { p.running = true; p.node.Settings["net/ipv4/conf/eth0/rp_filter"] = "1" }, warn, "settings: rp_filter", "[eth0]", "rp_filter=2"},
 		{"conntrack full", func(p *patient) { p.node.Settings[conntrackNow] = "900" }, warn, "settings: conntrack", "900 of 1000", "nf_conntrack_max=2000"},
 		{"kube-proxy", func(p *patient) { p.node.Processes = []string{"kube-proxy"} }, bad, "other programs", "two programs carry Services", "delete daemonset"},
+		{"kube-proxy in another container", func(p *patient) { p.proxy = true }, bad, "other programs", "two programs carry Services", "delete daemonset"},
 		{"flannel", func(p *patient) { p.node.Processes = []string{"flanneld"} }, bad, "other programs", "two programs make", "--run-router=false"},
 		{"old kube-router", func(p *patient) { p.running = false; p.node.Processes = []string{"kube-router"} }, warn, "other programs", "does not answer", "--control-socket"},
 		{"firewalld", func(p *patient) { p.node.Processes = []string{"firewalld"} }, warn, "other programs", "firewalld", "trusted"},
