@@ -108,9 +108,10 @@ func (w *the) under(n int, c client) *load {
 func (l *load) end() (err error, note string) {
 	l.stop()
 	l.all.Wait()
-	took, total, slowest := time.Since(l.begun), 0, time.Duration(0)
+	took, total, late, slowest := time.Since(l.begun), 0, 0, time.Duration(0)
 	for name, tally := range l.tallies {
 		total += tally.Total
+		late += tally.Late
 		slowest = max(slowest, tally.Slowest)
 		if !tally.OK() && err == nil {
 			err = fmt.Errorf("%s: %d connections, failed %v", name, tally.Total, tally.ByClass)
@@ -122,7 +123,7 @@ func (l *load) end() (err error, note string) {
 	if err == nil && len(l.errs) > 0 {
 		err = l.errs[0]
 	}
-	return err, fmt.Sprintf("%d connections in %.1f s, %.0f/s, the slowest %s", total, took.Seconds(), float64(total)/took.Seconds(), slowest.Round(time.Millisecond))
+	return err, fmt.Sprintf("%d connections in %.1f s, %.0f/s, %d of them took a second or more, the slowest %s", total, took.Seconds(), float64(total)/took.Seconds(), late, slowest.Round(time.Millisecond))
 }
 
 // TestRollingUpdate replaces every pod of a Service, again and again, under load.

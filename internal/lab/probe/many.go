@@ -23,6 +23,7 @@ type Tally struct {
 	ByClass  map[Class]int // failures
 	Failures []Result      // each failure with its time, the first thousand
 	Slowest  time.Duration
+	Late     int // took so long that a first packet must have been lost: TCP sends it again after a second (RFC 6298)
 }
 
 // OK says that every question was answered.
@@ -35,6 +36,9 @@ func (t *Tally) Add(r Result) {
 	}
 	t.Total++
 	t.Slowest = max(t.Slowest, r.Took)
+	if r.Took >= time.Second {
+		t.Late++
+	}
 	if !r.OK() {
 		t.ByClass[r.Class]++
 		if len(t.Failures) < 1000 {
