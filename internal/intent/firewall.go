@@ -289,13 +289,15 @@ type FirewallBase struct {
 	Bridges    []string
 	Broadcasts []netip.Addr
 	// Fronts and the node ports are where pods find Services of an engine that translates after the judgement
-	// of what is for the node itself; there the packet is judged once it is on its way to the endpoint.
+	// of what is for the node itself; there the packet is judged once it is on its way to the endpoint. OwnFronts:
+	// that engine is ours, and the fronts are those that it has.
+	OwnFronts           bool
 	Fronts              []netip.Prefix
 	FirstPort, LastPort uint16 // 0: no node ports
 }
 
 // String prints one line.
 func (b *FirewallBase) String() string {
-	return fmt.Sprintf("firewall v4=%t v6=%t echo=%t bridge=%t %v unknown refused in %v, fronts %v, node ports %d-%d",
-		b.V4, b.V6, b.JudgeEcho, b.Bridge, b.Bridges, b.Ranges, b.Fronts, b.FirstPort, b.LastPort)
+	return fmt.Sprintf("firewall v4=%t v6=%t echo=%t bridge=%t %v unknown refused in %v, fronts own=%t %v, node ports %d-%d",
+		b.V4, b.V6, b.JudgeEcho, b.Bridge, b.Bridges, b.Ranges, b.OwnFronts, b.Fronts, b.FirstPort, b.LastPort)
 }

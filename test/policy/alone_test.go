@@ -72,6 +72,30 @@ func TestAlone(t *testing.T) {
 		}
 	}
 	shared.one(t, "on a foreign network", judged)
+	shared.one(t, "behind kube-proxy by nftables", func(t *testing.T) {
+		for i, addr := range l.Pod("x/a").Addrs() {
+			family, front := [...]string{"ip", "ip6"}[i], kubeProxyFronts()[i]
+			w.on(t, n, "nft", fmt.Sprintf("add table %[1]s kube-proxy; add chain %[1]s kube-proxy p { type nat hook prerouting priority -100; };"+
+				"add rule %[1]s kube-proxy p %[1]s daddr %[2]s tcp dport 8000 dnat to %[3]s", family, front, netip.AddrPortFrom(addr, 80)))
+			w.through(t, netip.AddrPortFrom(front, 8000))
+			w.on(t, n, "nft", "delete table "+family+" kube-proxy")
+		}
+	})
+	if engine() == "ipvs" { // where this kernel has it
+		shared.one(t, "behind kube-proxy by IPVS", func(t *testing.T) {
+			w.on(t, n, "ip", "link", "add", "kube-ipvs0", "type", "dummy")
+			w.on(t, n, "sysctl", "-qw", "net.ipv4.vs.conntrack=1")
+			for i, addr := range l.Pod("x/a").Addrs() {
+				front := netip.AddrPortFrom(kubeProxyFronts()[i], 8000)
+				w.on(t, n, "ip", "addr", "add", netip.PrefixFrom(front.Addr(), front.Addr().BitLen()).String(), "dev", "kube-ipvs0")
+				w.on(t, n, "ipvsadm", "-A", "-t", front.String(), "-s", "rr")
+				w.on(t, n, "ipvsadm", "-a", "-t", front.String(), "-r", netip.AddrPortFrom(addr, 80).String(), "-m")
+				w.through(t, front)
+			}
+			w.on(t, n, "ip", "link", "del", "kube-ipvs0")
+			w.on(t, n, "ipvsadm", "-C")
+		})
+	}
 	shared.one(t, "with default deny", func(t *testing.T) {
 		if err := n.RestartDaemon("--netpol-default-deny"); err != nil {
 			t.Fatal(err)
@@ -96,4 +120,27 @@ func TestAlone(t *testing.T) {
 			t.Errorf("the pod itself: %s", r)
 		}
 	})
+}
+
+// kubeProxyFronts are addresses of Services in the lab's ranges.
+func kubeProxyFronts() []netip.Addr {
+	return []netip.Addr{netip.MustParseAddr("10.96.7.7"), netip.MustParseAddr("fd00:10:96::7:7")}
+}
+
+// on runs a program on a node.
+func (w *the) on(t *testing.T, n *lab.Node, args ...string) {
+	t.Helper()
+	if out, err := n.Run(w.ctx, args[0], args[1:]...); err != nil {
+		t.Fatalf("%v: %v: %s", args, err, out)
+	}
+}
+
+// through has the Service of x/a asked by the pod that may and the one that may not.
+func (w *the) through(t *testing.T, front netip.AddrPort) {
+	t.Helper()
+	to := probe.Request{To: front, Timeout: 400 * time.Millisecond}
+	w.until(t, "x/b is let in by "+front.String(), func() bool { return w.Pod("x/b").Probe(to).OK() })
+	if r := w.Pod("x/c").Probe(to); r.OK() {
+		t.Errorf("x/c got through %s: %s", front, r)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"kube-router/internal/lab/podserver"
 	"kube-router/internal/lab/probe"
 )
 
@@ -58,6 +59,27 @@ spec: {podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], egress: [{to
 			}
 		})
 	}
+	w.one(t, "a port of the node is no Service", func(t *testing.T) {
+		w.apply(t, parse(t, `spec: {podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}}]}]}`)...)
+		client := w.Pod("x/a")
+		node := w.Node(client.NodeName())
+		var server *podserver.Server
+		if err := node.Do(func() (err error) {
+			server, err = podserver.Listen(podserver.Config{Pod: "node", TCP: []uint16{30990}})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		to := probe.Request{To: netip.AddrPortFrom(node.IPv4(), 30990), Timeout: 300 * time.Millisecond}
+		w.until(t, "the node's own port is refused, the Service is not", func() bool {
+			svc := probe.Request{To: fronts[0], Timeout: 300 * time.Millisecond}
+			return !client.Probe(to).OK() && client.Probe(svc).OK()
+		})
+		if other := w.Pod("x/c"); !other.Probe(to).OK() {
+			t.Errorf("nobody reaches it: %s", other.Probe(to))
+		}
+	})
 	w.one(t, "a pod reaches itself", func(t *testing.T) {
 		w.apply(t, parse(t, `metadata: {namespace: "y"}
 spec: {podSelector: {matchLabels: {pod: c}}, policyTypes: [Ingress, Egress]}`)...)

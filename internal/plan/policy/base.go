@@ -21,8 +21,12 @@ func Base(m *model.Model) (*intent.FirewallBase, []model.Remark) {
 	if s.Policy.DefaultDeny || waits(s) {
 		b.Ranges, remarks = ranges(m)
 	}
-	// Our nftables engine translates before the judgement; IPVS, ours or kube-proxy's, after it.
-	if !s.Proxy || s.Services.Engine != model.EngineNftables {
+	// Our nftables engine translates before the judgement; IPVS, ours or kube-proxy's, after it. Of ours all fronts
+	// are known.
+	switch {
+	case s.Proxy && s.Services.Engine == model.EngineIPVS:
+		b.OwnFronts = true
+	case !s.Proxy || s.Services.Engine != model.EngineNftables:
 		for _, list := range [][]netip.Prefix{s.Services.ClusterRanges, s.Services.ExternalRanges, s.Allocator.Ranges} {
 			b.Fronts = append(b.Fronts, list...)
 		}

@@ -112,6 +112,11 @@ func (f family) ranges(name string, list []netip.Prefix) []row.Nft {
 
 // fronts lets packets for Services pass that IPVS, which comes later in the same hook, will send on.
 func (f family) fronts(b *intent.FirewallBase) (bodies []row.NftBody, rows []row.Nft) {
+	if b.OwnFronts {
+		s := ipvsFamily{f}.fronts()
+		known := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.frontKey()...), Set: s.Name}
+		return []row.NftBody{body(f.is(), known, row.NftStmt{Op: row.NftAccept})}, []row.Nft{s}
+	}
 	daddr := row.NftKeyOf(f.daddr())
 	if list := disjoint(f, b.Fronts); len(list) > 0 {
 		rows = f.ranges("policy-fronts", list)
