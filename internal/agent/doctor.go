@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -54,8 +55,15 @@ type patient struct {
 	api       apiFacts
 }
 
-// pluginDir is where every container runtime looks for CNI plugins.
+// pluginDir is where every container runtime looks for CNI plugins. The manifests mount the host's folder below /host.
 const pluginDir = "/opt/cni/bin"
+
+func pluginsOfHost() string {
+	if _, err := os.Stat("/host" + pluginDir); err == nil {
+		return "/host" + pluginDir
+	}
+	return pluginDir
+}
 
 // Doctor checks what this node needs and says how to mend what is missing. The number is of what is wrong.
 func Doctor(ctx context.Context, o *config.Options) (show.Page, int) {
@@ -112,7 +120,7 @@ func gather(ctx context.Context, o *config.Options) *patient {
 		p.model.Put(p.api.node)
 	}
 	p.kernel, p.kernelErr = probe.Kernel()
-	p.node, p.nodeErr = probe.Look("/proc", settingsOf(p.model), pluginDir, filepath.Dir(o.Settings.CNI.File))
+	p.node, p.nodeErr = probe.Look("/proc", cmp.Or(o.ProcSys, "/proc/sys"), settingsOf(p.model), pluginsOfHost(), filepath.Dir(o.Settings.CNI.File))
 	if d, err := takeover.New(netns.None()); err == nil {
 		defer d.Close()
 		found, err := d.Dump(ctx)

@@ -48,15 +48,16 @@ var programs = []string{
 	"kube-proxy", "kube-router", "firewalld", "NetworkManager", "ufw", "flanneld", "calico-node", "cilium-agent", "antrea-agent",
 }
 
-// Look reads a node: proc is /proc, settings are named as below /proc/sys, plugins and conf are the CNI's folders.
-func Look(proc string, settings []string, plugins, conf string) (*Node, error) {
+// Look reads a node: proc is /proc, sys is where the host's /proc/sys can be written, settings are named as below it,
+// plugins and conf are the CNI's folders.
+func Look(proc, sys string, settings []string, plugins, conf string) (*Node, error) {
 	n := &Node{Settings: map[string]string{}}
 	for _, s := range settings {
-		if text, err := os.ReadFile(filepath.Join(proc, "sys", s)); err == nil {
+		if text, err := os.ReadFile(filepath.Join(sys, s)); err == nil {
 			n.Settings[s] = strings.Join(strings.Fields(string(text)), " ")
 		}
 	}
-	n.Writable = writable(filepath.Join(proc, "sys/net/ipv4/ip_forward"))
+	n.Writable = writable(filepath.Join(sys, "net/ipv4/ip_forward"))
 	n.Processes = processes(proc)
 	n.Plugins, _ = names(plugins)
 	if n.CNIFiles, n.CNIError = names(conf); n.CNIError == nil {

@@ -74,7 +74,7 @@ func TestLook(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n, err := Look(filepath.Join(dir, "proc"), []string{"net/ipv4/ip_forward", "net/ipv4/tcp_rmem", "net/none"},
+	n, err := Look(filepath.Join(dir, "proc"), filepath.Join(dir, "proc/sys"), []string{"net/ipv4/ip_forward", "net/ipv4/tcp_rmem", "net/none"},
 		filepath.Join(dir, "bin"), filepath.Join(dir, "conf"))
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestLook(t *testing.T) {
 	if len(n.Chains) != len(want) {
 		t.Errorf("chains %v", n.Chains)
 	}
-	if n, err := Look(dir, nil, "/nowhere", "/nowhere"); err != nil || n.CNIError == nil || n.Writable {
+	if n, err := Look(dir, dir, nil, "/nowhere", "/nowhere"); err != nil || n.CNIError == nil || n.Writable {
 		t.Errorf("a bare node: %+v %v", n, err)
 	}
 }
