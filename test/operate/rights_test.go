@@ -41,9 +41,13 @@ func (r *record) list() []string {
 	var all []string
 	for k := range r.used {
 		all = append(all, k)
+		// A watch begins with all objects (KEP-3157); API servers before 1.32 have them listed in its place.
+		if rest, ok := strings.CutPrefix(k, "watch "); ok {
+			all = append(all, "list "+rest)
+		}
 	}
 	slices.Sort(all)
-	return all
+	return slices.Compact(all)
 }
 
 // rightOf is the right that a request needs: "watch /pods", "update coordination.k8s.io/leases kube-router-lballoc".
