@@ -175,7 +175,7 @@ func (w *the) roll(t *testing.T, d *appsv1.Deployment, round, pods int) int {
 	w.merge(t, d, "", map[string]any{"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{
 		"annotations": map[string]any{"round": fmt.Sprint(round)},
 	}}}})
-	err := w.eventually(30*time.Second, func() error {
+	err := w.eventually(90*time.Second, func() error {
 		left := 0
 		for _, p := range kube.All[corev1.Pod](w.Watch.Pods, "default") {
 			if old["default/"+p.Name] {
