@@ -37,7 +37,7 @@ pods are connected by the CNI plugins that it configures; the API server, kubele
 
 func (o *labOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	nameFlag(cmd, &o.Name)
+	f.StringVar(&o.Name, "name", "lab", "the lab's name; several can run at once")
 	f.IntVar(&o.Nodes, "nodes", 3, "how many nodes")
 	f.StringVar(&o.topology, "topology", "switch", "switch: all nodes in one subnet; routed: in several subnets joined by a router")
 	f.IntVar(&o.Subnets, "subnets", 2, "how many subnets a routed topology has")
@@ -52,7 +52,30 @@ func (o *labOptions) flags(cmd *cobra.Command) {
 }
 
 func nameFlag(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVar(name, "name", "lab", "the lab's name; several can run at once")
+	cmd.Flags().StringVar(name, "name", "", "the lab's name (default: the one that there is)")
+}
+
+// attach visits the lab of that name; without one, the only lab of this machine.
+func attach(ctx context.Context, name string) (*lab.Lab, error) {
+	name, err := one(name)
+	if err != nil {
+		return nil, err
+	}
+	return lab.Attach(ctx, name)
+}
+
+// one is the lab that is meant.
+func one(name string) (string, error) {
+	here := lab.Running()
+	switch {
+	case name != "":
+		return name, nil
+	case len(here) == 0:
+		return "", errors.New("no lab is running; `kube-router lab up` starts one")
+	case len(here) > 1:
+		return "", fmt.Errorf("which lab? There are %s; say --name", strings.Join(here, ", "))
+	}
+	return here[0], nil
 }
 
 // up starts the lab, applies what it is to run, and waits until that is ready.
@@ -197,7 +220,7 @@ func labCheck() *cobra.Command {
 
 // checkLab prints the table of probes as they pass and returns the closing line.
 func checkLab(ctx context.Context, name string) (verdict string, err error) {
-	l, err := lab.Attach(ctx, name)
+	l, err := attach(ctx, name)
 	if err != nil {
 		return "", err
 	}
@@ -226,6 +249,10 @@ func labDown() *cobra.Command {
 		Use: "down", Short: "Take a lab down, whoever started it and whatever became of him", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if !all {
+				name, err := one(name)
+				if err != nil {
+					return err
+				}
 				return lab.Down(name)
 			}
 			var err error
@@ -260,14 +287,14 @@ func labExec() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "exec NODE|outside|[NAMESPACE/]POD -- COMMAND [ARG...]", Short: "Run a command on a lab's node, pod or host", Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := lab.Attach(cmd.Context(), name)
+			l, err := attach(cmd.Context(), name)
 			if err != nil {
 				return err
 			}
 			defer l.Close()
 			host := l.FindHost(args[0])
 			if host == nil {
-				return fmt.Errorf("lab %s has no node, host or running pod %q", name, args[0])
+				return fmt.Errorf("the lab has no node, host or running pod %q", args[0])
 			}
 			if line := args[1:]; line[0] == "--" && len(line) > 1 {
 				args = args[1:]
@@ -314,9 +341,9 @@ func labHidden(part string) *cobra.Command {
 // lookAround says what one can do with a lab that is up.
 func lookAround(name string) {
 	self := "kube-router lab"
-	in := " --name " + name
-	if name == "lab" {
-		in = ""
+	in := ""
+	if len(lab.Running()) > 1 {
+		in = " --name " + name
 	}
 	fmt.Printf(`look around:
   export KUBECONFIG=%s/kubeconfig; kubectl get pods,services -o wide

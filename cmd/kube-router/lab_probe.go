@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kube-router/internal/lab"
 	"kube-router/internal/lab/probe"
 )
 
@@ -23,14 +22,14 @@ func labProbe() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%q: want ADDRESS:PORT or [ADDRESS]:PORT", args[1])
 			}
-			l, err := lab.Attach(cmd.Context(), name)
+			l, err := attach(cmd.Context(), name)
 			if err != nil {
 				return err
 			}
 			defer l.Close()
 			host := l.FindHost(args[0])
 			if host == nil {
-				return fmt.Errorf("lab %s has no node, host or running pod %q", name, args[0])
+				return fmt.Errorf("the lab has no node, host or running pod %q", args[0])
 			}
 			tally, err := host.Many(probe.Request{To: to, Proto: proto, Timeout: timeout}, n, parallel)
 			if err != nil {

@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The words with which the process that runs a lab tells the one that started it how it goes.
@@ -45,6 +48,10 @@ func Up(ctx context.Context, config Config, tell func(stage string)) error {
 		return fmt.Errorf("lab: %w", err)
 	}
 	defer log.Close()
+	// What our caller has open, a lock for instance, must not stay open with the lab.
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
 	cmd := exec.Command("/proc/self/exe", "lab", "serve", string(text))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Stderr = log
