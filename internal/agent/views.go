@@ -242,7 +242,7 @@ func (a *agent) nodes(ctx context.Context, _ []string) (show.Page, error) {
 		if n.Name == a.o.Settings.Node {
 			state += ", this node"
 		}
-		p.Rows = append(p.Rows, []string{n.Name, fmt.Sprint(n.InternalIPs), fmt.Sprint(n.PodCIDRs), n.Zone, state})
+		p.Rows = append(p.Rows, []string{n.Name, show.List(n.InternalIPs), show.List(n.PodCIDRs), n.Zone, state})
 	}
 	p.Data = list
 	return p, err
@@ -258,9 +258,9 @@ func (a *agent) servicesView(_ context.Context, args []string) (show.Page, error
 	slices.SortFunc(list, func(a, b *intent.Service) int { return a.Front.Compare(b.Front) })
 	p := show.Page{Columns: []string{"front", "kind", "service", "endpoints"}, Data: list}
 	for _, s := range list {
-		text := fmt.Sprint(s.Backends)
+		text := show.List(s.Backends)
 		if s.Far {
-			text += fmt.Sprintf(" from outside %v", s.Near)
+			text += ", from outside " + show.List(s.Near)
 		}
 		p.Rows = append(p.Rows, []string{s.Front.String(), s.Kind.String(), s.Owner, text})
 	}

@@ -3,7 +3,6 @@ package agent
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -66,7 +65,7 @@ func (a *agent) routesView(ctx context.Context, args []string) (show.Page, error
 	})
 	p := show.Page{Columns: []string{"prefix", "next hops", "from"}, Data: list}
 	for _, r := range list {
-		p.Rows = append(p.Rows, []string{r.Prefix.String(), fmt.Sprint(r.NextHops), r.From})
+		p.Rows = append(p.Rows, []string{r.Prefix.String(), show.List(r.NextHops), r.From})
 	}
 	return p, err
 }

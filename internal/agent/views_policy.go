@@ -77,7 +77,7 @@ func (a *agent) firewallsView(ctx context.Context, args []string) (show.Page, er
 		return fmt.Sprint(l.Allows)
 	}
 	for _, f := range list {
-		p.Rows = append(p.Rows, []string{f.Pod, fmt.Sprint(f.Addrs), side(f.Ingress), side(f.Egress)})
+		p.Rows = append(p.Rows, []string{f.Pod, show.List(f.Addrs), side(f.Ingress), side(f.Egress)})
 	}
 	return p, err
 }

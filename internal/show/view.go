@@ -73,6 +73,15 @@ func (p Page) text(w io.Writer) error {
 	return tw.Flush()
 }
 
+// List prints several things in one cell.
+func List[T any](items []T) string {
+	if len(items) == 0 {
+		return "none"
+	}
+	text := fmt.Sprint(items)
+	return text[1 : len(text)-1]
+}
+
 // argsOf reads the arguments of a request: ?arg=a&arg=b.
 func argsOf(q url.Values) []string { return q["arg"] }
 
