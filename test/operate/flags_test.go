@@ -172,6 +172,27 @@ func (n *node) established(t *testing.T) {
 	n.cleanup()
 }
 
+// TestExits are the ends that scripts go by: nothing to do is success, everything unexpected is not.
+func TestExits(t *testing.T) {
+	const nobody = 65534
+	n := newNode(t)
+	n.once(0, "--run-router=false", "--run-firewall=false", "--run-service-proxy=false").wants(t, 0, "", "nothing to do")
+	n.once(0, "extra").wants(t, 1, "", `unknown command "extra"`)
+	n.once(0, "--kubeconfig", n.path("kubeconfig"), "--run-router", "false").wants(t, 1, "", "")
+	n.once(0, "--logtostderr").wants(t, 1, "", "unknown flag: --logtostderr")
+	n.once(0, "--bgp-port=x", "--overlay-encap=y").wants(t, 1, "", "--overlay-encap")
+	n.once(nobody, "--kubeconfig", n.path("kubeconfig")).wants(t, 1, "", "must run as root")
+	n.once(nobody, "cleanup").wants(t, 1, "", "needs root")
+	n.args = []string{"--enable-overlay=false"}
+	n.start()
+	n.once(0, append([]string{"cleanup"}, n.flags()...)...).wants(t, 1, "", "a kube-router runs here")
+	if text := n.sh("nft list tables"); !strings.Contains(text, "inet kube-router") {
+		t.Error("cleanup removed what a running daemon needs")
+	}
+	n.stop()
+	n.cleanup()
+}
+
 // shortRuns are flags with which the program ends by itself.
 func (n *node) shortRuns(server string) []flagCase {
 	const nobody = 65534
