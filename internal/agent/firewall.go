@@ -37,7 +37,7 @@ type waiting interface {
 
 // counting is a table that tells what its rules have counted.
 type counting interface {
-	Counters(context.Context, ...string) (map[row.NftKey]drv.Counter, error)
+	ChainCounters(context.Context, ...string) (map[row.NftKey]drv.Counter, error)
 }
 
 // guard prepares the firewall's companions on a real node.

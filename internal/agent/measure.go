@@ -20,6 +20,6 @@ func (a *agent) samples() []show.Sample {
 	if a.services != nil {
 		fronts = a.services.intents.Len()
 	}
-	list := slices.Concat(a.bgpSamples(), a.trafficSamples(), a.tallySamples())
+	list := slices.Concat(a.bgpSamples(), a.trafficSamples(), a.tallySamples(), a.dropSamples())
 	return append(list, show.Sample{Name: "controller_ipvs_services", Help: "Fronts of Services", Value: float64(fronts)})
 }

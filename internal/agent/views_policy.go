@@ -15,7 +15,6 @@ import (
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"
-	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
 	"kube-router/internal/show"
 )
@@ -82,12 +81,6 @@ func (a *agent) firewallsView(ctx context.Context, args []string) (show.Page, er
 	return p, err
 }
 
-// dropped is what one pod's firewall dropped in one direction since its rules were made.
-type dropped struct {
-	Pod, Direction string
-	Packets, Bytes uint64
-}
-
 // drop is one packet that was dropped, with the names of who it was from and for.
 type drop struct {
 	Time     time.Time
@@ -107,7 +100,7 @@ func (a *agent) dropsView(ctx context.Context, _ []string) (show.Page, error) {
 	p := show.Page{Columns: []string{"when", "where", "from", "to", "why"}, Data: map[string]any{"counters": counts, "drops": drops}}
 	for _, c := range counts {
 		if c.Packets > 0 {
-			p.Rows = append(p.Rows, []string{"since its start", c.Direction + " of " + c.Pod, "", "", fmt.Sprintf("%d packets, %d bytes", c.Packets, c.Bytes)})
+			p.Rows = append(p.Rows, []string{"since its start", c.where(), "", "", fmt.Sprintf("%d packets, %d bytes", c.Packets, c.Bytes)})
 		}
 	}
 	for _, d := range drops {
@@ -120,29 +113,6 @@ func (a *agent) dropsView(ctx context.Context, _ []string) (show.Page, error) {
 		p.Note = "listening from now on: ask again, or follow with -w"
 	}
 	return p, err
-}
-
-func (a *agent) dropCounts(ctx context.Context) ([]dropped, error) {
-	table, ok := a.firewall.table.(counting)
-	if !ok {
-		return nil, errNoFirewall
-	}
-	counters, err := table.Counters(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var list []dropped
-	err = a.thinker.query(ctx, func(*model.Model) {
-		for pod := range a.policies.walls {
-			for _, d := range []intent.Direction{intent.ToPod, intent.FromPod} {
-				if c, ok := counters[nft.LogChain(d, pod)]; ok {
-					list = append(list, dropped{pod, d.String(), c.Packets, c.Bytes})
-				}
-			}
-		}
-	})
-	slices.SortFunc(list, func(x, y dropped) int { return cmp.Or(cmp.Compare(y.Packets, x.Packets), cmp.Compare(x.Pod, y.Pod)) })
-	return list, err
 }
 
 // explain names the ends of dropped packets and the policies that let them fall.

@@ -57,6 +57,12 @@ func TestAround(t *testing.T) {
 			}
 		})
 	}
+	w.one(t, "what ended so is counted", func(t *testing.T) {
+		out, err := w.Node(pod.NodeName()).Run(w.ctx, w.dir+"/kube-router", "show", "drops")
+		if err != nil || !strings.Contains(out, "beside pods' addresses") {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
 	for _, c := range []struct {
 		name string
 		tags []uint16

@@ -20,7 +20,7 @@ func (d *Driver) Counters(ctx context.Context, sets ...string) (map[row.NftKey]C
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	counters := map[row.NftKey]Counter{}
-	if err := d.ruleCounters(ctx, counters); err != nil {
+	if err := d.ruleCounters(ctx, appendTable(nil), counters); err != nil {
 		return nil, fmt.Errorf("nftables: read the counters of table inet %s: %w", row.NftTable, err)
 	}
 	for _, name := range sets {
@@ -31,9 +31,23 @@ func (d *Driver) Counters(ctx context.Context, sets ...string) (map[row.NftKey]C
 	return counters, nil
 }
 
-func (d *Driver) ruleCounters(ctx context.Context, counters map[row.NftKey]Counter) error {
+// ChainCounters reads the counters of the rules of some chains, without a look at any other. A chain that isn't
+// there has none.
+func (d *Driver) ChainCounters(ctx context.Context, chains ...string) (map[row.NftKey]Counter, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	counters := map[row.NftKey]Counter{}
+	for _, name := range chains {
+		if err := d.ruleCounters(ctx, appendText(appendTable(nil), unix.NFTA_RULE_CHAIN, name), counters); err != nil {
+			return nil, fmt.Errorf("nftables: read the counters of chain %s: %w", name, err)
+		}
+	}
+	return counters, nil
+}
+
+func (d *Driver) ruleCounters(ctx context.Context, request []byte, counters map[row.NftKey]Counter) error {
 	pos := map[string]int{}
-	return d.sock.list(ctx, unix.NFT_MSG_GETRULE, appendTable(nil), func(data []byte) {
+	return d.sock.list(ctx, unix.NFT_MSG_GETRULE, request, func(data []byte) {
 		var chain string
 		var c Counter
 		found := false

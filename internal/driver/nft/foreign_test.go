@@ -271,6 +271,14 @@ func TestCounters(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	got, err = d.ChainCounters(t.Context(), "policy-output", "no-such-chain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(want, rows[1].Key())
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
 	if diff := cmp.Diff(printed(index(rows)), dumped(t, d)); diff != "" {
 		t.Error(diff)
 	}

@@ -87,6 +87,17 @@ func LogChain(d intent.Direction, pod string) row.NftKey {
 	return row.NftRule{Chain: wayOf(d).log + "-" + intent.Digest(pod)}.Key()
 }
 
+// OtherDrops are the rules that count what ends for a reason that no pod's policies name, by that reason.
+func OtherDrops() map[string]row.NftKey {
+	list := map[string]row.NftKey{}
+	for text, chain := range map[string]string{
+		"beside pods' addresses": chainBesideEnd, "midway": chainMidway, "from unknown": chainUnknownFrom, "to unknown": chainUnknownTo,
+	} {
+		list[text] = row.NftRule{Chain: chain}.Key()
+	}
+	return list
+}
+
 // LogPrefix is the text that NFLOG carries with a packet that a pod's firewall dropped: "to a/web " or
 // "from a/web ". The kernel takes up to 127 bytes; a longer name is cut and told apart by its digest.
 func LogPrefix(d intent.Direction, pod string) string {

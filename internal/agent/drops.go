@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+	"kube-router/internal/render/nft"
+	"kube-router/internal/row"
+	"kube-router/internal/show"
+)
+
+// dropped is what one pod's firewall dropped in one direction since its rules were made; without a pod, what
+// ended for a reason that no pod's policies name.
+type dropped struct {
+	Pod, Direction string
+	Packets, Bytes uint64
+}
+
+func (d dropped) where() string {
+	if d.Pod == "" {
+		return d.Direction
+	}
+	return d.Direction + " of " + d.Pod
+}
+
+// dropCounts reads what the rules have counted, most first.
+func (a *agent) dropCounts(ctx context.Context) ([]dropped, error) {
+	table, ok := a.firewall.table.(counting)
+	if !ok {
+		return nil, errNoFirewall
+	}
+	of := map[row.NftKey]dropped{}
+	for text, key := range nft.OtherDrops() {
+		of[key] = dropped{Direction: text}
+	}
+	err := a.thinker.query(ctx, func(*model.Model) {
+		for pod, wall := range a.policies.walls {
+			for _, l := range []*intent.RuleList{wall.Ingress, wall.Egress} {
+				if l != nil {
+					of[nft.LogChain(l.Direction, pod)] = dropped{Pod: pod, Direction: l.Direction.String()}
+				}
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	chains := make([]string, 0, len(of))
+	for key := range of {
+		chains = append(chains, key.Name)
+	}
+	counters, err := table.ChainCounters(ctx, chains...)
+	if err != nil {
+		return nil, err
+	}
+	var list []dropped
+	for key, d := range of {
+		if c, ok := counters[key]; ok {
+			d.Packets, d.Bytes = c.Packets, c.Bytes
+			list = append(list, d)
+		}
+	}
+	slices.SortFunc(list, func(x, y dropped) int {
+		return cmp.Or(cmp.Compare(y.Packets, x.Packets), cmp.Compare(x.Pod, y.Pod), cmp.Compare(x.Direction, y.Direction))
+	})
+	return list, nil
+}
+
+// dropSamples are the counts as metrics; none where they can't be read soon.
+func (a *agent) dropSamples() []show.Sample {
+	if !a.o.Settings.Firewall {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	counts, err := a.dropCounts(ctx)
+	if err != nil {
+		a.log.Debug("drops of policies can't be read", "error", err)
+		return nil
+	}
+	var list []show.Sample
+	for _, d := range counts {
+		namespace, name, _ := strings.Cut(d.Pod, "/") // no part of a name holds a slash (RFC 1123)
+		list = append(list, show.Sample{
+			Name: "policy_dropped_packets_total", Help: "Packets that network policies ended, by the pod and the direction as it sees them",
+			Labels: []string{"namespace", namespace, "pod", name, "direction", d.Direction}, Value: float64(d.Packets), Counter: true,
+		})
+	}
+	return list
+}
