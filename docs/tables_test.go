@@ -72,7 +72,7 @@ func tables() string {
 	}
 	linuxTables(&b, host)
 	nftTables(&b)
-	sysctls := linux.Sysctls(host)
+	sysctls := append(linux.Sysctls(host), linux.Accounting())
 	block(&b, "Settings", "Below /proc/sys. What each was before is kept in `sysctl.json` beside the control socket (below /run) and comes back at cleanup,\n"+
 		"unless somebody else has changed it since. “Where it was 1”: another value is the operator's choice and stays.", sysctls)
 	block(&b, "Settings of the ipvs engine", "Only where that engine runs.", ipvs.Sysctls([]string{"eth0"}))

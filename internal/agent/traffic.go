@@ -12,7 +12,7 @@ import (
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
-	"kube-router/internal/row"
+	"kube-router/internal/render/linux"
 	"kube-router/internal/show"
 )
 
@@ -35,7 +35,7 @@ func (a *agent) newCounter() error {
 		if err != nil {
 			return err
 		}
-		a.ledgers.sysctl.Claim(reconcile.Owner{Name: "metrics"}, row.Sysctl{Name: "net/netfilter/nf_conntrack_acct", Value: "1", Optional: true})
+		a.ledgers.sysctl.Claim(reconcile.Owner{Name: "metrics"}, linux.Accounting())
 		rates := &traffic.Rates{}
 		a.meters = append(a.meters, part{"traffic of Services", m.Run})
 		a.counter = func() (map[traffic.Front]traffic.Counters, error) {

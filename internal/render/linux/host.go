@@ -102,3 +102,9 @@ func Conflists(h *intent.Host) []row.Conflist {
 	}
 	return []row.Conflist{c}
 }
+
+// Accounting makes connection tracking count packets and bytes, which metrics of Services' traffic are made of where
+// IPVS does not count.
+func Accounting() row.Sysctl {
+	return row.Sysctl{Name: "net/netfilter/nf_conntrack_acct", Value: "1", Optional: true}
+}
