@@ -12,11 +12,12 @@ import (
 	"kube-router/internal/lab/podserver"
 )
 
-// stormInFlight bounds the connections that wait for their answer at one time.
-const stormInFlight = 512
+// stormInFlight bounds the connections that wait for their answer at one time: a machine that can't carry the rate gets less, and isn't
+// buried.
+const stormInFlight = 64
 
 // Storm opens rate new connections a second to a port that greets (podserver) until the context ends, and keeps to that rate on the
-// average. One thread does all of it with as few system calls as can be, so that thousands a second are possible where they are dear.
+// average, as far as the machine can. One thread does all of it with as few system calls as can be, so that thousands a second are possible where they are dear.
 func Storm(ctx context.Context, in Enter, to netip.AddrPort, rate int, limit time.Duration) (*Tally, error) {
 	s := &storm{to: to, limit: limit, tally: &Tally{}, open: map[int]time.Time{}, buf: make([]byte, 256)}
 	return s.tally, in(func() (err error) {
