@@ -91,7 +91,7 @@ func measure(t *testing.T, engine model.Engine, n int) figures {
 	f.cold = time.Since(begun)
 	f.heap = heap() - min(before, heap())
 	f.change = oneChange(t, rig, written, n/2, 9)
-	f.alone = oneChange(t, rig, written, n/2, 10)
+	f.alone = oneChange(t, rig, written, n/2, 11)
 	stop()
 	<-ended
 	return f
