@@ -18,6 +18,7 @@ type Planner struct {
 	sets     map[intent.SetID]*set
 	members  *index[*set]
 	within   map[string]map[model.Name]struct{} // the pods of a namespace
+	here     map[string]map[model.Name]struct{} // those of them that are guarded on this node
 	pods     map[model.Name]*state              // those of this node, and those in a set
 	serial   uint64
 	lists    map[string]*intent.RuleList // by the policies that they come from
@@ -47,7 +48,7 @@ func (p *Planner) reset() {
 	p.policies, p.targets = map[model.Name]*compiled{}, newIndex[*compiled]()
 	p.sets, p.members = map[intent.SetID]*set{}, newIndex[*set]()
 	p.lists = map[string]*intent.RuleList{}
-	p.within, p.pods = map[string]map[model.Name]struct{}{}, map[model.Name]*state{}
+	p.within, p.here, p.pods = map[string]map[model.Name]struct{}{}, map[string]map[model.Name]struct{}{}, map[model.Name]*state{}
 }
 
 // Sets is how many distinct sets of peers the rules of this node's pods look into.
@@ -58,8 +59,11 @@ func (p *Planner) Sets() int { return len(p.sets) }
 func (p *Planner) Units() []model.Ref {
 	p.reset()
 	p.warm = false
-	for name := range p.model.Pods {
-		p.enter(name)
+	for name, o := range p.model.Pods {
+		enter(p.within, name)
+		if p.isLocal(o) {
+			enter(p.here, name)
+		}
 	}
 	for name, o := range p.model.Policies {
 		c := p.compile(o)
@@ -102,11 +106,18 @@ func (p *Planner) compile(o *model.Policy) *compiled {
 
 func podRef(n model.Name) model.Ref { return model.Ref{Kind: model.KindPod, Name: n} }
 
-func (p *Planner) enter(n model.Name) {
-	if p.within[n.Namespace] == nil {
-		p.within[n.Namespace] = map[model.Name]struct{}{}
+func enter(pods map[string]map[model.Name]struct{}, n model.Name) {
+	if pods[n.Namespace] == nil {
+		pods[n.Namespace] = map[model.Name]struct{}{}
 	}
-	p.within[n.Namespace][n] = struct{}{}
+	pods[n.Namespace][n] = struct{}{}
+}
+
+func leave(pods map[string]map[model.Name]struct{}, n model.Name) {
+	delete(pods[n.Namespace], n)
+	if len(pods[n.Namespace]) == 0 {
+		delete(pods, n.Namespace)
+	}
 }
 
 // Note keeps the index after one object of the model changed, and adds the pods and sets that are to be
@@ -143,13 +154,14 @@ func (p *Planner) Note(old, new model.Object, add func(model.Ref)) {
 }
 
 func (p *Planner) notePod(name model.Name, add func(model.Ref)) {
-	if p.model.Pods[name] != nil {
-		p.enter(name)
-	} else {
-		delete(p.within[name.Namespace], name)
-		if len(p.within[name.Namespace]) == 0 {
-			delete(p.within, name.Namespace)
-		}
+	o := p.model.Pods[name]
+	leave(p.within, name)
+	leave(p.here, name)
+	if o != nil {
+		enter(p.within, name)
+	}
+	if p.isLocal(o) {
+		enter(p.here, name)
 	}
 	p.retarget(name, add)
 	p.resort(name)
@@ -179,8 +191,8 @@ func (p *Planner) notePolicy(name model.Name, add func(model.Ref)) {
 		p.policies[name] = c
 		p.targets.add(c.target, c)
 	}
-	for pod := range p.within[name.Namespace] {
-		if p.isLocal(p.model.Pods[pod]) && p.retarget(pod, add) {
+	for pod := range p.here[name.Namespace] {
+		if p.retarget(pod, add) {
 			add(podRef(pod))
 		}
 	}
