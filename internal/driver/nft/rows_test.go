@@ -54,6 +54,14 @@ var (
 		Name: "services-slots", Keys: row.NftTypesOf(row.NftIPv4, row.NftProto, row.NftPort, row.NftSlot),
 		Values: row.NftTypesOf(row.NftIPv4, row.NftPort),
 	}
+	classed = row.NftSet{
+		Name: "services-classed", Keys: row.NftTypesOf(row.NftIPv4, row.NftProto, row.NftPort),
+		Values: row.NftTypesOf(row.NftSlot, row.NftSlot, row.NftSlot),
+	}
+	classes = row.NftSet{
+		Name: "services-classes", Keys: row.NftTypesOf(row.NftSlot, row.NftSlot, row.NftSlot),
+		Values: row.NftTypesOf(row.NftVerdict),
+	}
 	affinity = row.NftSet{
 		Name: "services-affinity", Keys: row.NftTypesOf(row.NftIPv4, row.NftIPv4, row.NftProto, row.NftPort),
 		Values: row.NftTypesOf(row.NftIPv4, row.NftPort), Dynamic: true, Timeout: 3 * time.Hour,
@@ -78,7 +86,7 @@ func target(addr string, port uint16) row.NftWire { return row.NftWire{}.Addr(ip
 // sample is a little of everything.
 func sample() []row.Nft {
 	rows := []row.Nft{
-		heads, slotsMap, affinity, peers, ports, hosts, guess, links, spans,
+		heads, slotsMap, classed, classes, affinity, peers, ports, hosts, guess, links, spans,
 		row.NftChain{Name: "services"}, row.NftChain{Name: "policy-pod"},
 		row.NftChain{Name: "services-class-2"},
 		row.NftChain{Name: "services-prerouting", Hook: row.NftPrerouting, Nat: true, Priority: -105},
@@ -89,6 +97,11 @@ func sample() []row.Nft {
 		rule1("services", 0, row.NftStmt{
 			Op: row.NftVmap, Key: key(row.NftDaddr, row.NftL4proto, row.NftDport), Set: heads.Name,
 		}),
+		rule1("services-prerouting", 1, row.NftStmt{
+			Op: row.NftVmap, Data: key(row.NftDaddr, row.NftL4proto, row.NftDport), Via: classed.Name, Set: classes.Name,
+		}),
+		element(classed, headKey("10.96.0.11", 6, 80), row.NftWire{}.Host(2).Host(0).Host(20)),
+		jump(classes, row.NftWire{}.Host(2).Host(0).Host(20), "services-class-2"),
 		rule1("services-class-2", 0, row.NftStmt{Op: row.NftDnatTo, Set: slotsMap.Name, Key: row.NftKeyOf(
 			term(row.NftDaddr), term(row.NftL4proto), term(row.NftDport), row.NftTerm{Op: row.NftNumRandom, Mod: 2})}),
 		rule1("services-masquerade", 0, row.NftStmt{Op: row.NftMatchNum, Key: key(row.NftPktMark), Mask: 0x4000, Num: 0x4000},
