@@ -176,6 +176,7 @@ func TestPlanAgreesWithTheAPIText(t *testing.T) {
 			}
 		}
 	}
+	t.Logf("%d fronts of 3,000 random clusters: planner and naive chooser agree", fronts)
 	if fronts < 10000 {
 		t.Errorf("only %d fronts were compared: the random models are too poor", fronts)
 	}
