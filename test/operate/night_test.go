@@ -45,6 +45,8 @@ func (n *node) diagnosed(t *testing.T, verdict, check, says, mend string) {
 // TestAtNight breaks one thing after the other, and asks one command for it.
 func TestAtNight(t *testing.T) {
 	n := newNode(t, "--overlay-encap", "vxlan", "--run-firewall=true")
+	n.check(os.WriteFile(n.path("password"), []byte("right\n"), 0o600))
+	n.args = append(n.args, "--ibgp-password-file", n.path("password"))
 	n.apply(web)
 	n.apply(sticky)
 	// Somebody has taken the name of our bridge.
@@ -65,6 +67,11 @@ func TestAtNight(t *testing.T) {
 	}
 	// The other node of the manifest is not there.
 	n.diagnosed(t, "warn", "BGP", "172.31.77.2 (node n2, AS 64512)", "nc -vz 172.31.77.2")
+	// It calls, with another password than ours or none.
+	for range 3 {
+		_ = n.outside.Command(t.Context(), "timeout", "0.5", "bash", "-c", "echo > /dev/tcp/"+nodeIP.String()+"/179").Run()
+	}
+	n.diagnosed(t, "warn", "BGP", "with a wrong TCP MD5 signature or without one", "--ibgp-password-file")
 	// What is odd about an object.
 	n.apply(strings.Replace(sticky, "name: sticky,", "annotations: {kube-router.io/service.scheduler: best}, name: sticky,", 1))
 	n.diagnosed(t, "warn", "remarks", `unknown scheduler "best"`, "kube-router show remarks")
