@@ -301,14 +301,15 @@ func (p *plan) removals(ops []op) []op {
 	return each(ops, inner, func(b *batch, e *edit) { p.removeChain(b, e) })
 }
 
-// elementsGone are the elements that go for good: those of verdict maps, and the rest. The former have a transaction of their own. A
-// packet that found in another map which of them to follow may look for it a moment later, when that map leads elsewhere already.
+// elementsGone are the elements that go for good: ways, of verdict maps whose keys are what another map holds, and the rest. The former
+// have a transaction of their own: a packet that found in the other map which of them to follow may look for it a moment later, when
+// that map leads elsewhere already. All others go together, so that nobody meets half of what went.
 func (p *plan) elementsGone() (ways, rest []*edit) {
 	for _, name := range slices.Sorted(maps.Keys(p.elements)) {
 		edits := having(p.elements[name], func(e *edit) bool { return e.new == nil })
 		switch {
 		case p.gone[row.NftSet{Name: name}.Key()] || len(edits) == 0 || intervals(edits):
-		case verdicts(edits) == 1:
+		case verdicts(edits) == 1 && edits[0].old.(row.NftElement).Of.Value().Keys[0] == row.NftSlot:
 			ways = append(ways, edits...)
 		default:
 			rest = append(rest, edits...)
