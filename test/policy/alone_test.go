@@ -72,6 +72,10 @@ func TestAlone(t *testing.T) {
 		}
 	}
 	shared.one(t, "on a foreign network", judged)
+	shared.one(t, "link-local addresses on a foreign bridge", func(t *testing.T) {
+		to := probe.Request{To: netip.AddrPortFrom(linkLocal(t, w, l.Pod("x/a")), 80), Timeout: 400 * time.Millisecond}
+		w.until(t, "no way around", func() bool { return !l.Pod("x/c").Probe(to).OK() })
+	})
 	shared.one(t, "behind kube-proxy by nftables", func(t *testing.T) {
 		for i, addr := range l.Pod("x/a").Addrs() {
 			family, front := [...]string{"ip", "ip6"}[i], kubeProxyFronts()[i]
