@@ -76,7 +76,7 @@ func hurry(ctx context.Context, s *server.BgpServer, log *slog.Logger) *haste {
 			case <-ctx.Done():
 				return
 			case a := <-idle:
-				h.revive(a)
+				h.tasks.Go(func() { h.wake(a) })
 			}
 		}
 	})
@@ -129,27 +129,39 @@ func (h *haste) list(srv any, s grpc.ServerStream, next grpc.StreamHandler) erro
 	return next(srv, s)
 }
 
+// wake revives a peer that is said to rest. The engine says so a moment before it is.
+func (h *haste) wake(a netip.Addr) {
+	for range 10 {
+		if h.revive(a) || !pause(h.ctx, 10*time.Millisecond) {
+			return
+		}
+	}
+}
+
 // revive makes a peer of ours anew that would rest, unless it restarts in grace (RFC 4724), for then the
-// engine's peer keeps its routes.
-func (h *haste) revive(a netip.Addr) {
+// engine's peer keeps its routes. It is false for one that doesn't rest.
+func (h *haste) revive(a netip.Addr) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.look(a)
 	r, ours := readPeer(p)
-	if !ours || p.GetState().GetSessionState() != api.PeerState_SESSION_STATE_IDLE ||
-		p.GetState().GetAdminState() != api.PeerState_ADMIN_STATE_UP || p.GetGracefulRestart().GetPeerRestarting() ||
+	if ours && p.GetState().GetSessionState() != api.PeerState_SESSION_STATE_IDLE {
+		return false
+	}
+	if !ours || p.GetState().GetAdminState() != api.PeerState_ADMIN_STATE_UP || p.GetGracefulRestart().GetPeerRestarting() ||
 		!h.spare(a, time.Now()) {
-		return
+		return true
 	}
 	if err := h.server.DeletePeer(h.ctx, &api.DeletePeerRequest{Address: a.String()}); err != nil {
-		return
+		return true
 	}
 	again := peerMessage(r, p.GetGracefulRestart().GetLocalRestarting())
 	if err := h.server.AddPeer(h.ctx, &api.AddPeerRequest{Peer: again}); err != nil {
 		h.log.Warn("a peer whose session ended could not be made anew", "peer", a, "error", err)
-		return
+		return true
 	}
 	h.dial(r)
+	return true
 }
 
 // spare tells whether a peer is spared a rest.
