@@ -41,8 +41,19 @@ func document(results, file string) error {
 	for _, k := range kindsOfSpecs {
 		text += " " + k.title + " |"
 	}
-	text += "\n|---" + strings.Repeat("|---", len(kindsOfSpecs)) + "|\n" + kinds.String() + details.String()
+	text += "\n|---" + strings.Repeat("|---", len(kindsOfSpecs)) + "|\n" + kinds.String() + life(results) + details.String()
 	return os.WriteFile(file, []byte(text), 0o644)
+}
+
+// life is what the last life of a cluster printed.
+func life(results string) string {
+	text, err := os.ReadFile(filepath.Join(results, "life.txt"))
+	if err != nil {
+		return "" // none was lived here yet
+	}
+	return "\n## The life of a cluster\n\n`test/conformance/run --life`: on every node a pod asks a Service all the time, over new connections and over one that it " +
+		"holds, in both families, while this happens. A request may fail only to a pod that was just killed; a held connection may break only with its server.\n\n```\n" +
+		string(text) + "```\n"
 }
 
 // kindsOfSpecs are those that people ask for; a spec may be of several kinds.

@@ -2,6 +2,8 @@
 // docs/conformance.md. It prints the run's figures, and fails where a spec failed or none ran.
 //
 //	go run ./test/conformance/report -junit DIR -name dual-full -title "..."
+//
+// Without -junit it only writes the page anew.
 package main
 
 import (
@@ -25,6 +27,13 @@ func main() {
 		again   = flag.Bool("again", false, "the run was of specs that had failed: put them into the list that is there")
 	)
 	flag.Parse()
+	if *junit == "" { // the page alone
+		if err := document(*results, *doc); err != nil {
+			fmt.Fprintln(os.Stderr, "report:", err)
+			os.Exit(2)
+		}
+		return
+	}
 	ok, err := report(run{*junit, *all, *skip, *modes, *name, *title, *again}, *results, *doc, *partial)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "report:", err)
