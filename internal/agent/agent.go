@@ -215,6 +215,12 @@ func (a *agent) pulse() show.Pulse {
 			p.Sources = append(p.Sources, "the first list of "+string(s.Kind)+"s: "+s.LastError)
 		}
 	}
+	if !p.Started && !a.speaker.synced() {
+		p.Sources = append(p.Sources, "the routes that the BGP speaker knows; if it does not start, the log says why")
+	}
+	if !p.Started && !a.firewall.synced() {
+		p.Sources = append(p.Sources, "the pods that an earlier life has attached")
+	}
 	return p
 }
 

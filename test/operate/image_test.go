@@ -4,6 +4,7 @@ package operate
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -21,7 +22,7 @@ func TestAloneInItsImage(t *testing.T) {
 	n := newNode(t, "--run-firewall=true", "--overlay-encap", "vxlan")
 	n.apply(web)
 	root := n.path("root")
-	for _, dir := range []string{"proc", "host/proc/sys", "run/kube-router", "etc/cni/net.d", "tmp"} {
+	for _, dir := range []string{"proc", "dev", "host/proc/sys", "run/kube-router", "etc/cni/net.d", "tmp"} {
 		n.check(os.MkdirAll(root+"/"+dir, 0o755))
 	}
 	n.check(exec.Command("cp", bin, root+"/kube-router").Run())
@@ -30,6 +31,7 @@ func TestAloneInItsImage(t *testing.T) {
 mount --make-rprivate /
 mount --bind ` + root + ` ` + root + `
 mount -t proc proc ` + root + `/proc
+mount --bind /dev ` + root + `/dev
 mount --bind /proc/sys ` + root + `/host/proc/sys
 mount --bind ` + root + `/proc/sys ` + root + `/proc/sys
 mount -o remount,bind,ro ` + root + `/proc/sys
@@ -41,7 +43,7 @@ exec setpriv --no-new-privs --bounding-set=-all,+net_admin,+net_raw,+net_bind_se
 	in := func(args ...string) []string {
 		return append([]string{"-m", "bash", "-euc", script, "kube-router"}, args...)
 	}
-	cmd := n.space.Command(t.Context(), "unshare", in(append([]string{"--kubeconfig", "/etc/kubeconfig", "--service-proxy-engine", "nftables"}, n.args...)...)...)
+	cmd := n.space.Command(context.Background(), "unshare", in(append([]string{"--kubeconfig", "/etc/kubeconfig", "--service-proxy-engine", "nftables"}, n.args...)...)...)
 	cmd.Env = []string{"NODE_NAME=n1", "KUBE_ROUTER_PROC_SYS=/host/proc/sys", "PATH=" + os.Getenv("PATH")}
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
