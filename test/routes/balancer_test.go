@@ -89,8 +89,24 @@ func (w *world) balances() {
 		return nil
 	})
 	w.judge("LoadBalancer addresses", "all of a range are given: 6 of a /29, network and broadcast left out", err, "")
+	took, err := w.within(10*time.Second, func() error { return w.event("every IPv4 address of --loadbalancer-ip-range is in use") })
+	w.judge("LoadBalancer addresses", "an Event tells of those that get none", err, "after %s", took)
 	w.judge("LoadBalancer addresses", "none is given twice", w.twice(append(names, "a", "c", "e")...), "")
 	w.leaderDies(names)
+}
+
+// event is an error unless an Event of a Service says something.
+func (w *world) event(says string) error {
+	list := &corev1.EventList{}
+	if err := w.Client.List(w.ctx, list, "default", ""); err != nil {
+		return err
+	}
+	for _, e := range list.Items {
+		if e.InvolvedObject.Kind == "Service" && strings.Contains(e.Message, says) {
+			return nil
+		}
+	}
+	return fmt.Errorf("none of %d Events says %q", len(list.Items), says)
 }
 
 // leaderDies kills the node's daemon that gives addresses; another goes on when the lease of 15 s has run out.
