@@ -45,7 +45,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	s := server.NewBgpServer(
 		server.GrpcListenAddress("unix://"+filepath.Join(e.Dir, socketName)+",unix://"+filepath.Join(e.Dir, adminName)),
 		server.GrpcOption([]grpc.ServerOption{grpc.UnaryInterceptor(e.unary), grpc.StreamInterceptor(e.stream)}),
-		server.LoggerOption(e.Log, nil),
+		server.LoggerOption(slog.New(calm{e.Log.Handler()}), nil),
 	)
 	ended := make(chan struct{})
 	go func() {

@@ -1,11 +1,14 @@
 package gobgp
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -174,5 +177,16 @@ func TestSpare(t *testing.T) {
 	}
 	if !h.spare(addr("10.0.0.2"), now) {
 		t.Error("another peer pays for it")
+	}
+}
+
+// TestCalm leaves out what the engine says of every restart of a peer, and nothing else.
+func TestCalm(t *testing.T) {
+	var b bytes.Buffer
+	log := slog.New(calm{slog.NewTextHandler(&b, nil)}).With("peer", "10.0.0.1").WithGroup("g")
+	log.Warn(refused)
+	log.Warn("something else")
+	if text := b.String(); strings.Contains(text, refused) || !strings.Contains(text, "something else") {
+		t.Error(text)
 	}
 }
