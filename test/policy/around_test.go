@@ -29,13 +29,9 @@ func TestAround(t *testing.T) {
 	}
 	w.one(t, "without policies all ways are open", func(t *testing.T) {
 		w.until(t, "no policy is left", func() bool { return other.Probe(probe.Request{To: netip.AddrPortFrom(pod.IPv4(), 80)}).OK() })
-		if r := other.Probe(to); !r.OK() {
-			t.Errorf("%s: %s", to.To, r)
-		}
+		w.until(t, to.To.String()+" answers", func() bool { return other.Probe(to).OK() })
 		for _, all := range everybody {
-			if !hears(t, pod, other, all) {
-				t.Errorf("%s is not heard", all)
-			}
+			w.until(t, all.String()+" is heard", func() bool { return hears(t, pod, other, all) })
 		}
 	})
 	w.apply(t, parse(t, `spec: {podSelector: {matchLabels: {pod: a}}}`)...)
