@@ -33,7 +33,7 @@ type ended struct {
 // once runs the program on the node until it ends by itself, as a user with the given id.
 func (n *node) once(user uint32, args ...string) ended {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(n.t.Context(), 90*time.Second)
 	defer cancel()
 	cmd := n.space.Command(ctx, bin, args...)
 	cmd.Env = n.env()

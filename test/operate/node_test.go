@@ -225,14 +225,14 @@ func (n *node) cleanup() {
 // eventually waits until f finds nothing wrong.
 func (n *node) eventually(what string, f func() error) {
 	n.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(90 * time.Second) // a busy machine is no fault
 	for {
 		err := f()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			n.t.Fatalf("not %s after 30 s: %v\nthe daemon's log:\n%s", what, err, n.log)
+			n.t.Fatalf("not %s after 90 s: %v\nthe daemon's log:\n%s", what, err, n.log)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
