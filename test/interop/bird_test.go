@@ -111,7 +111,7 @@ func TestBirdPassword(t *testing.T) {
 	other.says(10*time.Second, "show protocols n1", "Established")
 	since := upSince(other, "n1")
 	r.reconfigure(birdPeers(first, first6, "65001", `password "wrong";`, "172.30.0.11"))
-	time.Sleep(6 * time.Second)
+	time.Sleep(4 * time.Second)
 	if out := r.ask("show protocols n1"); strings.Contains(out, "Established") {
 		t.Errorf("a session with a wrong password:\n%s", out)
 	}

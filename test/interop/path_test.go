@@ -48,7 +48,7 @@ func TestMultihop(t *testing.T) {
 			r.says(3*time.Second, "show route protocol n1", "10.244.1.0/24")
 			continue
 		}
-		time.Sleep(5 * time.Second)
+		time.Sleep(3 * time.Second)
 		if out := r.ask("show protocols n1"); strings.Contains(out, "Established") {
 			t.Errorf("a session over two hops without the flag:\n%s", out)
 		}
@@ -68,7 +68,7 @@ func TestMeshPassword(t *testing.T) {
 	if err := w.node("n2").RestartDaemon(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(8 * time.Second)
+	time.Sleep(4 * time.Second)
 	if out := w.show("n1", "peers"); strings.Contains(out, "ESTABLISHED") {
 		t.Errorf("a session with two passwords:\n%s", out)
 	}
@@ -111,7 +111,7 @@ func TestJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.until("n3's pods are gone", 3*time.Second, func() error { return lacks(w.routes("n1"), "10.244.3.0/24") })
-	time.Sleep(6 * time.Second) // the engine leaves a peer that went alone for five
+	time.Sleep(time.Second)
 	begun := time.Now()
 	if err := n3.StartDaemon(); err != nil {
 		t.Fatal(err)

@@ -66,14 +66,10 @@ func (w *world) register(i int) error {
 		PodCIDR:  fmt.Sprintf("10.%d.%d.0/24", 128+i/256, i%256),
 		PodCIDRs: []string{fmt.Sprintf("10.%d.%d.0/24", 128+i/256, i%256), fmt.Sprintf("fd00:77:0:%x::/64", i)},
 	}}
-	if err := w.Client.Create(w.ctx, n); err != nil {
-		return err
-	}
-	var addrs []map[string]any
 	for _, a := range []string{fmt.Sprintf("10.20.%d.%d", i/250, 1+i%250), fmt.Sprintf("fd00:20::%x", i+1)} {
-		addrs = append(addrs, map[string]any{"type": corev1.NodeInternalIP, "address": a})
+		n.Status.Addresses = append(n.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a})
 	}
-	return w.Client.Merge(w.ctx, n, "status", map[string]any{"status": map[string]any{"addresses": addrs}})
+	return w.Client.Create(w.ctx, n)
 }
 
 // counts is an error unless a node's kernel has so many routes by way of other nodes.
