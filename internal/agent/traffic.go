@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -37,7 +38,13 @@ func (a *agent) newCounter() error {
 		}
 		a.ledgers.sysctl.Claim(reconcile.Owner{Name: "metrics"}, linux.Accounting())
 		rates := &traffic.Rates{}
-		a.meters = append(a.meters, part{"traffic of Services", m.Run})
+		a.meters = append(a.meters, part{"traffic of Services", func(ctx context.Context) error {
+			// Metrics are no reason to end the daemon.
+			if err := m.Run(ctx); err != nil {
+				a.log.Warn("traffic of Services is counted no longer", "error", err)
+			}
+			return nil
+		}})
 		a.counter = func() (map[traffic.Front]traffic.Counters, error) {
 			sums, err := m.Read()
 			all := make(map[traffic.Front]traffic.Counters, len(sums))
