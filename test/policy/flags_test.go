@@ -4,6 +4,7 @@ package policy
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
@@ -59,11 +60,14 @@ func TestFlags(t *testing.T) {
 	})
 }
 
-// echoes tells whether an echo request is answered (RFC 792).
+// echoes tells whether an echo request is answered (RFC 792). Each has an identifier of its own, for those of one
+// are one flow.
 func echoes(t *testing.T, from *lab.Host, to netip.Addr) bool {
 	t.Helper()
-	request := []byte{8, 0, 0, 0, 0x12, 0x34, 0, 1}
-	binary.BigEndian.PutUint16(request[2:], ^uint16(0x0800+0x1234+1))
+	id := uint16(rand.IntN(0x7000))
+	request := []byte{8, 0, 0, 0, 0, 0, 0, 1}
+	binary.BigEndian.PutUint16(request[4:], id)
+	binary.BigEndian.PutUint16(request[2:], ^(0x0800 + id + 1))
 	answered := false
 	err := from.Do(func() error {
 		conn, err := net.Dial("ip4:1", to.String())
