@@ -30,6 +30,7 @@ type haste struct {
 
 	mu      sync.RWMutex // whoever changes the engine's peers; for reading: who must not miss one that is made anew
 	dialing map[netip.Addr]context.CancelFunc
+	born    map[netip.Addr]time.Time // since when the engine has a peer as it is
 	rested  map[netip.Addr]time.Time // when a peer would have had all the rest that it was spared
 }
 
@@ -54,14 +55,14 @@ const (
 func hurry(ctx context.Context, s *server.BgpServer, log *slog.Logger) *haste {
 	h := &haste{
 		server: s, log: log, ctx: ctx, slots: make(chan struct{}, atOnce),
-		dialing: map[netip.Addr]context.CancelFunc{}, rested: map[netip.Addr]time.Time{},
+		dialing: map[netip.Addr]context.CancelFunc{}, born: map[netip.Addr]time.Time{}, rested: map[netip.Addr]time.Time{},
 	}
-	idle := make(chan netip.Addr, 1024)
+	idle := make(chan ended, 1024)
 	err := s.WatchEvent(ctx, server.WatchEventMessageCallbacks{
-		OnPeerUpdate: func(e *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
+		OnPeerUpdate: func(e *apiutil.WatchEventMessage_PeerEvent, at time.Time) {
 			if e.Type == apiutil.PEER_EVENT_STATE && e.Peer.State.SessionState == bgp.BGP_FSM_IDLE {
 				select {
-				case idle <- e.Peer.State.NeighborAddress.Unmap():
+				case idle <- ended{e.Peer.State.NeighborAddress.Unmap(), at}:
 				default: // the engine's own rest is always there
 				}
 			}
@@ -75,8 +76,8 @@ func hurry(ctx context.Context, s *server.BgpServer, log *slog.Logger) *haste {
 			select {
 			case <-ctx.Done():
 				return
-			case a := <-idle:
-				h.tasks.Go(func() { h.wake(a) })
+			case e := <-idle:
+				h.tasks.Go(func() { h.wake(e) })
 			}
 		}
 	})
@@ -116,6 +117,7 @@ func (h *haste) call(ctx context.Context, r any, next grpc.UnaryHandler) (any, e
 		delete(h.dialing, addr)
 	}
 	answer, err := next(ctx, r)
+	h.born[addr] = time.Now()
 	if want, ours := readPeer(p); ours && err == nil {
 		h.dial(want)
 	}
@@ -129,20 +131,30 @@ func (h *haste) list(srv any, s grpc.ServerStream, next grpc.StreamHandler) erro
 	return next(srv, s)
 }
 
+// ended tells that a peer's session ended, or the peer itself, which the engine tells alike.
+type ended struct {
+	peer netip.Addr
+	at   time.Time
+}
+
 // wake revives a peer that is said to rest. The engine says so a moment before it is.
-func (h *haste) wake(a netip.Addr) {
+func (h *haste) wake(e ended) {
 	for range 10 {
-		if h.revive(a) || !pause(h.ctx, 10*time.Millisecond) {
+		if h.revive(e) || !pause(h.ctx, 10*time.Millisecond) {
 			return
 		}
 	}
 }
 
 // revive makes a peer of ours anew that would rest, unless it restarts in grace (RFC 4724), for then the
-// engine's peer keeps its routes. It is false for one that doesn't rest.
-func (h *haste) revive(a netip.Addr) bool {
+// engine's peer keeps its routes. It is false for one that doesn't rest yet.
+func (h *haste) revive(e ended) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	a := e.peer
+	if !e.at.After(h.born[a]) {
+		return true // it has been made anew since, which begins with a rest of no time
+	}
 	p := h.look(a)
 	r, ours := readPeer(p)
 	if ours && p.GetState().GetSessionState() != api.PeerState_SESSION_STATE_IDLE {
@@ -160,6 +172,7 @@ func (h *haste) revive(a netip.Addr) bool {
 		h.log.Warn("a peer whose session ended could not be made anew", "peer", a, "error", err)
 		return true
 	}
+	h.born[a] = time.Now()
 	h.dial(r)
 	return true
 }
