@@ -24,7 +24,7 @@ func TestTunnels(t *testing.T) {
 	w.restart("--overlay-type=full")
 	w.overlay("ipip", "full", 200)
 	w.restart("--overlay-encap=fou", "--overlay-type=subnet")
-	w.fresh()
+	w.fresh("fou")
 	w.overlay("fou", "subnet", 1000)
 	w.judge("overlay fou, subnet", "the tunnels of ipip are gone", w.only("fou"), "")
 	w.restart("--overlay-encap=fou", "--overlay-type=full")

@@ -32,7 +32,7 @@ func (w *world) overlay(encap, kind string, transfers int) {
 	begun := time.Now()
 	for f, name := range families {
 		for _, proto := range []string{"tcp", "udp"} {
-			_, err := w.within(40*time.Second, func() error { return w.everyPair(f, proto) })
+			_, err := w.within(90*time.Second, func() error { return w.everyPair(f, proto) })
 			w.judge(group, fmt.Sprintf("every pod reaches every pod with its own address, %s %s", name, proto), err, "after %s", round(time.Since(begun)))
 		}
 	}
@@ -143,9 +143,14 @@ func (w *world) fragments() int {
 	return total
 }
 
-// fresh replaces the pods, so that they get the MTU of today's encapsulation.
-func (w *world) fresh() {
+// fresh replaces the pods, so that they get the MTU of today's encapsulation, once every node's CNI file has it.
+func (w *world) fresh(encap string) {
 	w.t.Helper()
+	mtu := strconv.Itoa(podMTU[encap])
+	for _, n := range w.Nodes() {
+		_, err := w.within(60*time.Second, func() error { return w.says(n.Host, "cat /etc/cni/net.d/10-kuberouter.conflist", mtu) })
+		w.check(err)
+	}
 	w.check(w.Delete(w.ctx, pods))
 	w.check(w.WaitGone(w.ctx, "default", "web"))
 	w.check(w.Apply(w.ctx, pods))
