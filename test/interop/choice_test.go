@@ -130,6 +130,9 @@ func TestOwnNodeGone(t *testing.T) {
 	w.apply(service("web", "10.98.0.1", "fd00:10:98::1", "n1", "Cluster"))
 	r := w.bird("r1", birdPeers(first, first6, "65001", "", "172.30.0.11"))
 	r.says(10*time.Second, "show route protocol n1", "10.244.1.0/24", "10.98.0.1/32")
+	w.until("n1 has BIRD's routes", 5*time.Second, func() error {
+		return contains(w.routes("n1"), "198.51.100.0/24", "203.0.113.0/24", "2001:db8:51::/48")
+	})
 	since, before := upSince(r, "n1"), w.routes("n1")
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
 	if err := w.Client.Get(w.ctx, node); err != nil {
