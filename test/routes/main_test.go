@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/score"
 )
 
 // scoring is what this run judged.
-var scoring = &score{}
+var scoring = &score.Score{}
 
 // programs is the directory of our programs.
 var programs string
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(lab.Suite(func(dir string) int {
 		programs = dir
 		code := m.Run()
-		if !scoring.report(os.Stdout, "routes on "+place) && code == 0 {
+		if !scoring.Report(os.Stdout, "routes on "+place) && code == 0 {
 			code = 1
 		}
 		return code

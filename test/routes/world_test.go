@@ -80,7 +80,7 @@ func (w *world) check(err error) {
 // judge notes a case.
 func (w *world) judge(group, name string, err error, note string, args ...any) {
 	w.t.Helper()
-	scoring.judge(w.t, group, name, err, note, args...)
+	scoring.Judge(w.t, group, name, err, note, args...)
 }
 
 // within waits until ask is content and returns how long that took.
@@ -208,3 +208,6 @@ func (w *world) peers(node string) (map[string]session, error) {
 	}
 	return all, nil
 }
+
+// round makes a time readable.
+func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }

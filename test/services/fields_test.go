@@ -29,7 +29,7 @@ const fieldsGroup = "fields of Services and slices"
 func (w *the) both(t *testing.T, group, name string, judge func(family int) error) {
 	t.Helper()
 	for f, family := range []string{"IPv4", "IPv6"} {
-		w.score.judge(t, group, name+", "+family, judge(f), "")
+		w.score.Judge(t, group, name+", "+family, judge(f), "")
 	}
 }
 
@@ -78,14 +78,14 @@ func TestHealthCheckNodePort(t *testing.T) {
 	for node, endpoints := range map[string]int{"n1": 2, "n2": 1, "n3": 0} {
 		for _, a := range w.Node(node).Addrs() {
 			err := w.eventually(5*time.Second, func() error { return w.healthy(netip.AddrPortFrom(a, 32031), "health", endpoints) })
-			w.score.judge(t, fieldsGroup, fmt.Sprintf("healthCheckNodePort of %s at %s", node, a), err, "%d endpoints", endpoints)
+			w.score.Judge(t, fieldsGroup, fmt.Sprintf("healthCheckNodePort of %s at %s", node, a), err, "%d endpoints", endpoints)
 		}
 	}
 	w.ready(t, "web-3", false)
 	err := w.eventually(5*time.Second, func() error {
 		return w.healthy(netip.AddrPortFrom(w.Node("n2").IPv4(), 32031), "health", 0)
 	})
-	w.score.judge(t, fieldsGroup, "healthCheckNodePort when the last endpoint of a node goes", err, "")
+	w.score.Judge(t, fieldsGroup, "healthCheckNodePort when the last endpoint of a node goes", err, "")
 	w.ready(t, "web-3", true)
 	w.delete(t, s)
 	err = w.eventually(5*time.Second, func() error {
@@ -94,7 +94,7 @@ func TestHealthCheckNodePort(t *testing.T) {
 		}
 		return nil
 	})
-	w.score.judge(t, fieldsGroup, "healthCheckNodePort of a Service that is gone", err, "")
+	w.score.Judge(t, fieldsGroup, "healthCheckNodePort of a Service that is gone", err, "")
 }
 
 // healthy asks from outside and compares with what kube-proxy would say (pkg/proxy/healthcheck).
@@ -289,7 +289,7 @@ func TestNotOurs(t *testing.T) {
 	w.create(t, strict, netip.MustParseAddr("10.97.1.57"), netip.MustParseAddr("fd00:10:97::157"))
 	w.serves(t, w.Pod("client-1"), front(clusterIPs(57)[0], 80, "tcp"), 3)
 	silent := func(name, addr string) {
-		w.score.judge(t, fieldsGroup, name+": "+addr, w.silent(w.Pod("client-1"), netip.MustParseAddr(addr)), "")
+		w.score.Judge(t, fieldsGroup, name+": "+addr, w.silent(w.Pod("client-1"), netip.MustParseAddr(addr)), "")
 	}
 	silent("service-proxy-name leaves it to another", clusterIPs(56)[0].String())
 	for _, a := range strict.Spec.ExternalIPs {

@@ -41,7 +41,7 @@ func TestTwoOnOneFront(t *testing.T) {
 		}
 		return nil
 	})
-	w.score.judge(t, frontGroup, "two Services on one front: the other is told", err, "")
+	w.score.Judge(t, frontGroup, "two Services on one front: the other is told", err, "")
 	w.delete(t, first)
 	w.both(t, frontGroup, "two Services on one front: the other stands", func(f int) error { return w.only(w.Outside(), q(f), names(w.ten())...) })
 	w.delete(t, second)
@@ -108,7 +108,7 @@ func TestFlows(t *testing.T) {
 			err = fmt.Errorf("%d flows moved without a change (%v)", all, err2)
 		}
 		family := []string{"IPv4", "IPv6"}[f]
-		w.score.judge(t, frontGroup, "UDP flows stay, "+family, err, "%d flows, %s", people, share(count(before)))
+		w.score.Judge(t, frontGroup, "UDP flows stay, "+family, err, "%d flows, %s", people, share(count(before)))
 		gone := before[0]
 		left := slices.DeleteFunc(w.ten(), func(h *lab.Host) bool { return h.Name == gone })
 		now := w.slice(s, sl.v4, left, nil)
@@ -128,7 +128,7 @@ func TestFlows(t *testing.T) {
 		if _, needless := moved(before, after, gone); err == nil && needless > 0 {
 			err = fmt.Errorf("%d flows of other endpoints moved", needless)
 		}
-		w.score.judge(t, frontGroup, "UDP flows to a removed endpoint move, no others, "+family, err, "%d moved, after %s", count(before)[gone], took.Round(time.Millisecond))
+		w.score.Judge(t, frontGroup, "UDP flows to a removed endpoint move, no others, "+family, err, "%d moved, after %s", count(before)[gone], took.Round(time.Millisecond))
 	}
 	w.delete(t, s)
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/score"
 )
 
 // The parameters of a run, by environment because it passes into the guest.
@@ -38,7 +39,7 @@ const far = "far"
 type the struct {
 	*lab.Lab
 	ctx    context.Context
-	score  *score
+	score  *score.Score
 	engine string
 	guest  bool
 	sctp   bool
@@ -46,7 +47,7 @@ type the struct {
 
 var (
 	shared  *the
-	scoring = &score{}
+	scoring = &score.Score{}
 )
 
 func engine() string {
@@ -88,7 +89,7 @@ func run(m *testing.M) int {
 	if w.guest {
 		place = "the guest kernel"
 	}
-	if !scoring.report(os.Stdout, w.engine+" in "+place) && code == 0 {
+	if !scoring.Report(os.Stdout, w.engine+" in "+place) && code == 0 {
 		code = 1
 	}
 	return code

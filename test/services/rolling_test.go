@@ -158,7 +158,7 @@ func TestRollingUpdate(t *testing.T) {
 		replaced += w.roll(t, d, rounds, pods)
 	}
 	err, note := l.end()
-	w.score.judge(t, loadGroup, fmt.Sprintf("rolling update of %d pods, %d wanted a second", pods, rate), err, "%s; %d times, %d pods replaced", note, rounds, replaced)
+	w.score.Judge(t, loadGroup, fmt.Sprintf("rolling update of %d pods, %d wanted a second", pods, rate), err, "%s; %d times, %d pods replaced", note, rounds, replaced)
 	w.delete(t, s)
 	if err := w.Client.Delete(w.ctx, d, nil); err != nil {
 		t.Error(err)
@@ -217,7 +217,7 @@ func TestMasqueradeAll(t *testing.T) {
 		w.both(t, frontGroup, flag, func(f int) error { return w.sees(w.Pod("client-1"), clusterIPs(n)[f], masked) })
 	}
 	err, note := l.end()
-	w.score.judge(t, loadGroup, "daemons that restart, with other flags", err, "%s", note)
+	w.score.Judge(t, loadGroup, "daemons that restart, with other flags", err, "%s", note)
 	w.delete(t, s)
 }
 

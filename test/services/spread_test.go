@@ -63,7 +63,7 @@ func TestSpread(t *testing.T) {
 			err = fmt.Errorf("chi-square %.1f: %v", chi, tally)
 		}
 		name := map[string]string{"": "default"}[c.scheduler] + c.scheduler
-		w.score.judge(t, spreadGroup, "scheduler "+name, err, "%s; chi-square %.1f of 9 degrees, %.0f/s", share(tally.ByPod), chi, rate)
+		w.score.Judge(t, spreadGroup, "scheduler "+name, err, "%s; chi-square %.1f of 9 degrees, %.0f/s", share(tally.ByPod), chi, rate)
 		w.delete(t, s)
 	}
 }
@@ -217,7 +217,7 @@ func TestMaglev(t *testing.T) {
 			err = fmt.Errorf("%d of %d moved without a change (%v)", all, people, err2)
 		}
 		family := []string{"IPv4", "IPv6"}[f]
-		w.score.judge(t, spreadGroup, "mh keeps each client of "+family, err, "%s of %d clients", share(count(before)), people)
+		w.score.Judge(t, spreadGroup, "mh keeps each client of "+family, err, "%s of %d clients", share(count(before)), people)
 		w.maglevWithout(t, "ten-4", family, q, people, before)
 	}
 	w.delete(t, s)
@@ -241,7 +241,7 @@ func (w *the) maglevWithout(t *testing.T, pod, family string, q probe.Request, p
 	if percent := 100 * all / people; err == nil && (percent > 15 && !folded || all == 0) {
 		err = fmt.Errorf("%d%% moved, want more than none and at most 15%%", percent)
 	}
-	w.score.judge(t, spreadGroup, "mh without one of ten, "+family, err, "%.1f%% of %d clients moved, %.1f%% beside those of the pod that went",
+	w.score.Judge(t, spreadGroup, "mh without one of ten, "+family, err, "%.1f%% of %d clients moved, %.1f%% beside those of the pod that went",
 		100*float64(all)/float64(people), people, 100*float64(needless)/float64(people))
 }
 
@@ -300,7 +300,7 @@ func TestAffinity(t *testing.T) {
 				err = fmt.Errorf("%d of %d clients moved in time (%v)", all, people, err2)
 			}
 		}
-		w.score.judge(t, affinityGroup, "clients stay with their endpoint, "+family, err, "%d clients, %s", people, share(count(before)))
+		w.score.Judge(t, affinityGroup, "clients stay with their endpoint, "+family, err, "%d clients, %s", people, share(count(before)))
 		w.affinityGone(t, q, people, before, family)
 		w.affinityOver(t, q, people, timeout, family)
 	}
@@ -323,7 +323,7 @@ func (w *the) affinityGone(t *testing.T, q probe.Request, people int, before map
 	if _, needless := moved(before, after, gone); err == nil && needless > 0 {
 		err = fmt.Errorf("%d clients of other endpoints moved", needless)
 	}
-	w.score.judge(t, affinityGroup, "an endpoint that is gone isn't used, "+family, err, "%d clients had it", count(before)[gone])
+	w.score.Judge(t, affinityGroup, "an endpoint that is gone isn't used, "+family, err, "%d clients had it", count(before)[gone])
 	w.ready(t, gone[len("default/"):], true)
 }
 
@@ -342,5 +342,5 @@ func (w *the) affinityOver(t *testing.T, q probe.Request, people, timeout int, f
 	if err == nil && (err2 != nil || all == 0) {
 		err = fmt.Errorf("no client moved (%v)", err2)
 	}
-	w.score.judge(t, affinityGroup, fmt.Sprintf("it ends %d s after the last use, %s", timeout, family), err, "%d of %d clients got another endpoint", all, people)
+	w.score.Judge(t, affinityGroup, fmt.Sprintf("it ends %d s after the last use, %s", timeout, family), err, "%d of %d clients got another endpoint", all, people)
 }

@@ -45,9 +45,9 @@ func TestSwitchEngine(t *testing.T) {
 		if err == nil {
 			err = ran
 		}
-		w.score.judge(t, loadGroup, "new connections while nodes change to "+to, err, "%s", note)
+		w.score.Judge(t, loadGroup, "new connections while nodes change to "+to, err, "%s", note)
 		err = broken()
-		w.score.judge(t, loadGroup, "connections that stand while nodes change to "+to, err, "%d of them", len(lines))
+		w.score.Judge(t, loadGroup, "connections that stand while nodes change to "+to, err, "%d of them", len(lines))
 	}
 	w.delete(t, s)
 }

@@ -63,7 +63,7 @@ func TestTable(t *testing.T) {
 			head = append(head, f+"/"+p)
 		}
 	}
-	w.score.row(head)
+	w.score.Row(tableGroup, head)
 	var lines []*line
 	for _, p := range tableServices() {
 		on := endpoints
@@ -158,7 +158,7 @@ func (w *the) fill(t *testing.T, lines []*line) {
 	}
 	all.Wait()
 	for _, l := range lines {
-		w.score.row(l.cells)
+		w.score.Row(tableGroup, l.cells)
 	}
 }
 
@@ -171,7 +171,7 @@ func (w *the) fillLine(t *testing.T, l *line) {
 			q := front(w.address(l.n, l.kind, l.entry, family), portOf(l.n, l.kind), proto)
 			err := w.ask(l.asker, q, want, len(l.endpoints) == 0, seen)
 			name := fmt.Sprintf("%s/%s %s %s/%s: %s by %s", l.internal, l.external, l.kind, []string{"IPv4", "IPv6"}[family], proto, l.name, l.entry.name)
-			w.score.judge(t, tableGroup, name, err, "")
+			w.score.Judge(t, tableGroup, name, err, "")
 			verdicts = append(verdicts, map[bool]string{true: "ok", false: "FAILED"}[err == nil])
 		}
 	}
