@@ -123,7 +123,7 @@ func (c *Cutter) look(ctx context.Context, marks map[netip.Addr]struct{}) error 
 	if err != nil || len(bad) == 0 {
 		return err
 	}
-	c.log.Info("policies forbid flows that stood; ended", "flows", len(bad), "first", bad[0].String())
+	c.log.Info("ended flows that policies forbid now, or whose pod has gone", "flows", len(bad), "first", bad[0].String())
 	c.mu.Lock()
 	c.cut += uint64(len(bad))
 	c.mu.Unlock()
