@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -146,28 +145,4 @@ func (l ledgers) planAdvert(m *model.Model, u model.Ref) []model.Remark {
 	}
 	l.bgp.Claim(owner, rows...)
 	return remarks
-}
-
-// nodeAdverts is what a Node touches of the announcements: our own everything, another its session, those of nodes
-// that claim one of its addresses too, and, being a reflector, whether we have one.
-func nodeAdverts(m *model.Model, c change, add func(model.Ref)) {
-	add(c.ref)
-	if c.ref.Name.Name == m.Settings.Node {
-		add(everything)
-		return
-	}
-	for _, o := range []model.Object{c.old, c.new} {
-		n, ok := o.(*model.Node)
-		if !ok {
-			continue
-		}
-		for _, a := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
-			for name := range m.NodesAt(a) {
-				add(model.Ref{Kind: model.KindNode, Name: model.Name{Name: name}})
-			}
-		}
-		if n.Options.RRServer != "" {
-			add(model.Ref{Kind: model.KindSettings})
-		}
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"kube-router/internal/model"
+	"kube-router/internal/plan/host"
 )
 
 // touch tells which units of a stage a change makes us plan anew.
@@ -15,9 +16,10 @@ var flow = map[model.Kind]map[string]touch{
 	model.KindService: {"service": itself, "advert": itself, "balancer": whole},
 	model.KindSlice:   {"service": itsService, "advert": itsService},
 	model.KindPod:     {"service": podServices},
-	model.KindNode:    {"service": ifSelf(whole), "route": nodeRoutes, "advert": nodeAdverts, "host": ifSelf(whole), "egress": nodeEgress, "inside": ifSelf(whole), "ipvs": ifSelf(whole)},
-	model.KindLink:    {"service": whole, "route": whole, "host": whole, "ipvs": whole},
-	model.KindPath:    {"route": itself},
+	model.KindNode: {"service": ifSelf(whole), "host": ifSelf(whole), "inside": ifSelf(whole), "ipvs": ifSelf(whole),
+		"route": ofNode(nodeRoutes), "advert": ofNode(nodeAdverts), "egress": ofNode(nodeEgress)},
+	model.KindLink: {"service": whole, "route": whole, "host": whole, "ipvs": whole},
+	model.KindPath: {"route": itself},
 }
 
 // itself is the unit that is the changed object.
@@ -58,29 +60,60 @@ func ifSelf(f touch) touch {
 	}
 }
 
-// nodeRoutes are the routes to a node's ranges. When it is ours, everything about routes may differ; another
-// node's addresses also decide whether a learned next hop is a node, and by which tunnel it is reached, and its
-// ranges whether a learned prefix counts.
-func nodeRoutes(m *model.Model, c change, add func(model.Ref)) {
-	add(c.ref)
-	if c.ref.Name.Name == m.Settings.Node {
-		add(everything)
-		return
+// ofNode touches everything when our own Node changed, else the node itself and what f finds for the node as it was
+// and as it is.
+func ofNode(f func(m *model.Model, n *model.Node, add func(model.Ref))) touch {
+	return func(m *model.Model, c change, add func(model.Ref)) {
+		add(c.ref)
+		if c.ref.Name.Name == m.Settings.Node {
+			add(everything)
+			return
+		}
+		for _, o := range []model.Object{c.old, c.new} {
+			if n, ok := o.(*model.Node); ok {
+				f(m, n, add)
+			}
+		}
 	}
-	for _, o := range []model.Object{c.old, c.new} {
-		n, ok := o.(*model.Node)
-		if !ok {
-			continue
+}
+
+// nodeRoutes are the learned paths that another node bears on: its addresses decide whether a next hop is a node, and
+// by which tunnel it is reached, and its ranges whether a prefix counts.
+func nodeRoutes(m *model.Model, n *model.Node, add func(model.Ref)) {
+	for _, prefix := range n.PodCIDRs {
+		if p := m.Paths[prefix]; p != nil {
+			add(p.Ref())
 		}
-		for _, prefix := range n.PodCIDRs {
-			if p := m.Paths[prefix]; p != nil {
-				add(p.Ref())
-			}
+	}
+	for _, hop := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
+		for _, p := range m.PathsVia(hop) {
+			add(p.Ref())
 		}
-		for _, hop := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
-			for _, p := range m.PathsVia(hop) {
-				add(p.Ref())
-			}
+	}
+}
+
+// nodeEgress are the parts of the egress exceptions that lie within another node's ranges.
+func nodeEgress(m *model.Model, n *model.Node, add func(model.Ref)) {
+	for _, r := range n.PodCIDRs {
+		nodes, rest := host.Near(m, r)
+		for _, name := range nodes {
+			add(model.Ref{Kind: model.KindNode, Name: model.Name{Name: name}})
 		}
+		if rest {
+			add(model.Ref{Kind: model.KindSettings})
+		}
+	}
+}
+
+// nodeAdverts are the sessions with nodes that claim one of another node's addresses too and, if that is a reflector,
+// whether we have one.
+func nodeAdverts(m *model.Model, n *model.Node, add func(model.Ref)) {
+	for _, a := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
+		for name := range m.NodesAt(a) {
+			add(model.Ref{Kind: model.KindNode, Name: model.Name{Name: name}})
+		}
+	}
+	if n.Options.RRServer != "" {
+		add(model.Ref{Kind: model.KindSettings})
 	}
 }

@@ -62,30 +62,6 @@ func (l ledgers) planEgress(m *model.Model, u model.Ref) []model.Remark {
 	return nil
 }
 
-// nodeEgress is a node's part of the exceptions, and the parts that its ranges hold.
-func nodeEgress(m *model.Model, c change, add func(model.Ref)) {
-	add(c.ref)
-	if c.ref.Name.Name == m.Settings.Node {
-		add(everything)
-		return
-	}
-	for _, o := range []model.Object{c.old, c.new} {
-		n, ok := o.(*model.Node)
-		if !ok {
-			continue
-		}
-		for _, r := range n.PodCIDRs {
-			nodes, rest := host.Near(m, r)
-			for _, name := range nodes {
-				add(model.Ref{Kind: model.KindNode, Name: model.Name{Name: name}})
-			}
-			if rest {
-				add(model.Ref{Kind: model.KindSettings})
-			}
-		}
-	}
-}
-
 // planInside claims the static part of Services, which tells the pods of this node from other clients.
 // A pod of another node that comes to a node port here is such another: its reply would go straight back.
 func (l ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
