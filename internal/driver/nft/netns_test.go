@@ -61,7 +61,7 @@ func (s space) nft(t testing.TB, input string, args ...string) string {
 func needTool(t testing.TB) {
 	t.Helper()
 	if _, err := exec.LookPath("nft"); err != nil {
-		t.Skip("the nft program is not installed")
+		t.Fatal("the nft program is not installed; test/setup test installs it")
 	}
 }
 
