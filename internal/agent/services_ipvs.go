@@ -30,6 +30,7 @@ type ipvsServices struct {
 	owners map[ipvs.MarkOwner]bool // who needs a mark
 	marks  map[ipvs.MarkOwner]uint32
 	here   ipvsPlace
+	ahead  []row.Nft // what fronts need beside their own rows for which nftables chooses
 
 	dirty   map[intent.Front]bool
 	moved   map[netip.Addr]bool // addresses whose fronts changed
@@ -71,15 +72,15 @@ func (s *ipvsServices) plan(m *model.Model, _ model.Ref) []model.Remark {
 		s.sysctl.Claim(owner)
 		return nil
 	}
-	if here := placeOf(m); !here.equal(s.here) {
-		s.here, s.unknown = here, true
-	}
+	params := nft.ServiceParams{IPv4: set.IPv4, IPv6: set.IPv6, Inside: insideOf(m), Open: !set.Services.PermitAll}
+	here, ahead := placeOf(m), nft.ServiceSkeleton(params)
+	s.unknown = s.unknown || !here.equal(s.here) || !slices.Equal(ahead, s.ahead)
+	s.here, s.ahead = here, ahead
 	s.rows.Claim(owner, timeouts(&set.Services)...)
 	s.sysctl.Claim(owner, ipvs.Sysctls(uplinksOf(m))...)
 	s.linux.Claim(owner, row.Link{Name: row.DummyName, Kind: row.LinkDummy})
 	s.nft.Claim(owner, nft.IpvsSkeleton(nft.IpvsParams{
-		ServiceParams: nft.ServiceParams{IPv4: set.IPv4, IPv6: set.IPv6, Inside: insideOf(m)},
-		Guard:         set.Services.PermitAll,
+		ServiceParams: params,
 		MTU:           podMTU(m),
 	})...)
 	return nil
@@ -267,7 +268,11 @@ func (s *ipvsServices) front(k intent.Front) {
 	s.rows.Claim(owner, ipvs.Service(want, s.mark)...)
 	s.pods.Claim(owner, ipvs.PodVIPs(want)...)
 	s.sysctl.Claim(owner, ipvs.Sloppy(want)...)
-	s.nft.Claim(owner, nft.Ipvs(want, marks, s.here.own[k.Addr])...)
+	rules := nft.Ipvs(want, marks, s.here.own[k.Addr])
+	if ipvs.Ahead(want) {
+		rules = slices.Concat(rules, s.ahead, nft.Service(want))
+	}
+	s.nft.Claim(owner, rules...)
 }
 
 // address claims what brings packets to an address, unless it is the node's own.

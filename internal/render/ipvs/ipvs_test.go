@@ -112,6 +112,26 @@ rule 32764: from all fwmark 0x7/0x3fff lookup 78 proto 17
 	check(t, "the other front has none of this", "", text(PodVIPs(plain))+text(Sloppy(plain)))
 }
 
+func TestNftablesChoosesAheadWhereMhFolds(t *testing.T) {
+	for _, c := range []struct {
+		addr, scheduler string
+		dsr             bool
+		ahead           bool
+		remarks         int
+	}{
+		{"10.99.0.1", "mh", false, false, 0},
+		{"fd00:99::1", "mh", false, true, 1},
+		{"fd00:99::1", "mh", true, false, 1},
+		{"fd00:99::1", "sh", false, false, 0},
+	} {
+		s := web()
+		s.Addr, s.Scheduler, s.DSR = ip(c.addr), intent.Scheduler(c.scheduler), c.dsr
+		if got := Remarks(s); Ahead(s) != c.ahead || len(got) != c.remarks {
+			t.Errorf("%+v: ahead %t, remarks %q", c, Ahead(s), got)
+		}
+	}
+}
+
 func TestDrainingAndSchedulers(t *testing.T) {
 	s := web()
 	s.Backends, s.Keep = s.Backends[:1], s.Backends[1:]

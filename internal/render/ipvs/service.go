@@ -104,10 +104,23 @@ func flagsOf(s *intent.Service) row.IpvsFlags {
 	return flags
 }
 
+// Ahead tells that nftables chooses the endpoints of a front, ahead of IPVS, whose virtual server stands beside for the
+// connections that it has.
+func Ahead(s *intent.Service) bool { return folds(s) && !s.DSR }
+
+// folds tells that IPVS would move many more clients than it must when an endpoint goes: mh folds an IPv6 address into
+// 32 bits by XOR (Linux ip_vs_mh_hashkey), in which pods of different nodes are often alike.
+func folds(s *intent.Service) bool { return s.Scheduler == "mh" && s.Addr.Is6() }
+
 // Remarks tells what IPVS can't do for a front.
 func Remarks(s *intent.Service) []string {
-	if s.Scheduler == "dh" && len(s.Keep) > 0 {
+	switch {
+	case s.Scheduler == "dh" && len(s.Keep) > 0:
 		return []string{fmt.Sprintf("scheduler dh can't let endpoints finish: connections to %d of them end", len(s.Keep))}
+	case Ahead(s):
+		return []string{"scheduler mh of IPVS is not exact in IPv6: nftables hashes the clients, and IPVS counts no connections"}
+	case folds(s):
+		return []string{"scheduler mh of IPVS is not exact in IPv6, and direct server return needs it: up to half of the clients move when an endpoint goes"}
 	}
 	return nil
 }

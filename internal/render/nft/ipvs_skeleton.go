@@ -5,8 +5,7 @@ import "kube-router/internal/row"
 // IpvsParams is what the static part of the ipvs engine's rules depends on.
 type IpvsParams struct {
 	ServiceParams
-	Guard bool // refuse what is sent to Service addresses on ports that no Service has (--ipvs-permit-all)
-	MTU   int  // of the links of pods, for the segment size of direct server return; 0: unknown
+	MTU int // of the links of pods, for the segment size of direct server return; 0: unknown
 }
 
 // IpvsSkeleton is the part of the ipvs engine's rules that is there without any Service.
@@ -23,7 +22,7 @@ func IpvsSkeleton(p IpvsParams) []row.Nft {
 			rows = append(rows, e.span(row.NftWire{}.Addr(b.Addr()), row.NftWire{}.Addr(lastOf(b))))
 		}
 		marking = append(marking, f.marking()...)
-		refuse = append(refuse, f.ipvsRefusals(p.Guard)...)
+		refuse = append(refuse, f.ipvsRefusals(!p.Open)...)
 		snat = append(snat, f.masquerading()...)
 		if p.MTU > 0 {
 			clamp = append(clamp, f.clamp(p.MTU))

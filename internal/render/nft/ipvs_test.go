@@ -16,7 +16,7 @@ import (
 func ipvsParams() IpvsParams {
 	return IpvsParams{
 		ServiceParams: ServiceParams{IPv4: true, IPv6: true, Inside: []netip.Prefix{netip.MustParsePrefix("10.244.1.0/24"), netip.MustParsePrefix("fd00:244:1::/64")}},
-		Guard:         true, MTU: 1480,
+		MTU:           1480,
 	}
 }
 
@@ -137,7 +137,7 @@ func TestANodesOwnAddressIsNotGuarded(t *testing.T) {
 
 func TestWithoutGuardOtherPortsAreOpen(t *testing.T) {
 	p := ipvsParams()
-	p.Guard = false
+	p.Open = true
 	for _, r := range IpvsSkeleton(p) {
 		if k := r.Key(); k.Kind == row.NftKindRule && k.Name == ipvsRefuse && strings.Contains(r.String(), "@ipvs-vips") {
 			t.Errorf("have %s", r)
