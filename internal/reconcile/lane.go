@@ -173,44 +173,45 @@ func (l *Lane[K, R]) step(ctx context.Context) bool {
 
 // changes lists what differs between want and have among the keys that are dirty or due.
 func (l *Lane[K, R]) changes(now time.Time) []row.Change[K, R] {
-	keys := l.ledger.Take()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for k, f := range l.failing {
-		if !now.Before(f.next) {
-			keys[k] = struct{}{}
+	all := l.ledger.take(l.due(now))
+	list := all[:0]
+	for _, c := range all {
+		if have, ok := l.have[c.Key]; ok {
+			c.Old = &have
 		}
-	}
-	for k, at := range l.waiting {
-		if !now.Before(at) {
-			keys[k] = struct{}{}
-		}
-	}
-	list := make([]row.Change[K, R], 0, len(keys))
-	for k := range keys {
-		if c, ok := l.change(k); ok {
+		if l.differs(c) {
 			list = append(list, c)
 			continue
 		}
-		l.forget(k)
+		l.forget(c.Key)
 	}
 	return list
 }
 
-func (l *Lane[K, R]) change(k K) (row.Change[K, R], bool) {
-	c := row.Change[K, R]{Key: k}
-	if want, ok := l.ledger.Want(k); ok {
-		c.New = &want
+// due are the keys whose time to be tried again has come.
+func (l *Lane[K, R]) due(now time.Time) (keys []K) {
+	for k, f := range l.failing {
+		if !now.Before(f.next) {
+			keys = append(keys, k)
+		}
 	}
-	if have, ok := l.have[k]; ok {
-		c.Old = &have
+	for k, at := range l.waiting {
+		if !now.Before(at) {
+			keys = append(keys, k)
+		}
 	}
+	return keys
+}
+
+func (l *Lane[K, R]) differs(c row.Change[K, R]) bool {
 	if c.Old == nil || c.New == nil {
-		return c, c.Old != c.New
+		return c.Old != c.New
 	}
 	// A row whose slow removal has begun is not what it was, even if it is wanted again unchanged.
-	_, slow := l.waiting[k]
-	return c, slow || *c.Old != *c.New
+	_, slow := l.waiting[c.Key]
+	return slow || *c.Old != *c.New
 }
 
 // settle records how the change of one row went.
@@ -295,6 +296,9 @@ func (l *Lane[K, R]) pause(look bool, looked time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	next := time.Now().Add(time.Hour)
+	if l.ledger.gathers() {
+		return time.Until(next) // what is due waits for the end of the turn, too
+	}
 	if l.pace.Look > 0 {
 		next = looked.Add(l.pace.Look)
 	}

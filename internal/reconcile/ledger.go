@@ -212,6 +212,31 @@ func (l *Ledger[K, R]) Take() map[K]struct{} {
 	return d
 }
 
+// take gives what is wanted at each key that may have changed since the last Take, and at each that is due: all at one moment, so that
+// no row comes without the one that it names. Between Begin and End there is nothing to take.
+func (l *Ledger[K, R]) take(due []K) []row.Change[K, R] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gathering {
+		return nil
+	}
+	keys := l.dirty
+	l.dirty = map[K]struct{}{}
+	for _, k := range due {
+		keys[k] = struct{}{}
+	}
+	list := make([]row.Change[K, R], 0, len(keys))
+	for k := range keys {
+		c := row.Change[K, R]{Key: k}
+		if e := l.want[k]; e != nil {
+			want := e.row
+			c.New = &want
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
 // Want is the row wanted at k.
 func (l *Ledger[K, R]) Want(k K) (r R, ok bool) {
 	l.mu.Lock()

@@ -21,6 +21,13 @@ func (l *Ledger[K, R]) End() {
 	l.signal()
 }
 
+// gathers tells whether Begin was and End is still to come, which wakes the lane.
+func (l *Ledger[K, R]) gathers() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gathering
+}
+
 // Wait returns when at each of the keys stands what is wanted there, or nothing where nothing is wanted.
 // When ctx ends before, the error tells the first key that is missing and why.
 func (l *Lane[K, R]) Wait(ctx context.Context, keys ...K) error {

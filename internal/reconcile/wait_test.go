@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -62,4 +63,63 @@ func TestWait(t *testing.T) {
 	}
 	cancel()
 	<-done
+}
+
+// version is one of many rows that are claimed anew with every turn.
+type version struct{ key, turn int }
+
+func (r version) Key() int       { return r.key }
+func (r version) String() string { return fmt.Sprint(r.key, "@", r.turn) }
+
+// versions is a target that notes when its rows are not of one turn.
+type versions struct {
+	have map[int]version
+	torn string
+	last func(turn int)
+}
+
+func (*versions) Dump(context.Context) (map[int]version, error) { return map[int]version{}, nil }
+
+func (v *versions) Apply(_ context.Context, changes []row.Change[int, version]) error {
+	for _, c := range changes {
+		v.have[c.Key] = *c.New
+	}
+	for _, r := range v.have {
+		if r.turn != v.have[0].turn {
+			v.torn = fmt.Sprint(r, " beside ", v.have[0])
+		}
+	}
+	v.last(v.have[0].turn)
+	return nil
+}
+
+// TestATurnIsTakenWhole claims turn after turn of 500 rows while a lane writes them. What stands is always of one turn: one that begins
+// while the lane takes the one before must not be seen in part.
+func TestATurnIsTakenWhole(t *testing.T) {
+	const turns = 500
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	target := &versions{have: map[int]version{}, last: func(turn int) {
+		if turn == turns {
+			cancel()
+		}
+	}}
+	ledger := NewLedger[int, version]()
+	lane := NewLane("t", ledger, target, DefaultPace, slog.New(slog.DiscardHandler))
+	go func() {
+		for turn := range turns + 1 {
+			ledger.Begin()
+			for key := range 500 {
+				ledger.Claim(Owner{Name: fmt.Sprint(key)}, version{key, turn})
+			}
+			ledger.End()
+			time.Sleep(time.Duration(turn%100) * time.Microsecond) // the lane is at another point each time
+		}
+	}()
+	if err := lane.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if target.torn != "" {
+		t.Errorf("rows of two turns: %s", target.torn)
+	}
 }
