@@ -111,7 +111,7 @@ func nftTables(b *strings.Builder) {
 		"| low 14 bits | DSR services of the ipvs engine: which virtual server takes the packet |\n\n", row.NftTable, nft.MasqueradeMark)
 	block(b, "Rules: Services, nftables engine", "", frame(services))
 	block(b, "Rules: Services, ipvs engine", "Beside the virtual servers that `ipvsadm -Ln` shows.", frame(nft.IpvsSkeleton(nft.IpvsParams{
-		ServiceParams: nft.ServiceParams{IPv4: true, IPv6: true, Inside: inside}, Guard: true, MTU: 1480,
+		ServiceParams: nft.ServiceParams{IPv4: true, IPv6: true, Inside: inside}, MTU: 1480,
 	})))
 	block(b, "Rules: network policies", "", frame(nft.FirewallBase(&intent.FirewallBase{V4: true, V6: true, Ranges: inside})))
 	block(b, "Rules: pods' way out", "", append(
