@@ -297,3 +297,15 @@ func (l *Lab) Logs(w io.Writer, lines int) {
 		fmt.Fprintf(w, "--- %s\n%s\n", n.Name, strings.Join(text[max(0, len(text)-lines):], "\n"))
 	}
 }
+
+// Failures are the lines of the daemons' logs that tell of rows or tables that failed, if only for a moment.
+func (l *Lab) Failures() (lines []string) {
+	for _, n := range l.Nodes() {
+		for line := range strings.Lines(n.DaemonLog()) {
+			if strings.Contains(line, `msg="row fails"`) || strings.Contains(line, `msg="table fails"`) {
+				lines = append(lines, n.Name+": "+strings.TrimSpace(line))
+			}
+		}
+	}
+	return lines
+}

@@ -78,6 +78,7 @@ func run(m *testing.M) int {
 	}
 	shared = w
 	code := m.Run()
+	w.score.Add("the daemons", "whatever is written is written at once", w.wrote(), "")
 	if code != 0 {
 		w.Logs(os.Stderr, 15)
 	}
@@ -93,6 +94,15 @@ func run(m *testing.M) int {
 		code = 1
 	}
 	return code
+}
+
+// wrote judges that no row ever failed: what is wanted together came together, in the right order.
+func (w *the) wrote() error {
+	lines := w.Failures()
+	if len(lines) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d times not, first %s", len(lines), lines[0])
 }
 
 func start(ctx context.Context) (*the, error) {

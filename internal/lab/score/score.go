@@ -26,12 +26,17 @@ type verdict struct {
 // Judge notes a case of a group; err nil is a pass. The note, as of fmt.Sprintf, says what was seen.
 func (s *Score) Judge(t testing.TB, group, name string, err error, note string, args ...any) {
 	t.Helper()
-	s.mu.Lock()
-	s.list = append(s.list, verdict{group, name, fmt.Sprintf(note, args...), err})
-	s.mu.Unlock()
+	s.Add(group, name, err, note, args...)
 	if err != nil {
 		t.Errorf("%s: %s: %v", group, name, err)
 	}
+}
+
+// Add notes a case that is judged outside of any test, such as after the last.
+func (s *Score) Add(group, name string, err error, note string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, verdict{group, name, fmt.Sprintf(note, args...), err})
 }
 
 // Row adds a line to a group's table, which stands for those of its cases that passed.
