@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"kube-router/internal/model"
 )
 
 func FuzzNodePorts(f *testing.F) {
@@ -35,7 +37,7 @@ func FuzzPasswords(f *testing.F) {
 			t.Fatalf("the fault tells the secret: %v", err)
 		}
 		for _, p := range all {
-			if len(p) > maxPassword {
+			if len(p) > model.MaxPassword {
 				t.Fatalf("%q: a password of %d bytes", s, len(p))
 			}
 		}

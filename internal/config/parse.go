@@ -15,9 +15,6 @@ import (
 	"kube-router/internal/model"
 )
 
-// maxPassword is the longest TCP MD5 key that Linux takes (TCP_MD5SIG_MAXKEYLEN).
-const maxPassword = 80
-
 // maxSocketPath is the longest path of a unix socket (sun_path without its end).
 const maxSocketPath = 107
 
@@ -187,8 +184,8 @@ func password(s string) (model.Secret, error) {
 }
 
 func secret(s string) (model.Secret, error) {
-	if len(s) > maxPassword {
-		return "", fmt.Errorf("a password is longer than %d bytes, the most that TCP MD5 (RFC 2385) takes in Linux", maxPassword)
+	if len(s) > model.MaxPassword {
+		return "", fmt.Errorf("a password is longer than %d bytes, the most that TCP MD5 (RFC 2385) takes in Linux", model.MaxPassword)
 	}
 	return model.Secret(s), nil
 }

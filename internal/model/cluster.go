@@ -103,6 +103,9 @@ type Peer struct {
 	BFD      *BFD
 }
 
+// MaxPassword is how many bytes the password of a session may have: what Linux takes for TCP MD5 (RFC 2385).
+const MaxPassword = 80
+
 // Secret is text that must never reach a log, a dump or a status. It prints as "(secret)".
 type Secret string
 

@@ -133,7 +133,7 @@ func clusterID(in input) string {
 }
 
 func parseCIDRs(n *model.Node, in input) {
-	n.PodCIDRs = in.remarks.prefixes(in.field(), csv(in.text))
+	n.PodCIDRs = collect(in.remarks, in.field(), csv(in.text), parseRange)
 	if len(n.PodCIDRs) == 0 {
 		in.wrong("no CIDR in %q", in.text)
 	}
@@ -143,5 +143,5 @@ func parseCIDR(n *model.Node, in input) {
 	if len(n.PodCIDRs) > 0 {
 		return
 	}
-	n.PodCIDRs = in.remarks.prefixes(in.field(), []string{in.text})
+	n.PodCIDRs = collect(in.remarks, in.field(), []string{in.text}, parseRange)
 }

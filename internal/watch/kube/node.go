@@ -52,7 +52,17 @@ func nodeAddrs(r *remarks, list []corev1.NodeAddress, t corev1.NodeAddressType) 
 // specCIDRs are spec.podCIDRs; an old controller may have set spec.podCIDR alone.
 func specCIDRs(r *remarks, o *corev1.Node) []netip.Prefix {
 	if len(o.Spec.PodCIDRs) == 0 && o.Spec.PodCIDR != "" {
-		return r.prefixes("spec.podCIDR", []string{o.Spec.PodCIDR})
+		return collect(r, "spec.podCIDR", []string{o.Spec.PodCIDR}, parseRange)
 	}
-	return r.prefixes("spec.podCIDRs[%d]", o.Spec.PodCIDRs)
+	return collect(r, "spec.podCIDRs[%d]", o.Spec.PodCIDRs, parseRange)
+}
+
+// parseRange reads a range of pods. One of all addresses would take the default route and the masquerade from every
+// node, whoever wrote it into a single one.
+func parseRange(s string) (netip.Prefix, error) {
+	p, err := parsePrefix(s)
+	if err == nil && p.Bits() == 0 {
+		return netip.Prefix{}, fmt.Errorf("%s ignored: all addresses are no range of pods", p)
+	}
+	return p, err
 }

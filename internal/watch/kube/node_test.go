@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -106,7 +107,11 @@ func TestNodeAnnotationFaults(t *testing.T) {
 		`path-prepend.repeat-n: "1"`:          {`kube-router.io/path-prepend.repeat-n: ignored: needs a valid kube-router.io/path-prepend.as`},
 		`path-prepend.as: "1", kube-router.io/path-prepend.repeat-n: "0"`: {`kube-router.io/path-prepend.repeat-n: "0" ignored: not a number from 1 to 255`},
 		`rr.client: "1", kube-router.io/rr.server: "1"`:                   {`kube-router.io/rr.client: ignored: the node is a reflector by kube-router.io/rr.server, and can't be both`},
-		`rr.client: "fd00::1"`:        {`kube-router.io/rr.client: "fd00::1" ignored: a cluster id is a 32-bit number or an IPv4 address`},
+		`rr.client: "fd00::1"`: {`kube-router.io/rr.client: "fd00::1" ignored: a cluster id is a 32-bit number or an IPv4 address`},
+		`pod-cidrs: "0.0.0.0/0,::/0"`: {
+			`kube-router.io/pod-cidrs: 0.0.0.0/0 ignored: all addresses are no range of pods`,
+			`kube-router.io/pod-cidrs: ::/0 ignored: all addresses are no range of pods`,
+			`kube-router.io/pod-cidrs: no CIDR in "0.0.0.0/0,::/0"`},
 		`pod-cidrs: ""`:               {`kube-router.io/pod-cidrs: no CIDR in ""`},
 		`node.bgp.comunities: "1:2"`:  {`kube-router.io/node.bgp.comunities: unknown annotation ignored`},
 		`peer.asns: "1"`:              {`kube-router.io/peer.asns: ignored: needs kube-router.io/peer.ips`},
@@ -118,6 +123,9 @@ func TestNodeAnnotationFaults(t *testing.T) {
 		`peers: "- {remoteip: 10.0.0.1, remoteasn: 65000, pasword: c2VjcmV0}"`:                                      {`kube-router.io/peers: peer 1: json: unknown field "pasword"`},
 		`peers: "- {remoteip: 10.0.0.1, remoteasn: 65000, password: not base64}"`:                                   {`kube-router.io/peers: peer 1 ignored: password: not base64`},
 		`peers: "- {remoteip: 10.0.0.1, remoteasn: 65000, password: 12345678}"`:                                     {`kube-router.io/peers: peer 1 ignored: password: not a string`},
+		`peers: "- {remoteip: 10.0.0.1, remoteasn: 65000, password: ` + strings.Repeat("YWFh", 27) + `}"`:           {`kube-router.io/peers: peer 1 ignored: password: longer than 80 bytes, the most that TCP MD5 (RFC 2385) takes in Linux`},
+		`peers: "- {remoteip: 10.0.0.1, remoteasn: 65000, password: '  '}"`:                                         {`kube-router.io/peers: peer 1 ignored: password: there is nothing in it`},
+		`peers: "- {remoteip: 10.0.0.1, remoteasn: 65000, password: ''}"`:                                           nil,
 		`peers: "- {remoteip: 10.0.0.1, remoteasn: 65000, port: 65536}"`:                                            {`kube-router.io/peers: peer 1 ignored: port: 65536 is not a port from 1 to 65535`},
 		`peers: "- {remoteip: 10.0.0.1, remoteasn: 99999999999}"`:                                                   {`kube-router.io/peers: peer 1 ignored: remoteasn: 99999999999 is not an AS number`},
 		`peers: "- {remoteip: 10.0.0.1, remoteasn: 65000, bfd: {enabled: true, detection_multiplier: 256}}"`:        {`kube-router.io/peers: peer 1 ignored: bfd.detection_multiplier: 256 is not from 1 to 255`},

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"kube-router/internal/model"
 )
@@ -101,11 +102,17 @@ func parsePeerAddr(field, s string) (netip.Addr, error) {
 	return a, nil
 }
 
-// parsePassword decodes a session's password. Its errors never quote it.
+// parsePassword decodes a session's password. Its errors never quote it. One that can't protect a session must
+// not open it: the speaker goes on without a key that the kernel refuses, and text of blanks is not no text.
 func parsePassword(s string) (model.Secret, error) {
-	b, err := base64.StdEncoding.DecodeString(s)
-	if err != nil {
+	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(s))
+	switch {
+	case err != nil:
 		return "", errors.New("password: not base64")
+	case len(b) > model.MaxPassword:
+		return "", fmt.Errorf("password: longer than %d bytes, the most that TCP MD5 (RFC 2385) takes in Linux", model.MaxPassword)
+	case len(b) == 0 && s != "":
+		return "", errors.New("password: there is nothing in it")
 	}
 	return model.Secret(b), nil
 }
