@@ -257,7 +257,8 @@ func TestWatch(t *testing.T) {
 }
 
 func FuzzMerge(f *testing.F) {
-	for _, s := range []string{whole, theirs, "", "{", `{"plugins":[{"ipam":{"type":"host-local","ranges":[[1],2]}}]}`} {
+	for _, s := range []string{whole, theirs, "", "{", `{"plugins":[{"ipam":{"type":"host-local","ranges":[[1],2]}}]}`,
+		`{"kube-router":{"mtu":[]},"plugins":[{"mtu":[],"ipam":{"type":"host-local"}}]}`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

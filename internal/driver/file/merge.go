@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"slices"
 
 	"kube-router/internal/row"
@@ -118,7 +119,7 @@ func edit(c row.Conflist, file object) error {
 	}
 	plugin := chain[first].(object)
 	setRanges(ipam(plugin), ranges(c))
-	if before, ok := file[noteKey].(object); ok && before["mtu"] == plugin["mtu"] {
+	if before, ok := file[noteKey].(object); ok && reflect.DeepEqual(before["mtu"], plugin["mtu"]) {
 		delete(plugin, "mtu") // ours of before; a user's own stays
 	}
 	if c.MTU > 0 {
