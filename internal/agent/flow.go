@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"net/netip"
 	"slices"
 
 	"kube-router/internal/model"
@@ -78,7 +79,7 @@ func ofNode(f func(m *model.Model, n *model.Node, add func(model.Ref))) touch {
 }
 
 // nodeRoutes are the learned paths that another node bears on: its addresses decide whether a next hop is a node, and
-// by which tunnel it is reached, and its ranges whether a prefix counts.
+// by which tunnel it is reached, and they and its ranges whether a prefix counts.
 func nodeRoutes(m *model.Model, n *model.Node, add func(model.Ref)) {
 	for _, prefix := range n.PodCIDRs {
 		if p := m.Paths[prefix]; p != nil {
@@ -86,6 +87,9 @@ func nodeRoutes(m *model.Model, n *model.Node, add func(model.Ref)) {
 		}
 	}
 	for _, hop := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
+		if p := m.Paths[netip.PrefixFrom(hop, hop.BitLen())]; p != nil {
+			add(p.Ref())
+		}
 		for _, p := range m.PathsVia(hop) {
 			add(p.Ref())
 		}

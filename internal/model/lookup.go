@@ -30,6 +30,11 @@ func (m *Model) LinkTo(a netip.Addr) *Link {
 	return m.bestLink(func(p netip.Prefix) bool { return !p.IsSingleIP() && p.Contains(a) })
 }
 
+// LinkOf is the link that is up and has a subnet, or nil. Of several the first by name.
+func (m *Model) LinkOf(subnet netip.Prefix) *Link {
+	return m.bestLink(func(p netip.Prefix) bool { return !p.IsSingleIP() && p.Masked() == subnet })
+}
+
 func (m *Model) bestLink(fits func(netip.Prefix) bool) *Link {
 	var best *Link
 	bits := -1

@@ -28,10 +28,33 @@ func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark)
 	case slices.Contains(aggregates(m), prefix):
 		note.add("", "ignored: this node announces it")
 		return nil, note.list
+	case near(m, prefix) != "":
+		note.add("", "ignored: "+near(m, prefix))
+		return nil, note.list
 	case m.Settings.Routes.Source == SourceAPI && (!p.External || m.IsRange(prefix) || p.Kept && !fromRouters(m, p)):
 		return nil, nil
 	}
 	return build(m, prefix, p.NextHops, &note), note.list
+}
+
+// near tells that a prefix needs no router because it is a subnet of this node, or a node in one. Taken from a
+// router, such a route would be refused by the kernel beside its own, or win over it, or put the nodes' next hops
+// behind the router, where the kernel takes them for none.
+func near(m *model.Model, prefix netip.Prefix) string {
+	if l := m.LinkOf(prefix); l != nil {
+		return "it is a subnet of this node, at " + l.Name
+	}
+	if !prefix.IsSingleIP() {
+		return ""
+	}
+	a := prefix.Addr()
+	switch n := m.NodeAt(a); {
+	case m.LinkWith(a) != nil || n != nil && n.Name == m.Settings.Node:
+		return "it is this node's own address"
+	case n != nil && m.LinkTo(a) != nil:
+		return "it is node " + n.Name + ", in a subnet of this node"
+	}
+	return ""
 }
 
 // Node plans the routes to another node's pod ranges where they come from its Node object.
@@ -104,6 +127,9 @@ func build(m *model.Model, prefix netip.Prefix, via []netip.Addr, note *remarks)
 	r := &intent.Route{Prefix: prefix}
 	for _, a := range via {
 		h, why := hop(m, family(prefix), a)
+		if why == "" && h.Tunnel != nil && prefix.Contains(a) {
+			why = "the tunnel to it would lead into itself"
+		}
 		if why != "" {
 			note.add("", "next hop "+a.String()+" of "+prefix.String()+" not used: "+why)
 			continue
