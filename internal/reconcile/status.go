@@ -2,9 +2,12 @@ package reconcile
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"kube-router/internal/row"
 )
 
 // Stats are the counters of a lane since its start.
@@ -40,6 +43,7 @@ type Failing struct {
 	Error    string
 	Since    time.Time
 	Attempts int
+	Foreign  bool // by something that isn't ours: see row.Foreign
 }
 
 // Status is a lane's state as `kube-router show` and the health check need it.
@@ -81,6 +85,7 @@ func (l *Lane[K, R]) Status() Status {
 
 func (l *Lane[K, R]) describe(k K, f *failure) Failing {
 	d := Failing{Row: fmt.Sprint(k), Error: f.err.Error(), Since: f.since, Attempts: f.attempts}
+	d.Foreign = errors.As(f.err, &row.Foreign{})
 	if r, ok := l.ledger.Want(k); ok {
 		d.Row = r.String()
 		d.Owner = l.ledger.Owners(k)[0].Name

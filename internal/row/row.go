@@ -72,6 +72,17 @@ func (f Failed[K]) Unwrap() []error {
 	return errs
 }
 
+// Foreign is the error of a row that can't be because of something that isn't ours and stays: somebody else's in its
+// place, or a next hop that the kernel takes for none. The lane tries again as ever, but no restart of the daemon
+// would help, so the row doesn't count against its health.
+type Foreign struct{ Err error }
+
+// Error is that of the cause.
+func (f Foreign) Error() string { return f.Err.Error() }
+
+// Unwrap gives the cause to errors.Is.
+func (f Foreign) Unwrap() error { return f.Err }
+
 // Later is the error of a row whose removal has begun and takes time (graceful termination of an IPVS
 // destination). The lane asks again without counting it as failing.
 type Later struct{ Reason string }

@@ -21,7 +21,8 @@ type Pulse struct {
 	Panicked string        // a part that ended for good, and why
 }
 
-// A row that fails for longer than Patience makes the node unhealthy; a shorter fault is being retried.
+// A row that fails for longer than Patience makes the node unhealthy; a shorter fault is being retried. One that
+// fails by what isn't ours doesn't: a router could have the daemon killed again and again by what it teaches.
 // Stuck is how long one turn of the thinking loop may take before the process is called hung: far beyond
 // any load, since being slow is no reason to be killed.
 const (
@@ -43,7 +44,7 @@ func (p Pulse) Unhealthy(now time.Time) []string {
 			why = append(why, fmt.Sprintf("table %s fails since %s: %s", t.Table, t.Since.Format(time.TimeOnly), t.Broken))
 		}
 		for _, f := range t.Failing {
-			if now.Sub(f.Since) > Patience {
+			if !f.Foreign && now.Sub(f.Since) > Patience {
 				why = append(why, fmt.Sprintf("%s fails since %s: %s", f.Row, f.Since.Format(time.TimeOnly), f.Error))
 			}
 		}

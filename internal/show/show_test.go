@@ -89,6 +89,8 @@ func TestHealth(t *testing.T) {
 			{Known: true, Stats: written, Failing: []reconcile.Failing{{Since: short}}}}}, true, true},
 		{"a row failing for long", Pulse{Started: true, Tables: []reconcile.Status{
 			{Known: true, Stats: written, Failing: []reconcile.Failing{{Since: long}}}}}, false, false},
+		{"a row failing for long by what isn't ours", Pulse{Started: true, Tables: []reconcile.Status{
+			{Known: true, Stats: written, Failing: []reconcile.Failing{{Since: long, Foreign: true}}}}}, true, true},
 		{"a table broken for long", Pulse{Started: true, Tables: []reconcile.Status{
 			{Known: true, Stats: written, Broken: "no such device", Since: long}}}, false, false},
 		{"slow, not stuck", Pulse{Started: true, Busy: Stuck / 2}, true, true},

@@ -264,6 +264,9 @@ func TestSomebodyElsesThingsStay(t *testing.T) {
 	if !errors.As(err, &failed) || len(failed) != 2 || failed[r.Key()] == nil || failed[vx.Key()] == nil {
 		t.Fatalf("want failures of %v and %v, have %v", r, vx, err)
 	}
+	if !errors.As(failed[r.Key()], &row.Foreign{}) || errors.As(failed[vx.Key()], &row.Foreign{}) {
+		t.Errorf("routes alone are others' fault: %#v", failed)
+	}
 	k.holds(other)
 	k.want()
 	list, err := k.stranger.RouteListFiltered(unix.AF_INET, &netlink.Route{Protocol: unix.RTPROT_STATIC}, netlink.RT_FILTER_PROTOCOL)

@@ -134,7 +134,7 @@ func (d *Driver) onlyOurs(want *netlink.Route) error {
 	}
 	for _, r := range list {
 		if r.Priority == want.Priority && r.Protocol != row.RouteProtocol {
-			return fmt.Errorf("a route to the same destination is there, made by protocol %s; it stays", r.Protocol)
+			return row.Foreign{Err: fmt.Errorf("a route to the same destination is there, made by protocol %s; it stays", r.Protocol)}
 		}
 	}
 	return nil
@@ -156,15 +156,15 @@ func (d *Driver) setLocal(want *netlink.Route, old *row.Linux) error {
 	return nil
 }
 
-// explain says in words what the kernel means.
+// explain says in words what the kernel means. Next hops and sources are what others say they are.
 func explain(err error) error {
 	switch {
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH):
-		return fmt.Errorf("the next hop is in no subnet of a link that is up: %w", err)
+		return row.Foreign{Err: fmt.Errorf("the next hop is in no subnet of a link that is up: %w", err)}
 	case errors.Is(err, unix.ENETDOWN):
-		return fmt.Errorf("the link is down: %w", err)
+		return row.Foreign{Err: fmt.Errorf("the link is down: %w", err)}
 	case errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("the kernel refuses the route (is the source an address of this node?): %w", err)
+		return row.Foreign{Err: fmt.Errorf("the kernel refuses the route (is the source an address of this node?): %w", err)}
 	}
 	return err
 }
