@@ -187,6 +187,10 @@ func TestMesh(t *testing.T) {
 			name: "a node with our address", others: []*model.Node{node("b", "10.0.0.1", "")},
 			want: here + own + "Node a: status.addresses: no session with node b: it claims our address 10.0.0.1\n",
 		},
+		{
+			name: "nodes with one address", others: []*model.Node{node("d", "10.0.0.2", ""), node("c", "10.0.0.2", ""), node("b", "10.0.0.2", "", client("17"))},
+			want: here + "peer 10.0.0.2 AS 64512 from 10.0.0.1 IPv4 node c\n" + own + "Node a: no session with node d: node c has its address 10.0.0.2\n",
+		},
 		{name: "no router", change: func(s *model.Settings) { s.Router = false }, want: ""},
 	} {
 		m := world(c.change, c.self...)

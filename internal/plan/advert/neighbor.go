@@ -114,7 +114,9 @@ func Session(m *model.Model, name string) ([]*intent.Neighbor, []model.Remark) {
 		note.add("status.addresses", "no session with node %s: %s", other.Name, why)
 	case slices.ContainsFunc(routers(m, self, &remarks{}), func(r *intent.Neighbor) bool { return r.Addr == n.Addr }):
 		note.add("", "no session with node %s: its address %s is a router's", other.Name, n.Addr)
-	case !doubled(m, self, n):
+	case doubled(m, self, n) != "":
+		note.add("", "no session with node %s: node %s has its address %s", other.Name, doubled(m, self, n), n.Addr)
+	default:
 		return []*intent.Neighbor{n}, nil
 	}
 	return nil, note.list
@@ -127,16 +129,20 @@ func peers(m *model.Model, self, other *model.Node) bool {
 		other.Name != self.Name && as != 0 && as == asOf(m, other) && paired(self, other)
 }
 
-// doubled tells whether a node that comes before by name has the session with that address.
-func doubled(m *model.Model, self *model.Node, n *intent.Neighbor) bool {
+// doubled is the first node by name that has the session with a neighbour's address, if that isn't the neighbour.
+func doubled(m *model.Model, self *model.Node, n *intent.Neighbor) string {
+	best := n.Node
 	for name, rival := range m.NodesAt(n.Addr) {
-		if name < n.Node && peers(m, self, rival) {
+		if name < best && peers(m, self, rival) {
 			if first, _ := session(m, self, rival); first != nil && first.Addr == n.Addr {
-				return true
+				best = name
 			}
 		}
 	}
-	return false
+	if best == n.Node {
+		return ""
+	}
+	return best
 }
 
 // alone remarks on a client whose cluster has no reflector.
