@@ -204,6 +204,23 @@ func TestMesh(t *testing.T) {
 	}
 }
 
+// TestListen is about the annotation that says where the speaker listens.
+func TestListen(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                           "[10.0.0.1 fd00::1]",
+		"10.0.0.9 10.0.0.1 10.0.0.9": "[10.0.0.1 10.0.0.9]",
+		"0.0.0.0":                    "[0.0.0.0]",
+		"0.0.0.0 10.0.0.1 fd00::1":   "[0.0.0.0 fd00::1]",
+		":: fd00::1 10.0.0.1":        "[10.0.0.1 ::]",
+		"0.0.0.0 :: 10.0.0.1":        "[]",
+	} {
+		b, _ := Speaker(world(nil, with(func(o *model.NodeOptions) { o.BGPLocalAddrs = addrs(text) })))
+		if have := fmt.Sprint(b.Speaker.Listen); have != want {
+			t.Errorf("%q: want %s, have %s", text, want, have)
+		}
+	}
+}
+
 // sorted puts remarks, which come in the order of a map, in order.
 func sorted(text string) []string {
 	list := strings.Split(text, "\n")

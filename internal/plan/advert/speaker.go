@@ -80,12 +80,24 @@ func listen(m *model.Model, n *model.Node, note *remarks) []netip.Addr {
 		}
 	}
 	slices.SortFunc(list, netip.Addr.Compare)
-	list = slices.Compact(list)
+	list = widest(slices.Compact(list))
 	if len(list) > mostListen {
 		note.add("kube-router.io/bgp-local-addresses", "only the first %d addresses are listened on", mostListen)
 		list = list[:mostListen]
 	}
 	return list
+}
+
+// widest leaves out what another address of the list stands for: the unspecified address is any of its family, and
+// both of them are any at all. Nobody can listen at one of them and at a single address too.
+func widest(list []netip.Addr) []netip.Addr {
+	any4, any6 := slices.Contains(list, netip.IPv4Unspecified()), slices.Contains(list, netip.IPv6Unspecified())
+	if any4 && any6 {
+		return nil
+	}
+	return slices.DeleteFunc(list, func(a netip.Addr) bool {
+		return !a.IsUnspecified() && (any4 && a.Is4() || any6 && a.Is6())
+	})
 }
 
 // mostListen bounds the addresses that a speaker listens on.

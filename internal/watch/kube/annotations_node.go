@@ -44,8 +44,8 @@ func nodeAnnotations() []annotation[model.Node] {
 		{"peer.localips", "list of addresses", "our addresses towards them, one for each of peer.ips", needsPeerIPs},
 		{"rr.server", "cluster id", "the node is a route reflector: a number or an IPv4 address", parseServer},
 		{"rr.client", "cluster id", "the node is a client of route reflectors: a number or an IPv4 address", parseClient},
-		{"bgp-local-addresses", "list of addresses", "where BGP listens; the primary address when absent", func(n *model.Node, in input) {
-			n.Options.BGPLocalAddrs = collect(in.remarks, in.field(), csv(in.text), parseAddr)
+		{"bgp-local-addresses", "list of addresses", "where BGP listens; the node's own addresses when absent", func(n *model.Node, in input) {
+			n.Options.BGPLocalAddrs = collect(in.remarks, in.field(), csv(in.text), parseListen)
 		}},
 		{"pod-cidrs", "list of CIDRs", "the node's pod addresses, in place of spec.podCIDRs", parseCIDRs},
 		{"pod-cidr", "CIDR", "the same with one CIDR (deprecated: use pod-cidrs)", parseCIDR},
@@ -130,6 +130,15 @@ func clusterID(in input) string {
 	}
 	in.wrong("%q ignored: a cluster id is a 32-bit number or an IPv4 address", in.text)
 	return ""
+}
+
+// parseListen reads an address to listen at, which may mean any.
+func parseListen(s string) (netip.Addr, error) {
+	a, err := parseAddr(s)
+	if err == nil && a.IsMulticast() {
+		return netip.Addr{}, fmt.Errorf("%s ignored: nobody's address", a)
+	}
+	return a, err
 }
 
 func parseCIDRs(n *model.Node, in input) {

@@ -112,6 +112,7 @@ func TestNodeAnnotationFaults(t *testing.T) {
 			`kube-router.io/pod-cidrs: 0.0.0.0/0 ignored: all addresses are no range of pods`,
 			`kube-router.io/pod-cidrs: ::/0 ignored: all addresses are no range of pods`,
 			`kube-router.io/pod-cidrs: no CIDR in "0.0.0.0/0,::/0"`},
+		`bgp-local-addresses: "224.0.0.1,0.0.0.0"`: {`kube-router.io/bgp-local-addresses: 224.0.0.1 ignored: nobody's address`},
 		`pod-cidrs: ""`:               {`kube-router.io/pod-cidrs: no CIDR in ""`},
 		`node.bgp.comunities: "1:2"`:  {`kube-router.io/node.bgp.comunities: unknown annotation ignored`},
 		`peer.asns: "1"`:              {`kube-router.io/peer.asns: ignored: needs kube-router.io/peer.ips`},
