@@ -3,7 +3,10 @@ package gobgp
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -70,11 +73,8 @@ func (d *Driver) Apply(ctx context.Context, changes []row.Change[row.BgpKey, row
 		return err
 	}
 	if running != nil {
-		if changes, err = d.relive(ctx, changes); err != nil {
+		if changes, err = d.relive(ctx, changes, t.failed); err != nil {
 			return err
-		}
-		if len(changes) == 0 {
-			return nil
 		}
 		running, err = t.client.global(ctx)
 	}
@@ -101,9 +101,10 @@ func makes(changes []row.Change[row.BgpKey, row.Bgp]) bool {
 }
 
 // relive handles a change of the speaker itself, which means another life: what it holds is read, it is
-// stopped, and everything is made again with the other changes. Its peers see a restart.
-func (d *Driver) relive(ctx context.Context, changes []row.Change[row.BgpKey, row.Bgp]) ([]row.Change[row.BgpKey, row.Bgp], error) {
-	for _, c := range changes {
+// stopped, and everything is made again with the other changes. Its peers see a restart. A life that could not
+// begin is not worth the one that is.
+func (d *Driver) relive(ctx context.Context, changes []row.Change[row.BgpKey, row.Bgp], failed row.Failed[row.BgpKey]) ([]row.Change[row.BgpKey, row.Bgp], error) {
+	for i, c := range changes {
 		if c.Key.Kind != row.BgpKindSpeaker || c.New == nil {
 			continue
 		}
@@ -114,12 +115,28 @@ func (d *Driver) relive(ctx context.Context, changes []row.Change[row.BgpKey, ro
 		if have[c.Key] == *c.New {
 			return changes, nil
 		}
+		if err := here((*c.New).(row.BgpSpeaker)); err != nil {
+			failed[c.Key] = row.Foreign{Err: fmt.Errorf("BGP goes on as before: %w", err)}
+			return slices.Delete(slices.Clone(changes), i, i+1), nil
+		}
 		if err := d.client.stopped(ctx, true); err != nil {
 			return nil, err
 		}
 		return remake(have, changes), nil
 	}
 	return changes, nil
+}
+
+// here tells whether the addresses that a speaker is to listen at are this node's.
+func here(r row.BgpSpeaker) error {
+	for _, a := range r.Addrs() {
+		c, err := net.ListenPacket("udp", netip.AddrPortFrom(a, 0).String())
+		if err != nil {
+			return fmt.Errorf("%s is no address of this node to listen at: %w", a, err)
+		}
+		c.Close()
+	}
+	return nil
 }
 
 // remake are the changes that make from nothing what have becomes by changes.

@@ -1,6 +1,8 @@
 package gobgp
 
 import (
+	"errors"
+	"maps"
 	"math"
 	"net/netip"
 	"strings"
@@ -71,4 +73,29 @@ func listen(text string) (list [row.MaxListen]netip.Addr) {
 		list[i] = netip.MustParseAddr(s)
 	}
 	return list
+}
+
+// TestNowhereToListen changes the speaker to listen at an address that the node doesn't have. What stands goes on,
+// and other changes arrive, until it has it.
+func TestNowhereToListen(t *testing.T) {
+	d := driver(t, supervised(t))
+	have := conform.Index[row.BgpKey](rows(20))
+	if err := d.Apply(t.Context(), conform.Diff(map[row.BgpKey]row.Bgp{}, have)); err != nil {
+		t.Fatal(err)
+	}
+	want := maps.Clone(have)
+	speaker := rows(1)[0].(row.BgpSpeaker)
+	speaker.Listen = listen("127.0.0.1 192.0.2.1")
+	path := row.BgpPath{Prefix: pfx("10.200.0.0/16"), NextHop: addr("127.0.0.1")}
+	want[speaker.Key()], want[path.Key()] = speaker, path
+	err := d.Apply(t.Context(), conform.Diff(have, want))
+	var failed row.Failed[row.BgpKey]
+	if !errors.As(err, &failed) || len(failed) != 1 || !errors.As(failed[speaker.Key()], &row.Foreign{}) {
+		t.Errorf("want the speaker to fail alone, have %v", err)
+	}
+	want[speaker.Key()] = have[speaker.Key()]
+	is, err := d.Dump(t.Context())
+	if diff := cmp.Diff(want, is, cmp.Comparer(func(a, b row.Bgp) bool { return a == b })); err != nil || diff != "" {
+		t.Errorf("%v: want - have +:\n%s", err, diff)
+	}
 }
