@@ -2,6 +2,7 @@ package model
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -19,9 +20,20 @@ func (m *Model) NodeAt(a netip.Addr) *Node {
 	return best
 }
 
-// LinkWith is the link that has an address, or nil. Of several the first by name.
+// LinkWith is the link that is up and has an address, or nil. Of several the first by name.
 func (m *Model) LinkWith(a netip.Addr) *Link {
 	return m.bestLink(func(p netip.Prefix) bool { return p.Addr() == a })
+}
+
+// LinkOwning is the link that an address is given to, up or not, or nil. Of several the first by name.
+func (m *Model) LinkOwning(a netip.Addr) *Link {
+	var best *Link
+	for _, l := range m.Links {
+		if (best == nil || l.Name < best.Name) && slices.ContainsFunc(l.Addrs, func(p netip.Prefix) bool { return p.Addr() == a }) {
+			best = l
+		}
+	}
+	return best
 }
 
 // LinkTo is the link that is up and has an address in one subnet with a, or nil. The longest subnet wins, then

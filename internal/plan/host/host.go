@@ -36,16 +36,34 @@ func Plan(m *model.Model) ([]*intent.Host, []model.Remark) {
 	return []*intent.Host{h}, note.list
 }
 
-// uplinks are the links that have one of the node's addresses.
+// uplinks are the links that have one of the node's addresses. One that is down is one still: what it is set to
+// counts at the moment when it comes up. Linux takes the IPv6 addresses from a link that goes down, and where router
+// advertisements are to bring the node's back, they are heard by the settings of an uplink alone; so while it is
+// nowhere, every link to a network may be the one.
 func uplinks(m *model.Model, self *model.Node) []string {
 	var names []string
 	for _, f := range m.Settings.Families() {
-		if l := m.LinkWith(self.IP(f)); l != nil {
+		a := self.IP(f)
+		if l := m.LinkOwning(a); l != nil {
 			names = append(names, l.Name)
+		} else if f == model.IPv6 && a.IsValid() {
+			names = append(names, networks(m)...)
 		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// networks are the links to networks by their kind: hardware, and what is made of hardware. The bridge of pods is
+// none, whatever a link of its name is.
+func networks(m *model.Model) []string {
+	var names []string
+	for _, l := range m.Links {
+		if l.Name != "lo" && l.Name != "kube-bridge" && slices.Contains([]string{"device", "bond", "team", "vlan"}, l.Kind) {
+			names = append(names, l.Name)
+		}
+	}
+	return names
 }
 
 // mtu is the MTU of pods: the least of the uplinks', less what a tunnel adds when one may be in the way. It
@@ -53,7 +71,7 @@ func uplinks(m *model.Model, self *model.Node) []string {
 func mtu(m *model.Model, self *model.Node, note *remarks) int {
 	least := 0
 	for _, f := range m.Settings.Families() {
-		l := m.LinkWith(self.IP(f))
+		l := m.LinkOwning(self.IP(f))
 		if l == nil {
 			continue
 		}

@@ -86,6 +86,18 @@ func TestPlan(t *testing.T) {
 		{"no link has the address", func(m *model.Model) { m.Delete(model.Ref{Kind: model.KindLink, Name: model.Name{Name: "eth0"}}) },
 			"forward v4=true v6=true uplinks=[] bridge=true mtu=0 bridged=true proxy=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=0 socket=/run/cni.sock\n" +
 				"Node a: status.addresses: the MTU of pods is left to the kernel: no link of this node has its address\n"},
+		{"an uplink that is down", func(m *model.Model) {
+			m.Put(&model.Link{Name: "eth0", Kind: "device", MTU: 1500, Addrs: pfxs("10.0.0.1/24")})
+			m.Settings.IPv6 = false
+		}, "forward v4=true v6=false uplinks=[eth0] bridge=true mtu=1500 bridged=true proxy=true " + file + "ranges=[10.244.1.0/24] mtu=1500 socket=/run/cni.sock\n"},
+		{"the IPv6 address is to come by router advertisement", func(m *model.Model) {
+			m.Settings.IPv4 = false
+			m.Put(&model.Link{Name: "eth0", Kind: "device", MTU: 1500, Addrs: pfxs("10.0.0.1/24")})
+			m.Put(&model.Link{Name: "bond0", Kind: "bond", MTU: 1500, Up: true})
+			m.Put(&model.Link{Name: "docker0", Kind: "bridge", MTU: 1500, Up: true, Addrs: pfxs("172.17.0.1/16")})
+			m.Put(&model.Link{Name: "lo", Kind: "device", MTU: 65536, Up: true, Addrs: pfxs("127.0.0.1/8")})
+		}, "forward v4=false v6=true uplinks=[bond0 eth0] bridge=true mtu=0 bridged=true proxy=true " + file + "ranges=[fd01::/64] mtu=0 socket=/run/cni.sock\n" +
+			"Node a: status.addresses: the MTU of pods is left to the kernel: no link of this node has its address\n"},
 		{"no node: the bridge stands for pods that run", func(m *model.Model) { m.Delete(m.Self().Ref()) },
 			"forward v4=true v6=true uplinks=[] bridge=true mtu=0 bridged=true proxy=true\n"},
 	} {
