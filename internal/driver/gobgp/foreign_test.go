@@ -45,7 +45,7 @@ func TestForeign(t *testing.T) {
 	path.Identifier = 0
 	must(c.AddPath(ctx, &api.AddPathRequest{TableType: api.TableType_TABLE_TYPE_GLOBAL, Path: path}))
 	must(c.AddPeer(ctx, &api.AddPeerRequest{Peer: &api.Peer{
-		Conf: &api.PeerConf{NeighborAddress: "127.0.9.9", PeerAsn: 65009}, Transport: &api.Transport{LocalAddress: "127.0.0.1", RemotePort: 17900},
+		Conf: &api.PeerConf{NeighborAddress: "127.0.9.9", PeerAsn: 65009, Description: "kube-routers of the other site"}, Transport: &api.Transport{LocalAddress: "127.0.0.1", RemotePort: 17900},
 	}}))
 	must(c.AddPolicy(ctx, &api.AddPolicyRequest{Policy: &api.Policy{Name: "mine"}}))
 	must(c.AddPolicyAssignment(ctx, &api.AddPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{

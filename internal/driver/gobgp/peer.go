@@ -61,7 +61,8 @@ func peerMessage(r row.BgpPeer, restarting bool) *api.Peer {
 
 // readPeer makes a row of a peer of ours.
 func readPeer(p *api.Peer) (row.BgpPeer, bool) {
-	name, ours := strings.CutPrefix(p.GetConf().GetDescription(), described)
+	word, name, _ := strings.Cut(p.GetConf().GetDescription(), " ")
+	ours := word == described
 	addr, err := netip.ParseAddr(p.GetConf().GetNeighborAddress())
 	if !ours || err != nil {
 		return row.BgpPeer{}, false

@@ -98,7 +98,8 @@ func (w *Watch) recall(all map[netip.Addr]State, now time.Time) {
 }
 
 func state(p *api.Peer) (State, bool) {
-	name, ours := strings.CutPrefix(p.GetConf().GetDescription(), described)
+	word, name, _ := strings.Cut(p.GetConf().GetDescription(), " ")
+	ours := word == described
 	addr, err := netip.ParseAddr(p.GetConf().GetNeighborAddress())
 	if !ours || err != nil {
 		return State{}, false
