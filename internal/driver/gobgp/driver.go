@@ -2,6 +2,7 @@ package gobgp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -115,7 +116,7 @@ func (d *Driver) relive(ctx context.Context, changes []row.Change[row.BgpKey, ro
 		if have[c.Key] == *c.New {
 			return changes, nil
 		}
-		if err := here((*c.New).(row.BgpSpeaker)); err != nil {
+		if _, err := here((*c.New).(row.BgpSpeaker)); err != nil {
 			failed[c.Key] = row.Foreign{Err: fmt.Errorf("BGP goes on as before: %w", err)}
 			return slices.Delete(slices.Clone(changes), i, i+1), nil
 		}
@@ -127,16 +128,27 @@ func (d *Driver) relive(ctx context.Context, changes []row.Change[row.BgpKey, ro
 	return changes, nil
 }
 
-// here tells whether the addresses that a speaker is to listen at are this node's.
-func here(r row.BgpSpeaker) error {
+// here is a speaker that listens at those of its addresses that are this node's, with an error about the rest: one
+// that isn't there, or not yet, as IPv6 addresses come later than others, is no reason to be without BGP. Where none
+// is there it is the speaker as it was, for none would mean every address.
+func here(r row.BgpSpeaker) (row.BgpSpeaker, error) {
+	some, n := r, 0
+	some.Listen = [row.MaxListen]netip.Addr{}
+	var missing []error
 	for _, a := range r.Addrs() {
 		c, err := net.ListenPacket("udp", netip.AddrPortFrom(a, 0).String())
 		if err != nil {
-			return fmt.Errorf("%s is no address of this node to listen at: %w", a, err)
+			missing = append(missing, fmt.Errorf("%s is no address of this node to listen at: %w", a, err))
+			continue
 		}
 		c.Close()
+		some.Listen[n] = a
+		n++
 	}
-	return nil
+	if n == 0 {
+		return r, errors.Join(missing...)
+	}
+	return some, errors.Join(missing...)
 }
 
 // remake are the changes that make from nothing what have becomes by changes.

@@ -99,3 +99,26 @@ func TestNowhereToListen(t *testing.T) {
 		t.Errorf("%v: want - have +:\n%s", err, diff)
 	}
 }
+
+// TestSomewhereToListen begins with one of two addresses, since the other one isn't there.
+func TestSomewhereToListen(t *testing.T) {
+	d := driver(t, supervised(t))
+	want := conform.Index[row.BgpKey](rows(20))
+	here := rows(1)[0].(row.BgpSpeaker)
+	both := here
+	both.Listen = listen("127.0.0.1 192.0.2.1")
+	want[here.Key()] = both
+	for range 2 { // at first, and when it is tried again
+		err := d.Apply(t.Context(), conform.Diff(map[row.BgpKey]row.Bgp{}, want))
+		var failed row.Failed[row.BgpKey]
+		if !errors.As(err, &failed) || len(failed) != 1 || !errors.As(failed[here.Key()], &row.Foreign{}) {
+			t.Errorf("want the speaker to fail alone, have %v", err)
+		}
+		have, err := d.Dump(t.Context())
+		want[here.Key()] = here
+		if diff := cmp.Diff(want, have, cmp.Comparer(func(a, b row.Bgp) bool { return a == b })); err != nil || diff != "" {
+			t.Errorf("%v: want - have +:\n%s", err, diff)
+		}
+		want[here.Key()] = both
+	}
+}

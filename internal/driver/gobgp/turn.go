@@ -36,7 +36,12 @@ type turn struct {
 func (t *turn) run(running bool, changes []change) error {
 	made, gone := sorted(changes)
 	if i := slices.IndexFunc(made, func(c change) bool { return c.Key.Kind == row.BgpKindSpeaker }); i >= 0 && !running {
-		if err := t.begin((*made[i].New).(row.BgpSpeaker)); err != nil {
+		all := (*made[i].New).(row.BgpSpeaker)
+		some, missing := here(all)
+		if some != all {
+			t.failed[made[i].Key] = row.Foreign{Err: fmt.Errorf("BGP listens at %v alone: %w", some.Addrs(), missing)}
+		}
+		if err := t.begin(some); err != nil {
 			if lost(err) {
 				return err
 			}
