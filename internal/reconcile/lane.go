@@ -303,7 +303,8 @@ func (l *Lane[K, R]) pause(look bool, looked time.Time) time.Duration {
 		next = looked.Add(l.pace.Look)
 	}
 	if look {
-		next = earlier(next, l.broken.next)
+		// Rows whose time has come wait as well: nothing can be done for them before the table works again.
+		return max(time.Until(l.broken.next), 0)
 	}
 	for _, f := range l.failing {
 		next = earlier(next, f.next)
