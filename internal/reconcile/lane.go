@@ -40,6 +40,7 @@ type Lane[K comparable, R row.Row[K]] struct {
 	failing map[K]*failure
 	waiting map[K]time.Time // rows whose removal takes time, and when to ask again
 	broken  failure         // of the whole table
+	told    time.Time       // when rows that others changed were last told of
 	stats   Stats
 	notify  func()
 	stepped chan struct{} // closed and replaced after every step
@@ -131,9 +132,34 @@ func (l *Lane[K, R]) look(ctx context.Context) bool {
 		l.breakdown(ctx, err)
 		return false
 	}
+	l.drift(have)
 	l.have = have
 	l.ledger.touch(have, l.rests)
 	return true
+}
+
+// tellDrift is how often at most rows that others change are told of: two programs that fight don't fill the log.
+const tellDrift = time.Minute
+
+// drift notes rows that stood as wanted and that a look finds gone or different.
+func (l *Lane[K, R]) drift(now map[K]R) {
+	if l.broken.err != nil {
+		return // half of a failed change may be there
+	}
+	var lost []K
+	for k, was := range l.have {
+		want, wanted := l.ledger.Want(k)
+		if r, there := now[k]; wanted && was == want && (!there || r != want) && !l.rests(k) {
+			lost = append(lost, k)
+		}
+	}
+	l.stats.Drifted += uint64(len(lost))
+	if len(lost) == 0 || !l.told.IsZero() && time.Since(l.told) < tellDrift {
+		return
+	}
+	l.told = time.Now()
+	l.log.Warn("rows of ours were changed or removed by others, or went with what they stood on; they are made again",
+		"rows", len(lost), "one of them", l.have[lost[0]].String())
 }
 
 // rests tells whether a row has its own time of retry, which a look must not shorten.

@@ -16,6 +16,7 @@ type Stats struct {
 	Looks    uint64        // times that the whole table was read
 	Changes  uint64        // rows changed
 	Failures uint64        // changes that failed
+	Drifted  uint64        // rows that stood and that a look found gone or different
 	Busy     time.Duration // spent in Apply
 	Last     time.Duration // the latest Apply
 	Applies  uint64        // calls of Apply

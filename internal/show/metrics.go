@@ -106,6 +106,7 @@ func collectTable(ch chan<- prometheus.Metric, s reconcile.Status) {
 		{Name: "failing", Help: "Rows that could not be made so", Value: float64(len(s.Failing))},
 		{Name: "changes_total", Help: "Rows changed", Value: float64(s.Stats.Changes), Counter: true},
 		{Name: "failures_total", Help: "Changes that failed", Value: float64(s.Stats.Failures), Counter: true},
+		{Name: "drifted_total", Help: "Rows that others changed or removed", Value: float64(s.Stats.Drifted), Counter: true},
 		{Name: "looks_total", Help: "Times that the whole table was read", Value: float64(s.Stats.Looks), Counter: true},
 	} {
 		x.Labels = table
