@@ -227,8 +227,8 @@ func (a *agent) pulse() show.Pulse {
 // Cleanup removes from this node everything that we made: every table is run with nothing wanted. While a daemon runs it
 // refuses: all would be made again at once.
 func Cleanup(ctx context.Context, o *config.Options, log *slog.Logger) error {
-	if _, err := show.Ask(ctx, o.ControlSocket, "summary", nil); err == nil {
-		return fmt.Errorf("a kube-router runs here (it answers at %s) and would make everything again: stop it first", o.ControlSocket)
+	if _, err := show.Ask(ctx, o.ControlSocket, "summary", nil); err == nil || errors.Is(err, show.ErrSilent) {
+		return fmt.Errorf("a kube-router runs here (it listens at %s) and would make everything again: stop it first", o.ControlSocket)
 	}
 	t := newTables(log)
 	bare := *o

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 // daemonFacts are what a running daemon says about itself.
 type daemonFacts struct {
+	silent  bool // it takes questions and answers none
 	state   string
 	why     []string
 	rows    string
@@ -27,14 +29,18 @@ type daemonFacts struct {
 	remarks []model.Remark
 }
 
-// askDaemon asks the daemon at a socket for all that it knows to be wrong; false: nobody answers.
+// askDaemon asks the daemon at a socket for all that it knows to be wrong; false: nobody answers. One that hangs must
+// leave the doctor time for the rest.
 func askDaemon(ctx context.Context, socket string) (daemonFacts, bool) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
 	var d daemonFacts
 	var sum struct {
 		State, Rows, Up string
 		Why             []string
 	}
 	if _, err := show.AskInto(ctx, socket, "summary", nil, &sum); err != nil {
+		d.silent = errors.Is(err, show.ErrSilent)
 		return d, false
 	}
 	d.state, d.rows, d.up, d.why = sum.State, sum.Rows, sum.Up, sum.Why
@@ -53,6 +59,10 @@ const shownMost = 8
 // checkDaemon tells what the daemon itself finds wrong.
 func checkDaemon(p *patient) []finding {
 	d := &p.daemon
+	if d.silent {
+		return []finding{{bad, "daemon", "hangs: it takes questions at " + p.socket + " and answers none; what follows is judged by the flags of this command",
+			"kill -QUIT its process: that ends it, with all its goroutines in its log; the kernel goes on with what it has"}}
+	}
 	if !p.running {
 		return []finding{{warn, "daemon", "no kube-router answers at " + p.socket + "; what follows is judged by the flags of this command",
 			"start it; if it does not stay, its log says why; if it has another --control-socket, name that"}}

@@ -58,6 +58,7 @@ func TestDoctor(t *testing.T) {
 		says    string
 		mend    string
 	}{
+		{"a daemon hangs", func(p *patient) { p.running, p.daemon.silent = false, true }, bad, "daemon", "hangs: it takes questions at /run/c.sock", "kill -QUIT"},
 		{"no daemon", func(p *patient) { p.running = false }, warn, "daemon", "no kube-router answers at /run/c.sock", "its log says why"},
 		{"starting", func(p *patient) { p.daemon.state, p.daemon.why = "starting", []string{"waiting for Nodes"} }, warn, "daemon", "waiting for Nodes", "wait"},
 		{"unwell", func(p *patient) { p.daemon.state, p.daemon.why = "unwell", []string{"x fails"} }, bad, "daemon", "x fails", "below"},

@@ -40,39 +40,6 @@ func ViewHelp() string {
 	return b.String()
 }
 
-func (a *agent) summary(ctx context.Context, _ []string) (show.Page, error) {
-	p := a.pulse()
-	remarks, err := a.remarks(ctx)
-	if err != nil {
-		return show.Page{}, err
-	}
-	state, why := "well", p.Unhealthy(time.Now())
-	if missing := p.NotReady(); len(missing) > 0 {
-		state, why = "starting", append(missing, why...)
-	} else if len(why) > 0 {
-		state = "unwell"
-	}
-	failing, rows := 0, 0
-	for _, t := range p.Tables {
-		failing += len(t.Failing)
-		rows += t.Want
-	}
-	lines := [][]string{
-		{"node", a.o.Settings.Node}, {"state", state}, {"version", a.build.Version},
-		{"up", time.Since(a.born).Round(time.Second).String()}, {"service engine", string(a.o.Settings.Services.Engine)},
-		{"rows", strconv.Itoa(rows)}, {"failing", strconv.Itoa(failing)}, {"remarks", strconv.Itoa(len(remarks))},
-	}
-	for _, w := range why {
-		lines = append(lines, []string{"", w})
-	}
-	data := map[string]any{}
-	for _, l := range lines[:8] {
-		data[strings.ReplaceAll(l[0], " ", "_")] = l[1]
-	}
-	data["why"] = why
-	return show.Page{Rows: lines, Data: data}, nil
-}
-
 func (a *agent) tablesView(context.Context, []string) (show.Page, error) {
 	list := a.tables.statuses()
 	p := show.Page{Columns: []string{"table", "want", "have", "failing", "changes", "looks", "last", "state"}, Data: list}

@@ -3,13 +3,27 @@ package show
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
+
+// ErrSilent tells a daemon that hangs from one that doesn't run.
+var ErrSilent = errors.New("kube-router runs on this node and gives no answer: it hangs. " +
+	"kill -QUIT its process: that ends it, with all its goroutines in its log; the kernel goes on with what it has")
+
+// patience is how long an answer may take: a page of a hundred thousand rows long, the first look not at all.
+func patience(view string) time.Duration {
+	if view == "summary" || view == "settings" {
+		return 6 * time.Second
+	}
+	return 30 * time.Second
+}
 
 // Ask gets one page from the daemon that listens at a socket path.
 func Ask(ctx context.Context, socket, view string, args []string) (Page, error) {
@@ -24,12 +38,17 @@ func AskInto(ctx context.Context, socket, view string, args []string, data any) 
 		},
 		DisableKeepAlives: true,
 	}}
+	ctx, cancel := context.WithTimeout(ctx, patience(view))
+	defer cancel()
 	u := url.URL{Scheme: "http", Host: "kube-router", Path: "/" + view, RawQuery: url.Values{"arg": args}.Encode()}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return Page{}, err
 	}
 	resp, err := client.Do(req)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return Page{}, ErrSilent
+	}
 	if err != nil {
 		return Page{}, fmt.Errorf("is kube-router running on this node? %w", err)
 	}

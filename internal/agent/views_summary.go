@@ -1,0 +1,105 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"kube-router/internal/show"
+	"kube-router/internal/watch/kube"
+	"kube-router/internal/watch/peer"
+)
+
+// soon is how long the first look waits for the thinking goroutine. It must answer above all when that one hangs.
+const soon = time.Second
+
+// fact is one line of the first look.
+type fact struct{ name, value string }
+
+// summary is the first look: is this node well, and if not, why.
+func (a *agent) summary(ctx context.Context, _ []string) (show.Page, error) {
+	pulse := a.pulse()
+	state, why := "well", pulse.Unhealthy(time.Now())
+	if missing := pulse.NotReady(); len(missing) > 0 {
+		state, why = "starting", append(missing, why...)
+	} else if len(why) > 0 {
+		state = "unwell"
+	}
+	failing, rows := 0, 0
+	for _, t := range pulse.Tables {
+		failing += len(t.Failing)
+		rows += t.Want
+	}
+	remarks := "unknown"
+	short, cancel := context.WithTimeout(ctx, soon)
+	defer cancel()
+	if list, err := a.remarks(short); err == nil {
+		remarks = strconv.Itoa(len(list))
+	} else if busy := a.thinker.busy(); busy > 0 && busy <= show.Stuck {
+		why = append(why, fmt.Sprintf("one thought has taken %s so far; what is new since then waits for it", busy.Round(time.Second)))
+	}
+	facts := []fact{
+		{"node", a.o.Settings.Node}, {"state", state}, {"version", a.build.Version},
+		{"up", time.Since(a.born).Round(time.Second).String()}, {"service engine", string(a.o.Settings.Services.Engine)},
+		{"API server", apiFact(a.kube.Status())},
+	}
+	if a.speaker != nil {
+		facts = append(facts, fact{"BGP sessions", sessionsFact(a.speaker.states(ctx, false))})
+	}
+	facts = append(facts, fact{"rows", strconv.Itoa(rows)}, fact{"failing", strconv.Itoa(failing)}, fact{"remarks", remarks})
+	return summaryPage(facts, why), nil
+}
+
+func summaryPage(facts []fact, why []string) show.Page {
+	p, data := show.Page{}, map[string]any{"why": why}
+	for _, f := range facts {
+		p.Rows = append(p.Rows, []string{f.name, f.value})
+		data[strings.ReplaceAll(f.name, " ", "_")] = f.value
+		if f.name == "state" {
+			for _, w := range why {
+				p.Rows = append(p.Rows, []string{"", w})
+			}
+		}
+	}
+	p.Data = data
+	return p
+}
+
+// apiFact tells whether the node hears of changes. It forwards and is well without, but what it does may be old.
+func apiFact(sources []kube.SourceStatus) string {
+	var first *kube.SourceStatus
+	cut := 0
+	for i, s := range sources {
+		if s.Connected || s.Since.IsZero() {
+			continue
+		}
+		if cut++; first == nil || s.Since.Before(first.Since) {
+			first = &sources[i]
+		}
+	}
+	if first == nil {
+		return "answers"
+	}
+	return fmt.Sprintf("NO ANSWER since %s for %d of %d watches: this node goes on with what it knows; %s",
+		first.Since.Format(time.TimeOnly), cut, len(sources), first.LastError)
+}
+
+// sessionsFact counts the sessions that stand.
+func sessionsFact(list []peer.State, err error) string {
+	if err != nil {
+		return "unknown: the speaker does not answer: " + err.Error()
+	}
+	stand := 0
+	for _, s := range list {
+		if s.Established() {
+			stand++
+		}
+	}
+	text := fmt.Sprintf("%d of %d stand", stand, len(list))
+	if stand < len(list) {
+		text += "; see kube-router show peers"
+	}
+	return text
+}
