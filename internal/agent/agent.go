@@ -238,18 +238,19 @@ func Cleanup(ctx context.Context, o *config.Options, log *slog.Logger) error {
 		return err
 	}
 	openTables(t, targets, &bare.Settings)
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	// Peers stop sending traffic here before anything that forwards it goes.
-	if err := gobgp.Stop(speakerDir(o)); err != nil {
-		return fmt.Errorf("clean up the BGP speaker: %w", err)
+	if err = gobgp.Stop(speakerDir(o)); err != nil {
+		err = fmt.Errorf("clean up the BGP speaker: %w", err)
 	}
-	return t.empty(ctx)
+	return errors.Join(err, t.empty(ctx))
 }
+
+// emptying is how long cleanup tries one table. What can't be removed by then is told, and the others still go.
+const emptying = 20 * time.Second
 
 // empty runs a lane until its table holds nothing.
 func empty(ctx context.Context, t table) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, emptying)
 	defer cancel()
 	t.lane.OnStep(func() {
 		if s := t.lane.Status(); s.Settled() && s.Have == 0 && s.Waiting == 0 {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -57,7 +58,7 @@ func (r *Rig) Together(ctx context.Context, f func()) error {
 
 // Kick makes every table be read again, as the kernel's notifications do.
 func (r *Rig) Kick() {
-	for _, t := range r.agent.tables.list {
+	for _, t := range r.agent.tables.all() {
 		t.lane.Kick()
 	}
 }
@@ -95,13 +96,15 @@ func Clear(ctx context.Context, to Targets, log *slog.Logger) error {
 }
 
 // empty runs every lane until its table holds nothing. Rules go before what they lean on, so the tables are
-// emptied in the reverse of their order.
+// emptied in the reverse of their order. One that can't be emptied keeps none of the others.
 func (t *tables) empty(ctx context.Context) error {
-	for _, e := range slices.Backward(t.list) {
+	var all []error
+	for _, e := range slices.Backward(t.all()) {
 		if err := empty(ctx, e); err != nil {
-			return fmt.Errorf("clean up %s: %w", e.name, err)
+			all = append(all, fmt.Errorf("clean up %s: %w", e.name, err))
+			continue
 		}
 		t.log.Info("clean", "table", e.name)
 	}
-	return nil
+	return errors.Join(all...)
 }
