@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"testing"
 	"time"
 
 	"kube-router/internal/driver/kubestatus"
+	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
@@ -198,5 +200,32 @@ func TestNoConditionOfOthersNetworks(t *testing.T) {
 		if _, ok := list.named("conditions"); ok {
 			t.Errorf("%+v: conditions are written", s)
 		}
+	}
+}
+
+// TestTheLoserOfAFrontIsTold shows that a Service whose address another one has hears of it where its owner looks, and
+// that the event's cause goes when the other one leaves.
+func TestTheLoserOfAFrontIsTold(t *testing.T) {
+	r := reporting(t, "n1", "n1")
+	s := newServices(ledgers{
+		nft: reconcile.NewLedger[row.NftKey, row.Nft](), flows: reconcile.NewLedger[row.FlowsKey, row.Flows](),
+		health: reconcile.NewLedger[uint16, row.HealthPort](),
+	})
+	s.losing, s.engine = r.losing, model.EngineNftables
+	claim := func(name string) {
+		front := intent.Front{Addr: netip.MustParseAddr("192.0.2.7"), Port: 80, Protocol: 6}
+		r.model.Put(&model.Service{Name: model.Name{Namespace: "default", Name: name}})
+		s.intents.Claim(reconcile.Owner{Name: "Service default/" + name}, &intent.Service{Front: front, Owner: "default/" + name})
+	}
+	claim("b")
+	claim("a")
+	s.settle()
+	if have := notes(r); have["Service b"] != "192.0.2.7:80/tcp is not served: Service default/a has it" {
+		t.Errorf("have %v", have)
+	}
+	s.intents.Claim(reconcile.Owner{Name: "Service default/a"})
+	s.settle()
+	if have := notes(r); len(have) > 0 {
+		t.Errorf("have %v after the winner left", have)
 	}
 }

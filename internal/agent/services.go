@@ -22,6 +22,8 @@ type services struct {
 	engine  model.Engine
 	health  *reconcile.Ledger[uint16, row.HealthPort]
 	lost    map[intent.Front][]model.Remark // by front: who wants it and may not have it
+	// losing hears who may not have a front whose claims changed; nobody: it is settled.
+	losing func(intent.Front, []model.Remark)
 }
 
 func newServices(l ledgers) *services {
@@ -29,6 +31,7 @@ func newServices(l ledgers) *services {
 		intents: reconcile.NewLedger[intent.Front, *intent.Service](),
 		ipvs:    newIpvsServices(l),
 		nft:     l.nft, flows: l.flows, health: l.health, lost: map[intent.Front][]model.Remark{},
+		losing: func(intent.Front, []model.Remark) {},
 	}
 }
 
@@ -93,6 +96,9 @@ func (s *services) settle() {
 	s.ipvs.settle()
 	for _, l := range s.intents.Losers(keys) {
 		s.lost[l.Key] = append(s.lost[l.Key], lostRemark(l))
+	}
+	for k := range keys {
+		s.losing(k, s.lost[k])
 	}
 }
 
