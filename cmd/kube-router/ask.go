@@ -67,7 +67,7 @@ func showCommand() *cobra.Command {
 func whyCommand() *cobra.Command {
 	var a asking
 	cmd := &cobra.Command{
-		Use:   "why ADDRESS[:PORT[/PROTOCOL]] | SERVICE | FROM TO PORT/PROTOCOL",
+		Use:   "why ADDRESS[:PORT[/PROTOCOL]] | SERVICE | POD | FROM TO PORT/PROTOCOL",
 		Short: "Tell why an address is served so, or whether one pod may talk to another",
 		Args:  cobra.RangeArgs(1, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {

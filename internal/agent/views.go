@@ -218,9 +218,12 @@ func (a *agent) nodes(ctx context.Context, _ []string) (show.Page, error) {
 func (a *agent) servicesView(_ context.Context, args []string) (show.Page, error) {
 	var list []*intent.Service
 	for _, s := range a.services.intents.All {
-		if len(args) == 0 || s.Owner == args[0] || strings.HasSuffix(s.Owner, "/"+args[0]) {
+		if len(args) == 0 || frontMatches(s, args[0]) {
 			list = append(list, s)
 		}
+	}
+	if len(list) == 0 && len(args) > 0 {
+		return show.Page{}, fmt.Errorf("no Service is served at %q on this node; `kube-router why %s` tells more", args[0], args[0])
 	}
 	slices.SortFunc(list, func(a, b *intent.Service) int { return a.Front.Compare(b.Front) })
 	p := show.Page{Columns: []string{"front", "kind", "service", "endpoints"}, Data: list}

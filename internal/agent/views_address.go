@@ -77,8 +77,8 @@ func asAddress(what string) (netip.Addr, bool) {
 	return at, err == nil
 }
 
-// frontsOf are the fronts that somebody means.
-func (a *agent) frontsOf(what string) []*intent.Service {
+// fronts are the fronts that somebody means.
+func (a *agent) fronts(what string) []*intent.Service {
 	var fronts []*intent.Service
 	for _, s := range a.services.intents.All {
 		if frontMatches(s, what) {

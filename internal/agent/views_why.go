@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,36 +27,7 @@ func (a *agent) why(ctx context.Context, args []string) (show.Page, error) {
 	case 3:
 		return a.whyFlow(ctx, args[0], args[1], args[2])
 	}
-	return show.Page{}, errors.New("ask: why ADDRESS[:PORT[/PROTOCOL]], why SERVICE, or why FROM TO PORT/PROTOCOL")
-}
-
-// whyService prints each row that serves a front, and from what it comes: row ← intent ← Service.
-func (a *agent) whyService(ctx context.Context, what string) (show.Page, error) {
-	p := show.Page{Columns: []string{"what", "because of"}}
-	fronts := a.frontsOf(what)
-	if at, ok := asAddress(what); ok && len(fronts) == 0 {
-		return a.whyAddress(ctx, at)
-	}
-	if len(fronts) == 0 {
-		return p, fmt.Errorf("no Service is served at %q on this node; `kube-router show services` lists those that are, `show remarks` what was ignored", what)
-	}
-	for _, s := range fronts {
-		owners := a.services.intents.Owners(s.Front)
-		p.Rows = append(p.Rows, []string{s.String(), names(owners)})
-		for _, l := range a.tables.list {
-			for _, line := range l.lane.Lines() {
-				if slices.Contains(line.Owners, s.Front.String()) {
-					state := ""
-					if !line.Have {
-						state = " (missing: " + line.Error + ")"
-					}
-					p.Rows = append(p.Rows, []string{"  " + line.Row + state, s.Front.String()})
-				}
-			}
-		}
-	}
-	p.Data = fronts
-	return p, nil
+	return show.Page{}, errors.New("ask: why ADDRESS[:PORT[/PROTOCOL]], why SERVICE, why POD, or why FROM TO PORT/PROTOCOL")
 }
 
 func names(owners []reconcile.Owner) string {
@@ -91,12 +63,22 @@ func (a *agent) whyFlow(ctx context.Context, from, to, port string) (show.Page, 
 	var ends [][2]policy.End
 	own := map[netip.Addr]bool{}
 	var wrong error
+	behind, through := a.behind(flow, to)
 	err = a.thinker.query(ctx, func(m *model.Model) {
 		if a.policies.planner == nil {
 			wrong = errNoFirewall
 			return
 		}
-		flows, wrong = pairs(a.policies.planner, flow, from, to)
+		if _, isAddress := asAddress(to); !isAddress {
+			if _, addrs := a.policies.planner.Pod(to); len(addrs) > 0 {
+				behind, through = nil, nil // a pod that is called as the Service is
+			}
+		}
+		if through == nil {
+			flows, wrong = pairs(a.policies.planner, flow, from, to)
+		} else {
+			flows, wrong = pairsBehind(a.policies.planner, flow, from, behind)
+		}
 		for _, f := range flows {
 			egress, ingress := a.policies.planner.Judge(f)
 			ends = append(ends, [2]policy.End{egress, ingress})
@@ -112,7 +94,9 @@ func (a *agent) whyFlow(ctx context.Context, from, to, port string) (show.Page, 
 	if err != nil {
 		return show.Page{}, err
 	}
-	return flowPage(kernel, flows, ends, own)
+	p, err := flowPage(kernel, flows, ends, own)
+	p.Rows = slices.Concat(through, p.Rows)
+	return p, err
 }
 
 func flowPage(kernel *row.NftTracer, flows []policy.Flow, ends [][2]policy.End, own map[netip.Addr]bool) (show.Page, error) {
@@ -136,7 +120,11 @@ func flowPage(kernel *row.NftTracer, flows []policy.Flow, ends [][2]policy.End, 
 		data = append(data, answer{text, allowed, trail.Accepted(), egress, ingress, trail.String()})
 		p.Rows = append(p.Rows, []string{text + "/" + f.Protocol.String() + ": " + allowedOr(allowed)},
 			[]string{"  " + egress.String() + elsewhere(egress)}, []string{"  " + ingress.String() + elsewhere(ingress)})
-		for _, line := range strings.Split(strings.TrimSpace(trail.String()), "\n") {
+		rules := strings.TrimSpace(trail.String())
+		if rules == "" {
+			rules = "no rule of this node is about it"
+		}
+		for _, line := range strings.Split(rules, "\n") {
 			p.Rows = append(p.Rows, []string{"  kernel: " + line})
 		}
 		if here != trail.Accepted() {
@@ -202,6 +190,21 @@ func pairs(planner *policy.Planner, flow policy.Flow, from, to string) ([]policy
 		return nil, fmt.Errorf("%s and %s have no address family in common", from, to)
 	}
 	return list, nil
+}
+
+// pairsBehind is pairs for the endpoints of a Service, of whatever family.
+func pairsBehind(planner *policy.Planner, flow policy.Flow, from string, behind []netip.AddrPort) ([]policy.Flow, error) {
+	var list []policy.Flow
+	var wrong error
+	for _, end := range behind {
+		flow.Port = model.Port(end.Port())
+		some, err := pairs(planner, flow, from, end.Addr().String())
+		list, wrong = append(list, some...), cmp.Or(wrong, err)
+	}
+	if len(list) > 0 {
+		wrong = nil
+	}
+	return list, wrong
 }
 
 // parsePort takes "80/tcp", or "80" for TCP.

@@ -1,0 +1,217 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+	"kube-router/internal/plan/policy"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/show"
+)
+
+// whyService prints each row that serves a front, and from what it comes: row ← intent ← Service. Before the rows
+// stands what its owner has to know: what of the Service is ignored, and why nobody answers.
+func (a *agent) whyService(ctx context.Context, what string) (show.Page, error) {
+	p := show.Page{Columns: []string{"what", "because of"}}
+	fronts := a.fronts(what)
+	remarks, err := a.remarksOn(ctx, what)
+	if err != nil {
+		return p, err
+	}
+	if len(fronts) == 0 {
+		return a.whyNoService(ctx, what, remarks)
+	}
+	silence := make([]string, len(fronts))
+	err = a.thinker.query(ctx, func(m *model.Model) {
+		for i, s := range fronts {
+			silence[i] = nobody(m, s)
+		}
+	})
+	of := a.linesOf(fronts)
+	for i, s := range fronts {
+		p.Rows = append(p.Rows, []string{s.String(), names(a.services.intents.Owners(s.Front))})
+		if silence[i] != "" {
+			p.Rows = append(p.Rows, []string{"  " + silence[i], "EndpointSlices of " + s.Owner})
+		}
+		for _, line := range of[s.Front.String()] {
+			state := ""
+			if !line.Have {
+				state = " (missing: " + line.Error + ")"
+			}
+			p.Rows = append(p.Rows, []string{"  " + line.Row + state, s.Front.String()})
+		}
+	}
+	p.Rows, p.Data = slices.Concat(remarks, p.Rows), fronts
+	return p, err
+}
+
+// linesOf finds the rows of all tables that fronts want.
+func (a *agent) linesOf(fronts []*intent.Service) map[string][]reconcile.Line {
+	of := make(map[string][]reconcile.Line, len(fronts))
+	for _, s := range fronts {
+		of[s.Front.String()] = nil
+	}
+	for _, t := range a.tables.all() {
+		for _, line := range t.lane.Lines() {
+			for _, owner := range line.Owners {
+				if list, ok := of[owner]; ok {
+					of[owner] = append(list, line)
+				}
+			}
+		}
+	}
+	return of
+}
+
+// whyNoService answers for what is served as no Service here: an address, a pod, a Service that has no front.
+func (a *agent) whyNoService(ctx context.Context, what string, remarks [][]string) (show.Page, error) {
+	if at, ok := asAddress(what); ok {
+		p, err := a.whyAddress(ctx, at)
+		if len(remarks) > 0 {
+			err = nil // that is the answer
+		}
+		p.Rows = slices.Concat(remarks, p.Rows)
+		return p, err
+	}
+	p := show.Page{Columns: []string{"what", "because of"}, Rows: remarks}
+	var addrs []netip.Addr
+	err := a.thinker.query(ctx, func(m *model.Model) {
+		for name, s := range m.Services {
+			if named(name.String(), what) {
+				p.Rows = append(p.Rows, []string{frontless(m, s), s.Ref().String()})
+			}
+		}
+		for name, pod := range m.Pods {
+			if named(name.String(), what) {
+				addrs = append(addrs, pod.Addrs...)
+			}
+		}
+	})
+	for _, at := range addrs {
+		page, err := a.whyAddress(ctx, at)
+		if err != nil {
+			return p, err
+		}
+		p.Rows = append(p.Rows, page.Rows...)
+	}
+	if err == nil && len(p.Rows) == 0 {
+		err = fmt.Errorf("%q is no Service and no pod with an address; name them as NAMESPACE/NAME, or ask for an address", what)
+	}
+	p.Data = p.Rows
+	return p, err
+}
+
+// frontless tells why a Service has no front here.
+func frontless(m *model.Model, s *model.Service) string {
+	switch {
+	case !m.Settings.Proxy:
+		return "not served: --run-service-proxy is off, another program carries Services"
+	case s.ProxyName != "":
+		return fmt.Sprintf("not served: label service.kubernetes.io/service-proxy-name leaves it to %q", s.ProxyName)
+	case s.Type == model.ExternalName:
+		return "not served: of type ExternalName, which only DNS knows"
+	case s.Headless:
+		return "not served: it is headless, so that DNS gives the addresses of its pods and there is nothing to translate"
+	}
+	return "not served: it has no address of an enabled family, or no port; what else is odd stands before this"
+}
+
+// nobody tells why no endpoint answers at a front, or at least none to clients outside the cluster; empty: some do.
+func nobody(m *model.Model, s *intent.Service) string {
+	outside := s.Far && len(s.Near) == 0
+	if len(s.Backends) > 0 && !outside {
+		return ""
+	}
+	var all, named, ready int
+	namespace, name, _ := strings.Cut(s.Owner, "/") // neither holds one (RFC 1123)
+	for _, sl := range m.SlicesOf(model.Name{Namespace: namespace, Name: name}) {
+		if sl.Family != model.FamilyOf(s.Addr) {
+			continue
+		}
+		fits := slices.ContainsFunc(sl.Ports, func(p model.SlicePort) bool {
+			return p.Name == s.PortName && uint8(p.Protocol) == s.Protocol
+		})
+		for _, e := range sl.Endpoints {
+			all++
+			if fits {
+				named++
+			}
+			if fits && e.Ready {
+				ready++
+			}
+		}
+	}
+	switch {
+	case len(s.Backends) > 0:
+		return "CLIENTS OUTSIDE ARE DROPPED: externalTrafficPolicy is Local, and no ready endpoint is on this node"
+	case all == 0:
+		return "NOBODY ANSWERS: it has no endpoint; does its selector match the labels of a pod?"
+	case named == 0:
+		return fmt.Sprintf("NOBODY ANSWERS: none of its %d endpoints has a port for %s; does a container of the pods name its targetPort?",
+			all, strings.TrimSpace(fmt.Sprintf("%s %d/%s", s.PortName, s.Port, intent.ProtocolName(s.Protocol))))
+	case ready == 0:
+		return fmt.Sprintf("NOBODY ANSWERS: none of its %d endpoints is ready; see the readiness of its pods", named)
+	case s.Silent:
+		return fmt.Sprintf("NOBODY ANSWERS: internalTrafficPolicy is Local, and none of its %d ready endpoints is on this node", ready)
+	}
+	return fmt.Sprintf("NOBODY ANSWERS: of its %d endpoints none may be used here; see show remarks", named)
+}
+
+// remarksOn are the remarks about a Service, or those that speak of an address.
+func (a *agent) remarksOn(ctx context.Context, what string) ([][]string, error) {
+	all, err := a.remarks(ctx)
+	at, isAddress := asAddress(what)
+	var rows [][]string
+	for _, r := range all {
+		about := r.Object.Kind == model.KindService && named(r.Object.Name.String(), what)
+		if isAddress {
+			about = mentions(r.Message, at)
+		}
+		if about {
+			rows = append(rows, []string{"REMARK: " + strings.TrimPrefix(r.Field+": ", ": ") + r.Message, r.Object.String()})
+		}
+	}
+	return rows, err
+}
+
+// named tells whether "namespace/name" is what somebody calls "namespace/name" or "name".
+func named(full, what string) bool { return full == what || strings.HasSuffix(full, "/"+what) }
+
+// mentions tells whether a text speaks of an address, with or without a port.
+func mentions(text string, at netip.Addr) bool {
+	words := strings.FieldsFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF.:", r) })
+	return slices.ContainsFunc(words, func(w string) bool {
+		if port, err := netip.ParseAddrPort(w); err == nil {
+			return port.Addr() == at
+		}
+		addr, err := netip.ParseAddr(strings.TrimRight(w, ".:"))
+		return err == nil && addr == at
+	})
+}
+
+// behind are the endpoints that a flow to a front of a Service may reach, which is what policies judge, and lines
+// that tell so; none: nothing of the kind is meant.
+func (a *agent) behind(flow policy.Flow, to string) (ends []netip.AddrPort, lines [][]string) {
+	for _, s := range a.fronts(to) {
+		if s.Port != uint16(flow.Port) || s.Protocol != uint8(flow.Protocol) {
+			continue
+		}
+		text := fmt.Sprintf("%s is Service %s: policies judge the endpoints that answer there", s.Front, s.Owner)
+		if len(s.Backends) == 0 {
+			text = fmt.Sprintf("%s is Service %s, where NOBODY ANSWERS: kube-router why %s", s.Front, s.Owner, s.Front)
+		}
+		if n := len(s.Backends); n > shownMost {
+			text += fmt.Sprintf(", here the first %d of %d", shownMost, n)
+		}
+		lines = append(lines, []string{text})
+		for _, b := range s.Backends[:min(len(s.Backends), shownMost)] {
+			ends = append(ends, netip.AddrPortFrom(b.Addr, b.Port))
+		}
+	}
+	return ends, lines
+}
