@@ -35,7 +35,10 @@ func (l *Lane[K, R]) Wait(ctx context.Context, keys ...K) error {
 		l.mu.Lock()
 		missing, ok := l.missing(keys)
 		stepped := l.stepped
-		failure := l.failing[missing]
+		var fault error // read here: the lane goes on writing it
+		if f := l.failing[missing]; f != nil {
+			fault = f.err
+		}
 		l.mu.Unlock()
 		if ok {
 			return nil
@@ -43,8 +46,8 @@ func (l *Lane[K, R]) Wait(ctx context.Context, keys ...K) error {
 		select {
 		case <-stepped:
 		case <-ctx.Done():
-			if failure != nil {
-				return fmt.Errorf("%v is not written: %w", missing, failure.err)
+			if fault != nil {
+				return fmt.Errorf("%v is not written: %w", missing, fault)
 			}
 			return fmt.Errorf("%v is not written yet: %w", missing, ctx.Err())
 		}
