@@ -98,7 +98,7 @@ func report(list []finding) (show.Page, int) {
 func examine(p *patient) []finding {
 	var list []finding
 	for _, check := range []func(*patient) []finding{
-		checkDaemon, checkSessions, checkKernel, checkSettings, checkOthers, checkLeftovers, checkMTU, checkCNI, checkAPI, checkNode,
+		checkDaemon, checkSessions, checkKernel, checkSettings, checkOthers, checkLeftovers, checkMTU, checkBridge, checkCNI, checkAPI, checkNode,
 	} {
 		list = append(list, check(p)...)
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -126,6 +127,35 @@ func checkMTU(p *patient) []finding {
 		}
 	}
 	return list
+}
+
+// podLink is how the bridge plugin calls the node's end of a pod's cable.
+var podLink = regexp.MustCompile(`^veth[0-9a-f]{8}$`)
+
+// checkBridge finds pods that lost their bridge: it is made anew when somebody removes it, but only the pods' own start
+// puts cables into it. Everything else looks well then.
+func checkBridge(p *patient) []finding {
+	if !p.s.Router || !p.s.CNI.Enabled || p.node == nil {
+		return nil
+	}
+	ports, loose := 0, []string{}
+	for _, l := range p.node.Links {
+		switch {
+		case l.Master == row.BridgeName:
+			ports++
+		case l.Kind == "veth" && l.Master == "" && podLink.MatchString(l.Name):
+			loose = append(loose, l.Name)
+		}
+	}
+	if len(loose) == 0 {
+		return []finding{{fine, "bridge", fmt.Sprintf("%d pods hang on %s", ports, row.BridgeName), ""}}
+	}
+	f := finding{warn, "bridge", fmt.Sprintf("%d links of pods hang on no bridge, %d on %s: %s", len(loose), ports, row.BridgeName, show.List(first(loose))),
+		"if another network didn't make them, their pods are cut off: kubectl delete pod; `ip -o link show type veth` tells by link-netnsid which"}
+	if ports == 0 {
+		f.Verdict, f.Mend = bad, row.BridgeName+" was removed and made anew: restart the pods of this node (kubectl delete pod); each new one plugs itself in"
+	}
+	return []finding{f}
 }
 
 // plugins are the CNI plugins that our part of the CNI file names, and what it costs to lack one.

@@ -112,6 +112,12 @@ func TestDoctor(t *testing.T) {
 		},
 			warn, "leftovers", "1 things of kube-proxy", "--take-over"},
 		{"legacy", func(p *patient) { p.leftovers = []row.Leftover{{Kind: row.LeftoverLegacy, Of: "kube-proxy"}} }, warn, "leftovers", "iptables-legacy", "iptables-legacy-restore"},
+		{"a bridge made anew", func(p *patient) {
+			p.node.Links = append(p.node.Links, probe.Link{Name: "veth12ab34cd", Kind: "veth"}, probe.Link{Name: "veth0", Kind: "veth"})
+		}, bad, "bridge", "1 links of pods hang on no bridge, 0 on kube-bridge: veth12ab34cd", "restart the pods"},
+		{"a pod without a bridge", func(p *patient) {
+			p.node.Links = append(p.node.Links, probe.Link{Name: "veth12ab34cd", Kind: "veth"}, probe.Link{Name: "veth12ab34ce", Kind: "veth", Master: "kube-bridge"})
+		}, warn, "bridge", "1 on kube-bridge", "cut off"},
 		{"large bridge", func(p *patient) { p.node.Links[0].MTU = 1500 }, warn, "MTU", "has 1500", "mtu 1480"},
 		{"small links", func(p *patient) {
 			p.model.Settings.IPv6 = true

@@ -20,6 +20,7 @@ type Link struct {
 	Name, Kind string
 	MTU        int
 	Up         bool
+	Master     string // the bridge that it is a port of; empty: none
 }
 
 // Chain is a base chain of nftables.
@@ -116,9 +117,13 @@ func (n *Node) links() error {
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return fmt.Errorf("list links: %w", err)
 	}
+	names := map[int]string{0: ""}
+	for _, l := range list {
+		names[l.Attrs().Index] = l.Attrs().Name
+	}
 	for _, l := range list {
 		a := l.Attrs()
-		n.Links = append(n.Links, Link{Name: a.Name, Kind: l.Type(), MTU: a.MTU, Up: a.Flags&unix.IFF_UP != 0})
+		n.Links = append(n.Links, Link{Name: a.Name, Kind: l.Type(), MTU: a.MTU, Up: a.Flags&unix.IFF_UP != 0, Master: names[a.MasterIndex]})
 	}
 	return nil
 }
