@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -48,8 +49,9 @@ type agent struct {
 	reports   *reporter
 	latency   *latency
 	tally     tally
-	counter   counter // of Services' traffic; nil: nobody asks
-	meters    []part  // what runs for it
+	counter   counter     // of Services' traffic; nil: nobody asks
+	meters    []part      // what runs for it
+	homeless  atomic.Bool // the cluster has been read, and knows no Node of our name
 }
 
 // Run is the daemon: it follows the cluster and this node and keeps the kernel so, until ctx ends. The
@@ -187,9 +189,12 @@ func (a *agent) watch() error {
 	return err
 }
 
-// synced tells whether every source has given its first whole picture.
+// synced tells whether every source has given its first whole picture. Without our own Node it is not whole: most of
+// what an earlier life left in the kernel follows from that object, and would be removed.
 func (a *agent) synced() bool {
-	return a.kube.HasSynced() && len(a.thinker.model.Links) > 0 && a.speaker.synced() && a.firewall.synced()
+	known := a.thinker.model.Self() != nil
+	a.homeless.Store(!known && a.kube.HasSynced())
+	return known && a.kube.HasSynced() && len(a.thinker.model.Links) > 0 && a.speaker.synced() && a.firewall.synced()
 }
 
 // stages are what a turn runs, in this order.
@@ -214,6 +219,10 @@ func (a *agent) pulse() show.Pulse {
 		if !s.Synced {
 			p.Sources = append(p.Sources, "the first list of "+string(s.Kind)+"s: "+s.LastError)
 		}
+	}
+	if !p.Started && a.homeless.Load() {
+		p.Sources = append(p.Sources, fmt.Sprintf("the Node object %q: the API server has none of that name; is the name right (--hostname-override, NODE_NAME), "+
+			"and has kubelet registered?", a.o.Settings.Node))
 	}
 	if !p.Started && !a.speaker.synced() {
 		p.Sources = append(p.Sources, "the routes that the BGP speaker knows; if it does not start, the log says why")
