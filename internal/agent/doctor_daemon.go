@@ -79,7 +79,7 @@ func checkDaemon(p *patient) []finding {
 			list = append(list, finding{bad, "rows", fmt.Sprintf("%d more fail", len(d.failing)-i), "kube-router show failing"})
 			break
 		}
-		list = append(list, finding{bad, "rows: " + f.Table, fmt.Sprintf("fails since %s: %s: %s", f.Since.Format(time.TimeOnly), f.Row, f.Error), mending(f.Error)})
+		list = append(list, finding{bad, "rows: " + f.Table, fmt.Sprintf("fails since %s: %s: %s", f.Since.Format(time.TimeOnly), f.Row, f.Error), mending(f.Table, f.Error)})
 	}
 	for _, s := range d.sources {
 		if !s.Connected {
@@ -97,8 +97,8 @@ func checkDaemon(p *patient) []finding {
 
 func first(list []string) []string { return list[:min(len(list), shownMost)] }
 
-// mending are words of the kernel's errors, and what is to be done about them.
-func mending(text string) string {
+// mending are words of errors, and what is to be done about them.
+func mending(table, text string) string {
 	for _, m := range []struct{ word, mend string }{
 		{"not supported", "the kernel lacks something; see its checks below"},
 		{"no such device", "a link or module is missing; see the kernel's checks below"},
@@ -114,6 +114,12 @@ func mending(text string) string {
 		if strings.Contains(strings.ToLower(text), m.word) {
 			return m.mend
 		}
+	}
+	switch table {
+	case "conditions", "events", "balancer":
+		return "the error is the API server's; it is tried again all the time, and the node's network does without"
+	case "bgp":
+		return "the error is the BGP speaker's; it is tried again all the time"
 	}
 	return "the error is the kernel's; it is tried again all the time"
 }

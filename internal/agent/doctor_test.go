@@ -65,6 +65,9 @@ func TestDoctor(t *testing.T) {
 		{"a row fails", func(p *patient) {
 			p.daemon.failing = []failingRow{{Table: "rtnl", Row: "link tun-1", Error: "operation not supported"}}
 		}, bad, "rows: rtnl", "link tun-1: operation not supported", "the kernel lacks something"},
+		{"a report fails", func(p *patient) {
+			p.daemon.failing = []failingRow{{Table: "events", Row: "event", Error: "namespace x is being terminated"}}
+		}, bad, "rows: events", "terminated", "the API server's"},
 		{"many rows fail", func(p *patient) { p.daemon.failing = make([]failingRow, 100) }, bad, "rows", "92 more fail", "show failing"},
 		{"no watch", func(p *patient) { p.daemon.sources = []kube.SourceStatus{{Kind: model.KindPod, LastError: "refused"}} }, bad, "API server", "the watch of Pods is broken", "goes on with what it knows"},
 		{"remarks", func(p *patient) { p.daemon.remarks = []model.Remark{{Message: "odd"}} }, warn, "remarks", "odd", "show remarks"},

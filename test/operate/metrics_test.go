@@ -21,7 +21,7 @@ service_total_connections{port,protocol,service_name,service_vip,svc_namespace} 
 service_pps_in service_pps_out service_cps service_bps_in service_bps_out`
 
 // ours are those that every table has.
-const ours = `rows{table} rows_have{table} failing{table} changes_total{table} failures_total{table} looks_total{table} step_seconds_count{table}`
+const ours = `rows{table} rows_have{table} failing{table} changes_total{table} failures_total{table} looks_total{table} drifted_total{table} step_seconds_count{table}`
 
 // trafficMetrics sends connections to a Service and expects to find them counted.
 func trafficMetrics(t *testing.T, engine string) {
