@@ -100,7 +100,8 @@ func (a *agent) whyNoService(ctx context.Context, what string, remarks [][]strin
 		p.Rows = append(p.Rows, page.Rows...)
 	}
 	if err == nil && len(p.Rows) == 0 {
-		err = fmt.Errorf("%q is no Service and no pod with an address; name them as NAMESPACE/NAME, or ask for an address", what)
+		err = fmt.Errorf("no Service is served at %q on this node, and no pod with an address has that name; `kube-router show services` lists "+
+			"the fronts, `show remarks` what was ignored", what)
 	}
 	p.Data = p.Rows
 	return p, err

@@ -130,7 +130,7 @@ func TestWhyOfAPod(t *testing.T) {
 			t.Errorf("%s: %v, %v", what, err, page.Rows)
 		}
 	}
-	if _, err := a.why(t.Context(), []string{"nonsense"}); err == nil || !strings.Contains(err.Error(), "no Service and no pod") {
+	if _, err := a.why(t.Context(), []string{"nonsense"}); err == nil || !strings.Contains(err.Error(), "and no pod with an address") {
 		t.Errorf("nonsense: %v", err)
 	}
 	if _, err := a.servicesView(t.Context(), []string{"nonsense"}); err == nil {
