@@ -204,13 +204,18 @@ func unrepeated(edits []*edit) (some []*edit) {
 	return some
 }
 
-// settle draws the consequences of refused messages. What can be done otherwise is not failed yet, and
+// settle draws the consequences of refused messages. What can be done otherwise, or alone, is not failed yet, and
 // nothing else is in the same round: it may only have failed in consequence.
 func (b *batch) settle(refused map[int]error) bool {
 	better, worse := false, false
 	for i, err := range refused {
-		if o := b.owners[i]; o.edit != nil && o.edit.recover(o.remove, err) {
-			better = true
+		edits := b.of(i)
+		for _, e := range edits {
+			if len(edits) > 1 {
+				e.alone, better = true, true
+			} else if e.recover(b.owners[i].remove, err) {
+				better = true
+			}
 		}
 	}
 	if better {
@@ -218,9 +223,11 @@ func (b *batch) settle(refused map[int]error) bool {
 	}
 	first := slices.Min(slices.Collect(maps.Keys(refused)))
 	for i, err := range refused {
-		if e := b.owners[i].edit; e != nil && (i == first || certain(err)) {
-			e.fail(fmt.Errorf("%s: %w", e, err))
-			worse = true
+		for _, e := range b.of(i) {
+			if i == first || certain(err) {
+				e.fail(fmt.Errorf("%s: %w", e, err))
+				worse = true
+			}
 		}
 	}
 	return worse

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"context"
+	"encoding/binary"
 	"maps"
 	"slices"
 	"testing"
@@ -69,3 +70,33 @@ func TestSampleComesBack(t *testing.T) {
 }
 
 func sorted(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }
+
+// TestElementsShareMessages: the kernel walks through all sets for each message, so it gets few; and a list of
+// elements can't be longer than an attribute.
+func TestElementsShareMessages(t *testing.T) {
+	var rows []row.Nft
+	sets := []row.NftSet{heads, slotsMap}
+	for i := range 9_000 {
+		for k, s := range sets {
+			w := row.NftWire{}.Addr(address(uint32(i))).Proto(6).Port(80)
+			if k == 0 {
+				rows = append(rows, jump(s, w, "services-class"))
+			} else {
+				rows = append(rows, element(s, w.Host(1), row.NftWire{}.Addr(address(7)).Port(80)))
+			}
+		}
+	}
+	d := &Driver{sock: &socket{most: 8 << 20}}
+	batches := d.build(newPlan(makeEdits(adds(rows...))).ops())
+	messages, longest := 0, 0
+	for _, b := range batches {
+		messages += len(b.owners)
+		for rest := b.buf; len(rest) > 0; {
+			n := int(binary.NativeEndian.Uint32(rest))
+			longest, rest = max(longest, n), rest[n:]
+		}
+	}
+	if messages > 40 || longest > 1<<16 {
+		t.Errorf("%d elements of %d sets in %d messages, the longest of %d bytes", len(rows), len(sets), messages, longest)
+	}
+}

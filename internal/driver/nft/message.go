@@ -69,13 +69,24 @@ type batch struct {
 	owners []owner
 	edits  []*edit // what is done when this transaction and all the others that it is in are
 	start  int     // of the message being written
+	list   list    // of the last message, if it is about elements
 }
 
-// owner tells for which edit a message is, and whether it removes what was there before.
+// owner tells for which of the batch's edits a message is, and whether it removes what was there before.
 type owner struct {
-	edit   *edit
-	remove bool
+	from, to int
+	remove   bool
 }
+
+// list are the elements in a message: more of the same set can join them.
+type list struct {
+	set    string
+	remove bool
+	at     int // where they begin
+}
+
+// listMost is where a list of elements is full; an attribute can't be longer than 64 KiB.
+const listMost = 60 << 10
 
 func newBatch(base uint32, buf []byte) *batch {
 	b := &batch{base: base, buf: buf[:0]}
@@ -115,10 +126,26 @@ func (b *batch) end() {
 // endFor finishes a message that is for an edit.
 func (b *batch) endFor(e *edit, remove bool) {
 	b.end()
-	b.owners = append(b.owners, owner{e, remove})
+	b.list = list{}
+	o := owner{len(b.edits), len(b.edits), remove}
 	if e != nil {
 		b.cover(e)
+		o.to++
 	}
+	b.owners = append(b.owners, o)
+}
+
+// joinFor finishes the last message again, which is now for one more edit.
+func (b *batch) joinFor(e *edit) {
+	b.end()
+	b.cover(e)
+	b.owners[len(b.owners)-1].to++
+}
+
+// of are the edits that a message is for.
+func (b *batch) of(message int) []*edit {
+	o := b.owners[message]
+	return b.edits[o.from:o.to]
 }
 
 // cover says that an edit is done when this transaction is.

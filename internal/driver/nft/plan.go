@@ -16,6 +16,7 @@ type edit struct {
 	old, new row.Nft // old is what has to go first; nil: nothing
 	left     int     // messages and transactions that it still takes part in, in this round
 	again    bool    // it was there already, in another form, and is replaced now
+	alone    bool    // the kernel refused it or one that shared its message, and told not which
 	state    state
 	err      error
 	data     ruleData

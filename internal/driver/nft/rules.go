@@ -158,20 +158,32 @@ func (b *batch) remove(typ int, e *edit) {
 }
 
 func (b *batch) newElement(e *edit) {
-	b.element(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, e.new.(row.NftElement), e, false)
+	b.element(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, e.new.(row.NftElement), e)
 }
 
 func (b *batch) removeElement(e *edit) {
-	b.element(unix.NFT_MSG_DELSETELEM, 0, e.old.(row.NftElement), e, true)
+	b.element(unix.NFT_MSG_DELSETELEM, 0, e.old.(row.NftElement), e)
 }
 
-func (b *batch) element(typ int, flags uint16, r row.NftElement, e *edit, remove bool) {
-	s := shapeOf(r.Of.Value())
-	b.message(typ, flags)
-	b.buf = appendText(appendTable(b.buf), unix.NFTA_SET_ELEM_LIST_SET, s.set.Name)
-	var list int
-	b.buf, list = open(b.buf, unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+// element puts an element into a message with those of its set before it: for each message the kernel walks through
+// all sets of the table to find the one. What was refused together comes alone.
+func (b *batch) element(typ int, flags uint16, r row.NftElement, e *edit) {
+	s, remove := shapeOf(r.Of.Value()), typ == unix.NFT_MSG_DELSETELEM
+	l := b.list
+	joins := l.set == s.set.Name && l.remove == remove && len(b.buf)-l.at < listMost && !e.alone
+	if !joins {
+		l = list{set: s.set.Name, remove: remove}
+		b.message(typ, flags)
+		b.buf = appendText(appendTable(b.buf), unix.NFTA_SET_ELEM_LIST_SET, l.set)
+		b.buf, l.at = open(b.buf, unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+	}
 	b.buf = s.appendElement(b.buf, r, remove)
-	closeAttr(b.buf, list)
-	b.endFor(e, remove)
+	closeAttr(b.buf, l.at)
+	if joins {
+		b.joinFor(e)
+		return
+	}
+	if b.endFor(e, remove); !e.alone {
+		b.list = l
+	}
 }
