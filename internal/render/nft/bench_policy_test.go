@@ -21,13 +21,16 @@ func (h herd) set(i int) intent.SetID {
 	return intent.SetID{Hash: intent.Digest(fmt.Sprint("selector ", i%h.n)), Named: i%h.n%20 == 0}
 }
 
-// list is what the policies of a pod allow, but for the first few.
-func (h herd) list(pod, but int) *intent.RuleList {
-	var allows []intent.Allow
-	for i := pod; i < 10_000; i += 110 {
-		allows = append(allows, intent.Allow{Set: h.set(i), Ports: []intent.PortRange{{Protocol: 6, First: uint16(1000 + i%h.n), Last: uint16(1000 + i%h.n)}}})
+// list is what the policies of a pod allow, and what more.
+func (h herd) list(pod int, allows ...intent.Allow) *intent.RuleList {
+	port := func(n int) []intent.PortRange {
+		return []intent.PortRange{{Protocol: 6, First: uint16(n), Last: uint16(n)}}
 	}
-	return intent.NewRuleList(intent.ToPod, allows[but:])
+	allows = append(allows, intent.Allow{Ports: port(20_000 + pod)})
+	for i := pod; i < 10_000; i += 110 {
+		allows = append(allows, intent.Allow{Set: h.set(i), Ports: port(1000 + i%h.n)})
+	}
+	return intent.NewRuleList(intent.ToPod, allows)
 }
 
 // member is a pod elsewhere, in eight sets.
@@ -50,7 +53,7 @@ func addrs(net byte, i int) []netip.Addr {
 func (h herd) rows() []row.Nft {
 	rows := FirewallBase(&intent.FirewallBase{V4: true, V6: true, OwnFronts: true, Ranges: []netip.Prefix{netip.MustParsePrefix("10.10.0.0/24")}})
 	for pod := range 110 {
-		l := h.list(pod, 0)
+		l := h.list(pod)
 		rows = append(rows, RuleList(l)...)
 		rows = append(rows, Firewall(&intent.Firewall{Pod: fmt.Sprint("here/pod-", pod), Addrs: addrs(10, pod), Ingress: l})...)
 	}
@@ -117,9 +120,9 @@ func BenchmarkSelectors(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("policy/%d", n), func(b *testing.B) {
 			table = h.load(b)
-			wall := intent.Firewall{Pod: "here/pod-3", Addrs: addrs(10, 3), Ingress: h.list(3, 0)}
+			wall := intent.Firewall{Pod: "here/pod-3", Addrs: addrs(10, 3), Ingress: h.list(3)}
 			other := wall
-			other.Ingress = h.list(3, 1)
+			other.Ingress = h.list(3, intent.Allow{Set: h.set(1)})
 			was, now := h.guard(&wall), h.guard(&other)
 			for b.Loop() {
 				apply(b, table, was, now)
