@@ -48,7 +48,13 @@ func disjoint(f family, blocks []netip.Prefix) []netip.Prefix {
 		}
 		return a.Bits() - b.Bits()
 	})
-	return slices.CompactFunc(list, func(a, b netip.Prefix) bool { return a.Overlaps(b) })
+	var apart []netip.Prefix // slices.CompactFunc would compare a block with its neighbour, which may itself lie in a wider one
+	for _, p := range list {
+		if n := len(apart); n == 0 || !apart[n-1].Overlaps(p) {
+			apart = append(apart, p)
+		}
+	}
+	return apart
 }
 
 // lastOf is the highest address of a block.
