@@ -23,11 +23,14 @@ func Plan(m *model.Model, planned map[model.Name][]netip.Addr) ([]intent.Balance
 		return nil, nil
 	}
 	p := &pool{
-		ranges: m.Settings.Allocator.Ranges, holders: map[netip.Addr][]*model.Service{},
-		next: make([]netip.Addr, len(m.Settings.Allocator.Ranges)),
+		ranges: m.Settings.Allocator.Ranges, holders: map[netip.Addr][]*model.Service{}, used: map[netip.Addr]bool{},
+		next: make([]netip.Addr, len(m.Settings.Allocator.Ranges)), nodeAt: m.NodeAt,
 	}
 	var ours []*model.Service
 	for _, s := range sorted(m) {
+		for _, a := range s.ExternalIPs {
+			p.used[a] = true
+		}
 		if !mine(&m.Settings, s) {
 			p.reserve(s)
 			continue
@@ -61,6 +64,8 @@ type pool struct {
 	ranges  []netip.Prefix
 	next    []netip.Addr // of each range, before which nothing is free; not valid: nobody looked yet
 	holders map[netip.Addr][]*model.Service
+	used    map[netip.Addr]bool          // in spec.externalIPs: nothing to give, but no reason to take an address away
+	nodeAt  func(netip.Addr) *model.Node // whose own address it is; given to a Service it would be nobody's way to the node
 	remarks []model.Remark
 }
 
@@ -75,10 +80,11 @@ func (p *pool) reserve(s *model.Service) {
 	}
 }
 
-// keep finds among addresses one of a family that the Service may go on having.
+// keep finds among addresses one of a family that the Service may go on having. The edges of a range are no
+// reason to move a Service that kube-router v2 put there.
 func (p *pool) keep(s *model.Service, f model.Family, addrs []netip.Addr) netip.Addr {
 	for _, a := range addrs {
-		if model.FamilyOf(a) != f || !p.contains(a) || !p.shares(s, a) {
+		if model.FamilyOf(a) != f || !within(p.ranges, a) || !p.shares(s, a) {
 			continue
 		}
 		if want := asked(s, f); !want.IsValid() || want == a {
@@ -96,6 +102,8 @@ func (p *pool) requested(s *model.Service, f model.Family) (netip.Addr, string) 
 		return a, ""
 	case !p.contains(a):
 		return netip.Addr{}, fmt.Sprintf("the requested address %s is in no range of --loadbalancer-ip-range", a)
+	case p.nodeAt(a) != nil:
+		return netip.Addr{}, fmt.Sprintf("the requested address %s is that of Node %s", a, p.nodeAt(a).Name)
 	case !p.shares(s, a):
 		return netip.Addr{}, fmt.Sprintf("the requested address %s belongs to Service %s", a, p.holders[a][0].Name)
 	}
@@ -121,7 +129,7 @@ func (p *pool) free(s *model.Service, f model.Family) (netip.Addr, string) {
 			p.next[i] = first(r)
 		}
 		for ; r.Contains(p.next[i]) && !edge(r, p.next[i]); p.next[i] = p.next[i].Next() {
-			if a := p.next[i]; len(p.holders[a]) == 0 {
+			if a := p.next[i]; len(p.holders[a]) == 0 && !p.used[a] && p.nodeAt(a) == nil {
 				return a, ""
 			}
 		}
@@ -144,6 +152,10 @@ func (p *pool) shared(s *model.Service, f model.Family) netip.Addr {
 		}
 	}
 	return best
+}
+
+func within(ranges []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(ranges, func(r netip.Prefix) bool { return r.Contains(a) })
 }
 
 // contains tells whether an address is one to give.

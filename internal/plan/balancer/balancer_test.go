@@ -33,6 +33,10 @@ func status(a string) func(*model.Service) {
 	return func(s *model.Service) { s.Ingress = append(s.Ingress, model.Ingress{Addr: netip.MustParseAddr(a)}) }
 }
 
+func external(a string) func(*model.Service) {
+	return func(s *model.Service) { s.ExternalIPs = append(s.ExternalIPs, netip.MustParseAddr(a)) }
+}
+
 func request(a string) func(*model.Service) {
 	return func(s *model.Service) { s.Requested = append(s.Requested, netip.MustParseAddr(a)) }
 }
@@ -63,6 +67,10 @@ func TestPlan(t *testing.T) {
 		{"a range of one", "192.0.2.7/32", []*model.Service{service("a")}, "a 192.0.2.7", 0},
 		{"a range of two", "192.0.2.6/31", []*model.Service{service("a"), service("b")}, "a 192.0.2.6, b 192.0.2.7", 0},
 		{"the first of a range of two is kept", "192.0.2.6/31", []*model.Service{service("a"), service("b", status("192.0.2.6"))}, "a 192.0.2.7, b 192.0.2.6", 0},
+		{"what kube-router v2 gave stands, be it the network's address or its broadcast address", "192.0.2.0/29",
+			[]*model.Service{service("a", status("192.0.2.0")), service("b", status("192.0.2.7"))}, "a 192.0.2.0, b 192.0.2.7", 0},
+		{"an external address of a Service is taken", "192.0.2.0/29",
+			[]*model.Service{service("a"), service("b", external("192.0.2.1"))}, "a 192.0.2.2, b 192.0.2.3", 0},
 		{"what stands is reserved first", "192.0.2.0/29",
 			[]*model.Service{service("a"), service("z", status("192.0.2.1"))}, "a 192.0.2.2, z 192.0.2.1", 0},
 		{"what stands out of range is given anew", "192.0.2.0/29",
@@ -98,6 +106,20 @@ func TestPlan(t *testing.T) {
 		if text := strings.Join(got, ", "); text != c.want || len(remarks) != c.remarks {
 			t.Errorf("%s: %q, want %q; remarks %v", c.what, text, c.want, remarks)
 		}
+	}
+}
+
+// TestNodesKeepTheirAddresses: a range often is the nodes' own network, and an address that is served as a
+// Service's on every node would cut that node off.
+func TestNodesKeepTheirAddresses(t *testing.T) {
+	m := world("192.0.2.0/29")
+	m.Put(&model.Node{Name: "n1", InternalIPs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
+	m.Put(&model.Node{Name: "n2", ExternalIPs: []netip.Addr{netip.MustParseAddr("192.0.2.2")}})
+	m.Put(service("a"))
+	m.Put(service("b", request("192.0.2.2")))
+	list, remarks := Plan(m, nil)
+	if fmt.Sprint(list) != "[default/a 192.0.2.3]" || len(remarks) != 1 {
+		t.Errorf("%v %v", list, remarks)
 	}
 }
 
