@@ -48,7 +48,9 @@ func newAllocator(c *rest.Config, o *config.Options, a *agent) (*allocator, erro
 	if !o.Settings.Balancer {
 		return nil, nil
 	}
-	target, err := kubestatus.NewIngress(c, o.Settings.Allocator.Ranges)
+	target, err := kubestatus.NewIngress(c, o.Settings.Allocator.Ranges, func(class string) bool {
+		return balancer.Handles(&o.Settings, class)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("balancer addresses: %w", err)
 	}

@@ -16,14 +16,16 @@ import (
 // Ingress is the table of status.loadBalancer.ingress of all Services. Only the leader may run a lane on
 // it: any other node wants nothing and would take the leader's addresses away.
 type Ingress struct {
-	api    rest.Interface
-	ranges []netip.Prefix
+	api     rest.Interface
+	ranges  []netip.Prefix
+	handles func(class string) bool
 }
 
-// NewIngress makes the table; an address within ranges is ours, any other is left alone.
-func NewIngress(c *rest.Config, ranges []netip.Prefix) (*Ingress, error) {
+// NewIngress makes the table; an address within ranges is ours if we handle the Service's class, any other is
+// left alone.
+func NewIngress(c *rest.Config, ranges []netip.Prefix, handles func(class string) bool) (*Ingress, error) {
 	api, err := client(c, "/api", corev1.SchemeGroupVersion)
-	return &Ingress{api: api, ranges: ranges}, err
+	return &Ingress{api: api, ranges: ranges, handles: handles}, err
 }
 
 // Dump reads the Services that have addresses of ours.
@@ -34,6 +36,9 @@ func (t *Ingress) Dump(ctx context.Context) (map[row.KubeName]row.KubeIngress, e
 	}
 	rows := map[row.KubeName]row.KubeIngress{}
 	for _, s := range list.Items {
+		if t.anothers(&s) {
+			continue
+		}
 		r := row.KubeIngress{Service: row.KubeName{Namespace: s.Namespace, Name: s.Name}}
 		for _, in := range s.Status.LoadBalancer.Ingress {
 			switch a, ours := t.ours(in); {
@@ -77,6 +82,9 @@ func (t *Ingress) set(ctx context.Context, n row.KubeName, want []netip.Addr) er
 	if err := t.api.Get().Namespace(n.Namespace).Resource("services").Name(n.Name).Do(ctx).Into(&s); err != nil {
 		return fmt.Errorf("get service %s: %w", n, err)
 	}
+	if len(want) == 0 && t.anothers(&s) {
+		return nil
+	}
 	old := s.Status.LoadBalancer.Ingress
 	list := slices.DeleteFunc(slices.Clone(old), func(in corev1.LoadBalancerIngress) bool {
 		_, ours := t.ours(in)
@@ -96,6 +104,15 @@ func (t *Ingress) set(ctx context.Context, n row.KubeName, want []netip.Addr) er
 		return fmt.Errorf("update status of service %s: %w", n, err)
 	}
 	return nil
+}
+
+// anothers tells whether somebody else gives the Service its addresses.
+func (t *Ingress) anothers(s *corev1.Service) bool {
+	var class string
+	if c := s.Spec.LoadBalancerClass; c != nil {
+		class = *c
+	}
+	return s.Spec.Type == corev1.ServiceTypeLoadBalancer && !t.handles(class)
 }
 
 // ours tells whether an entry is an address within our ranges.

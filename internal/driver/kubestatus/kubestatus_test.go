@@ -100,7 +100,7 @@ func name(s string) row.KubeName { return row.KubeName{Namespace: "default", Nam
 
 func TestIngress(t *testing.T) {
 	worlds(t, func(w *world) {
-		table, err := NewIngress(w.config, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/64")})
+		table, err := NewIngress(w.config, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/64")}, oursOrNone)
 		check(w.t, err)
 		ctx := w.t.Context()
 		web := row.KubeIngress{Service: name("web"), V4: netip.MustParseAddr("203.0.113.7"), V6: netip.MustParseAddr("2001:db8::7")}
@@ -128,6 +128,26 @@ func TestIngress(t *testing.T) {
 		}
 		equal(w.t, "203.0.113.7 2001:db8::7", w.ingress("web"))
 	})
+}
+
+func oursOrNone(class string) bool { return class == "" || class == "kube-router" }
+
+// TestAnothersClass: --loadbalancer-ip-range must hold what other programs give too, or it is not served. So an
+// address in it may be another's, and what we don't want of ours is taken away.
+func TestAnothersClass(t *testing.T) {
+	fake := NewFake()
+	w := newWorld(t, fake.Config(), fake)
+	other := "example.com/other"
+	fake.Services["default/web"].Spec.LoadBalancerClass = &other
+	w.foreign("web", corev1.LoadBalancerIngress{IP: "203.0.113.7"})
+	table, err := NewIngress(w.config, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}, oursOrNone)
+	check(t, err)
+	have, err := table.Dump(t.Context())
+	check(t, err)
+	equal(t, map[row.KubeName]row.KubeIngress{}, have)
+	before := row.KubeIngress{Service: name("web"), V4: netip.MustParseAddr("203.0.113.7")} // of a Service of this name that has gone
+	check(t, table.Apply(t.Context(), []row.Change[row.KubeName, row.KubeIngress]{{Key: before.Key(), Old: &before}}))
+	equal(t, "203.0.113.7", w.ingress("web"))
 }
 
 // foreign writes a status as another program would.
@@ -209,7 +229,7 @@ func TestPartialFailure(t *testing.T) {
 	fake := NewFake()
 	w := newWorld(t, fake.Config(), fake)
 	fake.Refuse = func(r *http.Request) bool { return r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/web/") }
-	table, err := NewIngress(w.config, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")})
+	table, err := NewIngress(w.config, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}, oursOrNone)
 	check(t, err)
 	web, dns := row.KubeIngress{Service: name("web"), V4: netip.MustParseAddr("203.0.113.7")}, row.KubeIngress{Service: name("dns"), V4: netip.MustParseAddr("203.0.113.8")}
 	err = table.Apply(t.Context(), []row.Change[row.KubeName, row.KubeIngress]{{Key: web.Key(), New: &web}, {Key: dns.Key(), New: &dns}})

@@ -10,10 +10,12 @@ import (
 
 // mine tells whether we give the Service its addresses.
 func mine(set *model.Settings, s *model.Service) bool {
-	if s.Type != model.LoadBalancer {
-		return false
-	}
-	return s.Class == ourClass || set.Allocator.DefaultClass && (s.Class == "" || s.Class == "default")
+	return s.Type == model.LoadBalancer && Handles(set, s.Class)
+}
+
+// Handles tells whether we give addresses to the Services of a class.
+func Handles(set *model.Settings, class string) bool {
+	return class == ourClass || set.Allocator.DefaultClass && (class == "" || class == "default")
 }
 
 // sorted are all Services by name, so that a plan depends on nothing else.
