@@ -2,6 +2,7 @@ package agent
 
 import (
 	"net/netip"
+	"slices"
 
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
@@ -71,8 +72,18 @@ func (l ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
 		return nil
 	}
 	l.nft.Claim(owner, nft.ServiceSkeleton(nft.ServiceParams{
-		IPv4: m.Settings.IPv4, IPv6: m.Settings.IPv6, Inside: insideOf(m), Open: !m.Settings.Services.PermitAll,
+		IPv4: m.Settings.IPv4, IPv6: m.Settings.IPv6, Inside: insideOf(m), Self: selfOf(m), Open: !m.Settings.Services.PermitAll,
 	})...)
+	return nil
+}
+
+// selfOf are the addresses by which others know this node.
+func selfOf(m *model.Model) []netip.Addr {
+	if self := m.Self(); self != nil {
+		list := slices.Concat(self.InternalIPs, self.ExternalIPs)
+		slices.SortFunc(list, netip.Addr.Compare)
+		return slices.Compact(list)
+	}
 	return nil
 }
 

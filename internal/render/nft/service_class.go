@@ -19,7 +19,7 @@ type masking string
 const (
 	maskNone    masking = "plain"   // nobody's
 	maskAll     masking = "all"     // everybody's
-	maskOutside masking = "outside" // of clients that are neither pods nor this node
+	maskOutside masking = "outside" // of clients that are neither pods nor this node at an address that others know
 	maskNoPod   masking = "nopod"   // of clients that are not pods: the node may have chosen the front's own address as its source
 	maskNode    masking = "node"    // of this node alone, for the same reason
 )
@@ -48,7 +48,8 @@ func classOf(s *intent.Service) class {
 
 // maskOf decides whose address is replaced. An outside client's must be where its backend may be on
 // another node, for that node would answer past us; under policy Local it never is. Pods keep theirs: every
-// node has a route back to them.
+// node has a route back to them. So does this node, but where the way to the Service's address, which is no way at
+// all, gave it the address of another link of its own: a second network's, or one that every machine has.
 func maskOf(s *intent.Service) masking {
 	switch {
 	case s.Masquerade:
@@ -141,7 +142,8 @@ func (c class) before() []row.NftBody {
 	case maskAll:
 		rules = append(rules, body(mark))
 	case maskOutside:
-		rules = append(rules, body(c.fromInside(true), c.fromNode(true), mark))
+		unknown := row.NftStmt{Op: row.NftLookup, Not: true, Key: row.NftKeyOf(c.saddr()), Set: c.home().Name}
+		rules = append(rules, body(c.fromInside(true), unknown, mark))
 	case maskNoPod:
 		rules = append(rules, body(c.fromInside(true), mark))
 	case maskNode:

@@ -96,6 +96,9 @@ func (f family) inside() row.NftSet {
 	return s
 }
 
+// home are the addresses by which others know this node: what answers there comes back.
+func (f family) home() row.NftSet { return f.set("services-self", []row.NftType{f.addr}, nil) }
+
 // sources are the clients that may use a front that is not for everybody.
 func (f family) sources() row.NftSet {
 	s := f.set("services-sources", f.front(f.addr), nil)
@@ -139,7 +142,7 @@ func (f family) near() list {
 func (f family) sets() []row.NftSet {
 	all, near := f.everybody(), f.near()
 	return []row.NftSet{f.heads(), f.classes(), all.slots, all.valid, near.slots, near.valid, f.none(), f.vips(),
-		f.inside(), f.sources(), f.hairpin(), f.affinity()}
+		f.inside(), f.home(), f.sources(), f.hairpin(), f.affinity()}
 }
 
 // elements makes elements of one set.

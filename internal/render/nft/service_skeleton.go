@@ -11,6 +11,7 @@ type ServiceParams struct {
 	IPv4, IPv6 bool
 	Open       bool           // ports of Service addresses that no Service has are nobody's business (--ipvs-permit-all=false)
 	Inside     []netip.Prefix // this node's pods; a reply to any other client need not come back through this node
+	Self       []netip.Addr   // the addresses by which others know this node
 }
 
 // ServiceSkeleton is the part of Services that is there without any Service: sets, base chains and the
@@ -28,6 +29,11 @@ func ServiceSkeleton(p ServiceParams) []row.Nft {
 		refuse = append(refuse, f.refusals(p.Open)...)
 		snat = append(snat, f.masqueradeHairpin())
 		rows = append(rows, inside(f, p.Inside)...)
+		for _, a := range p.Self {
+			if a.Is6() == f.v6 {
+				rows = append(rows, elementsOf(f.home()).key(row.NftWire{}.Addr(a)))
+			}
+		}
 	}
 	return append(rows, baseChains(dnat, refuse, snat)...)
 }
