@@ -30,7 +30,8 @@ type ipvsServices struct {
 	owners map[ipvs.MarkOwner]bool // who needs a mark
 	marks  map[ipvs.MarkOwner]uint32
 	here   ipvsPlace
-	ahead  []row.Nft // what fronts need beside their own rows for which nftables chooses
+	ahead  []row.Nft                               // what fronts need beside their own rows for which nftables chooses
+	nodes  func(netip.Addr) map[string]*model.Node // whose own address it is
 
 	dirty   map[intent.Front]bool
 	moved   map[netip.Addr]bool // addresses whose fronts changed
@@ -40,13 +41,14 @@ type ipvsServices struct {
 
 // ipvsPlace is what the rows depend on of this node.
 type ipvsPlace struct {
+	name   string
 	self   [2]netip.Addr       // the node's addresses, IPv4 first
 	own    map[netip.Addr]bool // all addresses of the node but those that we put on it
 	bridge bool
 }
 
 func (p ipvsPlace) equal(q ipvsPlace) bool {
-	return p.self == q.self && p.bridge == q.bridge && maps.Equal(p.own, q.own)
+	return p.name == q.name && p.self == q.self && p.bridge == q.bridge && maps.Equal(p.own, q.own)
 }
 
 func newIpvsServices(l ledgers) *ipvsServices {
@@ -55,11 +57,35 @@ func newIpvsServices(l ledgers) *ipvsServices {
 		fronts: map[intent.Front]*intent.Service{}, at: map[netip.Addr]map[intent.Front]bool{},
 		owners: map[ipvs.MarkOwner]bool{}, marks: map[ipvs.MarkOwner]uint32{},
 		dirty: map[intent.Front]bool{}, moved: map[netip.Addr]bool{},
+		nodes: func(netip.Addr) map[string]*model.Node { return nil },
 	}
 }
 
 // stage is the part that is there without any Service.
-func (s *ipvsServices) stage() stage { return stage{name: "ipvs", plan: s.plan} }
+func (s *ipvsServices) stage() stage { return stage{name: "ipvs", plan: s.plan, note: s.note} }
+
+// note hears of the nodes' own addresses: fronts there are served in another way.
+func (s *ipvsServices) note(c change, _ func(model.Ref)) {
+	for _, o := range []model.Object{c.old, c.new} {
+		n, ok := o.(*model.Node)
+		if !ok {
+			continue
+		}
+		for _, a := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
+			for k := range s.at[a] {
+				s.dirty[k], s.moved[a] = true, true
+			}
+		}
+	}
+}
+
+// elsewhere tells whether an address is another node's own. On this node it would cut that one off; but for the
+// fronts there, all that is sent to it must go on to it.
+func (s *ipvsServices) elsewhere(a netip.Addr) bool {
+	at := s.nodes(a)
+	_, ours := at[s.here.name]
+	return len(at) > 0 && !ours && !s.here.own[a]
+}
 
 // plan claims what all Services need, and learns the place.
 func (s *ipvsServices) plan(m *model.Model, _ model.Ref) []model.Remark {
@@ -72,7 +98,8 @@ func (s *ipvsServices) plan(m *model.Model, _ model.Ref) []model.Remark {
 		s.sysctl.Claim(owner)
 		return nil
 	}
-	params := nft.ServiceParams{IPv4: set.IPv4, IPv6: set.IPv6, Inside: insideOf(m), Open: !set.Services.PermitAll}
+	params := nft.ServiceParams{IPv4: set.IPv4, IPv6: set.IPv6, Inside: insideOf(m), Self: selfOf(m), Open: !set.Services.PermitAll}
+	s.nodes = m.NodesAt
 	here, ahead := placeOf(m), nft.ServiceSkeleton(params)
 	s.unknown = s.unknown || !here.equal(s.here) || !slices.Equal(ahead, s.ahead)
 	s.here, s.ahead = here, ahead
@@ -101,7 +128,7 @@ func timeouts(s *model.ServiceSettings) []row.Ipvs {
 
 // placeOf finds the addresses of this node. The model doesn't have those of our own links.
 func placeOf(m *model.Model) ipvsPlace {
-	here := ipvsPlace{own: map[netip.Addr]bool{}, bridge: m.Settings.Router}
+	here := ipvsPlace{name: m.Settings.Node, own: map[netip.Addr]bool{}, bridge: m.Settings.Router}
 	if self := m.Self(); self != nil {
 		here.self = [2]netip.Addr{self.IP(model.IPv4), self.IP(model.IPv6)}
 	}
@@ -182,11 +209,11 @@ func (s *ipvsServices) settle() {
 	s.remark, s.unknown = false, false
 }
 
-// served is a front's intent with what is impossible left out: an address that is the node's own must stay
+// served is a front's intent with what is impossible left out: an address that is a node's own must stay
 // on it, so its replies can't come from pods.
 func (s *ipvsServices) served(k intent.Front) *intent.Service {
 	want := s.fronts[k]
-	if want != nil && want.DSR && s.here.own[k.Addr] {
+	if want != nil && want.DSR && (s.here.own[k.Addr] || s.elsewhere(k.Addr)) {
 		plain := *want
 		plain.DSR = false
 		return &plain
@@ -209,7 +236,7 @@ func (s *ipvsServices) own(a netip.Addr) {
 	group := s.group(a)
 	need := map[ipvs.MarkOwner]bool{}
 	for _, f := range group {
-		for _, o := range ipvs.Marked(f, ipvs.Away(group)) {
+		for _, o := range ipvs.Marked(f, ipvs.Away(group) || s.elsewhere(a)) {
 			need[o] = true
 		}
 	}
@@ -268,7 +295,7 @@ func (s *ipvsServices) front(k intent.Front) {
 	s.rows.Claim(owner, ipvs.Service(want, s.mark)...)
 	s.pods.Claim(owner, ipvs.PodVIPs(want)...)
 	s.sysctl.Claim(owner, ipvs.Sloppy(want)...)
-	rules := nft.Ipvs(want, marks, s.here.own[k.Addr])
+	rules := nft.Ipvs(want, marks, s.here.own[k.Addr] || s.elsewhere(k.Addr))
 	if ipvs.Ahead(want) {
 		rules = slices.Concat(rules, s.ahead, nft.Service(want))
 	}
@@ -281,6 +308,10 @@ func (s *ipvsServices) address(a netip.Addr) {
 	group := s.group(a)
 	if len(group) == 0 || s.here.own[a] || group[0].Kind == intent.NodeFront {
 		s.linux.Claim(owner)
+		return
+	}
+	if s.elsewhere(a) {
+		s.linux.Claim(owner, ipvs.Elsewhere(group, s.mark)...)
 		return
 	}
 	self := s.here.self[0]

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,7 +132,7 @@ func start(ctx context.Context) (*the, error) {
 // flags are the daemons'. Routes come from the Node objects, and there is no firewall: neither is what is judged here.
 func flags(engine string) []string {
 	list := []string{"--service-proxy-engine=" + engine, "--node-routes=api", "--run-firewall=false", "--service-udp-timeout=3s"}
-	for _, r := range externalRanges {
+	for _, r := range append(slices.Clone(externalRanges), nodeRanges...) {
 		list = append(list, "--service-external-ip-range="+r)
 	}
 	for _, r := range balancerRanges {

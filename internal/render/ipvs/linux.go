@@ -29,7 +29,30 @@ func Address(fronts []*intent.Service, mark func(MarkOwner) uint32, self netip.A
 			row.Route{Table: row.TableLocal, Dst: vip, Kind: row.RouteLocal, Hops: row.MakeHops(row.Hop{Dev: row.DummyName}), Src: self},
 		}
 	}
-	rows := direct(vip, bridge)
+	rows := append([]row.Linux{toHere(vip.Addr().Is6())}, direct(vip, bridge)...)
+	return append(rows, rulesOf(fronts, mark)...)
+}
+
+// Elsewhere renders what brings the packets to the fronts at an address that is not on this node, and no other
+// packets to that address: marked ones are all for this node.
+func Elsewhere(fronts []*intent.Service, mark func(MarkOwner) uint32) []row.Linux {
+	if len(fronts) == 0 {
+		return nil
+	}
+	return append([]row.Linux{toHere(fronts[0].Addr.Is6())}, rulesOf(fronts, mark)...)
+}
+
+// toHere is the table for marked packets.
+func toHere(v6 bool) row.Linux {
+	everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	if v6 {
+		everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	}
+	return row.Route{Table: row.TableDSR, Dst: everything, Kind: row.RouteLocal, Hops: row.MakeHops(row.Hop{Dev: "lo"})}
+}
+
+func rulesOf(fronts []*intent.Service, mark func(MarkOwner) uint32) []row.Linux {
+	var rows []row.Linux
 	for _, s := range fronts {
 		for _, o := range Marked(s, true) {
 			if m := mark(o); m != 0 {
@@ -40,19 +63,10 @@ func Address(fronts []*intent.Service, mark func(MarkOwner) uint32, self netip.A
 	return rows
 }
 
-// direct renders the tables of direct server return, with the reference's numbers: marked packets are all for
-// this node, and the way to the address is the bridge, so that what pods send from it passes the check of the
-// way back (RFC 3704).
+// direct renders the table of direct server return, with the reference's numbers: the way to the address is the
+// bridge, so that what pods send from it passes the check of the way back (RFC 3704).
 func direct(vip netip.Prefix, bridge bool) []row.Linux {
-	v6 := vip.Addr().Is6()
-	everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	if v6 {
-		everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-	}
-	rows := []row.Linux{
-		row.Route{Table: row.TableDSR, Dst: everything, Kind: row.RouteLocal, Hops: row.MakeHops(row.Hop{Dev: "lo"})},
-		row.Rule{Priority: row.RuleExternal, V6: v6, Table: row.TableExternal},
-	}
+	rows := []row.Linux{row.Rule{Priority: row.RuleExternal, V6: vip.Addr().Is6(), Table: row.TableExternal}}
 	if bridge {
 		rows = append(rows, row.Route{Table: row.TableExternal, Dst: vip, Hops: row.MakeHops(row.Hop{Dev: row.BridgeName})})
 	}
