@@ -33,6 +33,23 @@ func BenchmarkOneEndpoint(b *testing.B) {
 	}
 }
 
+// BenchmarkAll is the thinking that the first picture costs, for each front. The figures should be alike.
+func BenchmarkAll(b *testing.B) {
+	for _, engine := range []model.Engine{model.EngineNftables, model.EngineIPVS} {
+		for _, n := range []int{1000, 20000} {
+			b.Run(fmt.Sprintf("%s/%d", engine, n), func(b *testing.B) {
+				for b.Loop() {
+					b.StopTimer()
+					th := benchThinker(engine, n)
+					b.StartTimer()
+					th.planAll()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/front")
+			})
+		}
+	}
+}
+
 // benchLedgers are tables that nobody takes rows from.
 func benchLedgers() ledgers {
 	return ledgers{

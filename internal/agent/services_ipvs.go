@@ -34,9 +34,10 @@ type ipvsServices struct {
 	nodes  func(netip.Addr) map[string]*model.Node // whose own address it is
 
 	dirty   map[intent.Front]bool
-	moved   map[netip.Addr]bool // addresses whose fronts changed
-	remark  bool                // owners changed
-	unknown bool                // the place changed
+	moved   map[netip.Addr]bool           // addresses whose fronts changed
+	went    map[netip.Addr][]intent.Front // those of dirty that are gone
+	remark  bool                          // owners changed
+	unknown bool                          // the place changed
 }
 
 // ipvsPlace is what the rows depend on of this node.
@@ -56,7 +57,7 @@ func newIpvsServices(l ledgers) *ipvsServices {
 		rows: l.ipvs, pods: l.pods, nft: l.nft, linux: l.linux, sysctl: l.sysctl,
 		fronts: map[intent.Front]*intent.Service{}, at: map[netip.Addr]map[intent.Front]bool{},
 		owners: map[ipvs.MarkOwner]bool{}, marks: map[ipvs.MarkOwner]uint32{},
-		dirty: map[intent.Front]bool{}, moved: map[netip.Addr]bool{},
+		dirty: map[intent.Front]bool{}, moved: map[netip.Addr]bool{}, went: map[netip.Addr][]intent.Front{},
 		nodes: func(netip.Addr) map[string]*model.Node { return nil },
 	}
 }
@@ -171,6 +172,7 @@ func podMTU(m *model.Model) int {
 // put takes over a front's intent; nil: it has gone.
 func (s *ipvsServices) put(k intent.Front, want *intent.Service) {
 	if want == nil {
+		s.went[k.Addr] = append(s.went[k.Addr], k)
 		delete(s.fronts, k)
 		delete(s.at[k.Addr], k)
 		if len(s.at[k.Addr]) == 0 {
@@ -205,7 +207,7 @@ func (s *ipvsServices) settle() {
 	for a := range s.moved {
 		s.address(a)
 	}
-	s.dirty, s.moved = map[intent.Front]bool{}, map[netip.Addr]bool{}
+	s.dirty, s.moved, s.went = map[intent.Front]bool{}, map[netip.Addr]bool{}, map[netip.Addr][]intent.Front{}
 	s.remark, s.unknown = false, false
 }
 
@@ -244,10 +246,8 @@ func (s *ipvsServices) own(a netip.Addr) {
 	if keys == nil {
 		keys = map[intent.Front]bool{}
 	}
-	for k := range s.dirty {
-		if k.Addr == a {
-			keys[k] = true
-		}
+	for _, k := range s.went[a] {
+		keys[k] = true
 	}
 	for k := range keys {
 		for _, side := range []ipvs.Side{ipvs.All, ipvs.Near} {
