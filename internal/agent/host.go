@@ -72,7 +72,7 @@ func (l ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
 		return nil
 	}
 	l.nft.Claim(owner, nft.ServiceSkeleton(nft.ServiceParams{
-		IPv4: m.Settings.IPv4, IPv6: m.Settings.IPv6, Inside: insideOf(m), Self: selfOf(m), Open: !m.Settings.Services.PermitAll,
+		IPv4: m.Settings.IPv4, IPv6: m.Settings.IPv6, Inside: insideOf(m), Self: selfOf(m), Best: bestOf(m), Open: !m.Settings.Services.PermitAll,
 	})...)
 	return nil
 }
@@ -85,6 +85,17 @@ func selfOf(m *model.Model) []netip.Addr {
 		return slices.Compact(list)
 	}
 	return nil
+}
+
+// bestOf are the addresses by which nodes know this one, one for each family that it has.
+func bestOf(m *model.Model) []netip.Addr {
+	var list []netip.Addr
+	for _, f := range m.Settings.Families() {
+		if self := m.Self(); self != nil && self.IP(f).IsValid() {
+			list = append(list, self.IP(f))
+		}
+	}
+	return list
 }
 
 // insideOf are the ranges of this node's pods.

@@ -89,7 +89,7 @@ func (f ipvsFamily) hairpins(s *intent.Service) []row.Nft {
 
 // maskRows are the chain that replaces the source address of some clients.
 func (f ipvsFamily) maskRows(mask masking) []row.Nft {
-	masquerade := row.NftStmt{Op: row.NftMasquerade}
+	masquerade := goTo(f.hide())
 	local := row.NftStmt{Op: row.NftMatchLocal, Key: row.NftKeyOf(f.saddr())}
 	var rule row.NftBody
 	switch mask {
@@ -106,6 +106,8 @@ func (f ipvsFamily) maskRows(mask masking) []row.Nft {
 	chain := f.maskChain(mask)
 	return append([]row.Nft{row.NftChain{Name: chain}}, row.NftRules(chain, rule)...)
 }
+
+func (f ipvsFamily) hide() string { return "ipvs-hide-v" + f.suffix }
 
 func (f ipvsFamily) maskChain(mask masking) string {
 	return "ipvs-mask-" + string(mask) + "-v" + f.suffix

@@ -12,6 +12,7 @@ const (
 	ipvsRefuse      = "ipvs-refuse"
 	ipvsPostrouting = "ipvs-postrouting"
 	ipvsUnmark      = "ipvs-unmark"
+	ipvsSent        = "ipvs-sent"
 	dsrClamp        = "dsr-clamp"
 
 	priorityMangle = -150

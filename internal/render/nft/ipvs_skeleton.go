@@ -21,6 +21,7 @@ func IpvsSkeleton(p IpvsParams) []row.Nft {
 		for _, b := range disjoint(plain, p.Inside) {
 			rows = append(rows, e.span(row.NftWire{}.Addr(b.Addr()), row.NftWire{}.Addr(lastOf(b))))
 		}
+		rows = append(rows, f.hiding(f.hide(), p.Best)...)
 		marking = append(marking, f.marking()...)
 		refuse = append(refuse, f.ipvsRefusals(!p.Open)...)
 		snat = append(snat, f.masquerading()...)
@@ -39,6 +40,7 @@ func ipvsChains(marking, refuse, snat, clamp []row.NftBody) []row.Nft {
 		row.NftChain{Name: ipvsOutput, Hook: row.NftOutput, Priority: priorityRefuse},
 		row.NftChain{Name: ipvsPostrouting, Hook: row.NftPostrouting, Nat: true, Priority: prioritySnat},
 		row.NftChain{Name: ipvsUnmark, Hook: row.NftPostrouting, Priority: priorityMangle},
+		row.NftChain{Name: ipvsSent, Hook: row.NftOutput, Priority: priorityMangle},
 		row.NftChain{Name: dsrClamp, Hook: row.NftPrerouting, Priority: priorityMangle},
 	}
 	mark := row.NftStmt{Op: row.NftJumpTo, Chain: ipvsMarking}
@@ -49,6 +51,9 @@ func ipvsChains(marking, refuse, snat, clamp []row.NftBody) []row.Nft {
 	// A mark that stayed on would send the outer packet of a tunnel, which inherits it, back to this node.
 	used := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(row.NftTerm{Op: row.NftPktMark}), Set: ipvsUsed().Name}
 	rows = append(rows, row.NftRules(ipvsUnmark, body(used, row.NftStmt{Op: row.NftSetMark, Mask: IpvsMarkMask}))...)
+	// What IPVS has sent on comes through output, where NAT routes anew whatever has another destination than its client
+	// meant. With its mark it would come back to this node. The node's own packets have no mark yet.
+	rows = append(rows, row.NftRules(ipvsSent, body(used, row.NftStmt{Op: row.NftSetMark, Mask: IpvsMarkMask}))...)
 	rows = append(rows, row.NftRules(ipvsMarking, marking...)...)
 	rows = append(rows, row.NftRules(ipvsRefuse, refuse...)...)
 	rows = append(rows, row.NftRules(ipvsPostrouting, snat...)...)
@@ -108,10 +113,9 @@ func (f ipvsFamily) masquerading() []row.NftBody {
 	served := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(meant...), Set: f.fronts().Name}
 	itself := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.saddr(), f.daddr()), Set: f.hairpin().Name}
 	vip := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.saddr()), Set: f.vips().Name}
-	masquerade := row.NftStmt{Op: row.NftMasquerade}
 	return []row.NftBody{
-		body(f.is(), itself, served, masquerade),
-		body(f.is(), vip, served, masquerade),
+		body(f.is(), itself, served, row.NftStmt{Op: row.NftMasquerade}),
+		body(f.is(), vip, served, goTo(f.hide())),
 		body(f.is(), row.NftStmt{Op: row.NftVmap, Key: row.NftKeyOf(meant...), Set: f.masked().Name}),
 	}
 }

@@ -12,6 +12,7 @@ type ServiceParams struct {
 	Open       bool           // ports of Service addresses that no Service has are nobody's business (--ipvs-permit-all=false)
 	Inside     []netip.Prefix // this node's pods; a reply to any other client need not come back through this node
 	Self       []netip.Addr   // the addresses by which others know this node
+	Best       []netip.Addr   // of each family the one by which other nodes know it, if there is one
 }
 
 // ServiceSkeleton is the part of Services that is there without any Service: sets, base chains and the
@@ -19,7 +20,6 @@ type ServiceParams struct {
 func ServiceSkeleton(p ServiceParams) []row.Nft {
 	var rows []row.Nft
 	var dnat, refuse, snat []row.NftBody
-	snat = append(snat, masqueradeMarked())
 	for _, f := range p.families() {
 		for _, s := range f.sets() {
 			rows = append(rows, s)
@@ -27,7 +27,8 @@ func ServiceSkeleton(p ServiceParams) []row.Nft {
 		class := row.NftStmt{Op: row.NftVmap, Data: row.NftKeyOf(f.frontKey()...), Via: f.heads().Name, Set: f.classes().Name}
 		dnat = append(dnat, body(f.is(), class))
 		refuse = append(refuse, f.refusals(p.Open)...)
-		snat = append(snat, f.masqueradeHairpin())
+		rows = append(rows, f.hiding(f.hide(), p.Best)...)
+		snat = append(snat, f.masqueradeMarked(), f.masqueradeHairpin())
 		rows = append(rows, inside(f, p.Inside)...)
 		for _, a := range p.Self {
 			if a.Is6() == f.v6 {
@@ -89,11 +90,33 @@ func (f family) refusals(open bool) []row.NftBody {
 
 // masqueradeMarked replaces the source of what a chain of Services has marked. The mark goes, so that an
 // encapsulated copy of the packet, which inherits it, isn't judged again.
-func masqueradeMarked() row.NftBody {
+func (f family) masqueradeMarked() row.NftBody {
 	marked := match(row.NftTerm{Op: row.NftPktMark}, MasqueradeMark)
 	marked.Mask = MasqueradeMark
-	return body(marked, row.NftStmt{Op: row.NftSetMark, Mask: MasqueradeMark}, row.NftStmt{Op: row.NftMasquerade})
+	return body(f.is(), marked, row.NftStmt{Op: row.NftSetMark, Mask: MasqueradeMark}, goTo(f.hide()))
 }
+
+// hide is the chain that gives packets another source address.
+func (f family) hide() string { return "services-hide-v" + f.suffix }
+
+// hiding are the rules of such a chain. Masquerading takes an address of the link by which a packet leaves. Tunnels
+// have none; then the kernel takes the first that it finds on any link, be it one to which the other node knows
+// no way. So there the address is said: that by which nodes know this one.
+func (f family) hiding(chain string, best []netip.Addr) []row.Nft {
+	var rules []row.NftBody
+	for _, a := range best {
+		for _, link := range []string{"tun-*", row.VxlanName + "*"} {
+			if a.Is6() == f.v6 {
+				leaves := row.NftStmt{Op: row.NftMatchName, Key: row.NftKeyOf(row.NftTerm{Op: row.NftOif}), Text: link}
+				rules = append(rules, body(f.is(), leaves, row.NftStmt{Op: row.NftSnatTo, Prefix: netip.PrefixFrom(a, a.BitLen())}))
+			}
+		}
+	}
+	rules = append(rules, body(row.NftStmt{Op: row.NftMasquerade}))
+	return append([]row.Nft{row.NftChain{Name: chain}}, row.NftRules(chain, rules...)...)
+}
+
+func goTo(chain string) row.NftStmt { return row.NftStmt{Op: row.NftGotoChain, Chain: chain} }
 
 func (f family) masqueradeHairpin() row.NftBody {
 	return body(f.is(),

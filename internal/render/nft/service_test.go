@@ -52,8 +52,9 @@ func TestGoldenServices(t *testing.T) {
 	show := func(title string, rows []row.Nft) {
 		fmt.Fprintf(&out, "# %s\n%s\n\n", title, script(rows))
 	}
-	show("skeleton", ServiceSkeleton(ServiceParams{IPv4: true, Inside: []netip.Prefix{
-		netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("10.244.1.0/24"), netip.MustParsePrefix("fd00:244::/64")}}))
+	show("skeleton", ServiceSkeleton(ServiceParams{IPv4: true, Self: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")},
+		Best: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}, Inside: []netip.Prefix{
+			netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("10.244.1.0/24"), netip.MustParsePrefix("fd00:244::/64")}}))
 	for _, c := range []struct {
 		title string
 		s     intent.Service
