@@ -67,7 +67,7 @@ func serviceEffects() []effect {
 		{name: "nodeport-addresses", value: "192.168.0.0/16",
 			less: []string{"nft: services-heads4 { 10.0.0.1 . tcp . 30080"}, more: []string{"nft: services-heads4 { 192.168.9.1 . tcp . 30080"}},
 		{name: "masquerade-all", value: "true",
-			less: []string{"nft: random-3-outside ip saddr != @services-inside4 fib saddr type != local meta mark set"}, more: []string{"nft: services-v4-random-3-all meta mark set"}},
+			less: []string{"nft: random-3-outside ip saddr != @services-inside4 ip saddr != @services-self4 meta mark set"}, more: []string{"nft: services-v4-random-3-all meta mark set"}},
 		{name: "masquerade-all", value: "true", also: withIPVS,
 			less: []string{"nft: ipvs-masked4 { 10.96.0.10 . tcp . 8080 : goto ipvs-mask-outside"}, more: []string{"nft: ipvs-masked4 { 10.96.0.10 . tcp . 8080 : goto ipvs-mask-all"}},
 		{name: "hairpin-mode", value: "true", same: []string{"nft: services-hairpin4 { 10.244.1.5 . 10.244.1.5 }"}},
