@@ -112,8 +112,8 @@ func frontless(m *model.Model, s *model.Service) string {
 	switch {
 	case !m.Settings.Proxy:
 		return "not served: --run-service-proxy is off, another program carries Services"
-	case s.ProxyName != "":
-		return fmt.Sprintf("not served: label service.kubernetes.io/service-proxy-name leaves it to %q", s.ProxyName)
+	case s.AnotherProxy:
+		return "not served: label service.kubernetes.io/service-proxy-name leaves it to another program"
 	case s.Type == model.ExternalName:
 		return "not served: of type ExternalName, which only DNS knows"
 	case s.Headless:

@@ -30,7 +30,7 @@ type Service struct {
 	Name         Name
 	UID          string
 	Type         ServiceType
-	ProxyName    string       // label service.kubernetes.io/service-proxy-name; empty: ours
+	AnotherProxy bool         // label service.kubernetes.io/service-proxy-name leaves it to another program
 	Headless     bool         // clusterIP None or label service.kubernetes.io/headless
 	ClusterIPs   []netip.Addr // unmapped; at most one per family
 	ExternalIPs  []netip.Addr

@@ -38,7 +38,7 @@ func Service(m *model.Model, name model.Name) ([]*intent.Announce, []model.Remar
 
 // ours tells whether a Service has addresses that we may announce: others' proxies announce theirs.
 func ours(s *model.Service) bool {
-	return !s.Headless && s.Type != model.ExternalName && (s.ProxyName == "" || s.ProxyName == "kube-router")
+	return !s.Headless && s.Type != model.ExternalName && !s.AnotherProxy
 }
 
 // vip is an address that is to be announced.

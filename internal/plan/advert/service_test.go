@@ -64,8 +64,7 @@ func TestService(t *testing.T) {
 			s.Options.AdvertiseCluster, s.Options.AdvertiseLB = &no, &no
 		}, want: externals},
 		{name: "headless", settings: every, service: func(s *model.Service) { s.Headless = true }},
-		{name: "another proxy's", settings: every, service: func(s *model.Service) { s.ProxyName = "cilium" }},
-		{name: "ours by name", settings: every, service: func(s *model.Service) { s.ProxyName = "kube-router" }, want: clusters + " " + externals + " " + balancers},
+		{name: "another proxy's", settings: every, service: func(s *model.Service) { s.AnotherProxy = true }},
 		{name: "a type without balancer", settings: every, service: func(s *model.Service) { s.Type = model.NodePort }, want: clusters + " " + externals},
 		{name: "an external name", settings: every, service: func(s *model.Service) { s.Type = model.ExternalName }},
 		{name: "skipped balancer addresses", settings: every, service: func(s *model.Service) { s.Options.SkipLBIPs = true }, want: clusters + " " + externals},

@@ -8,9 +8,6 @@ import (
 	"kube-router/internal/model"
 )
 
-// ourProxyName is the value of label service.kubernetes.io/service-proxy-name that means us.
-const ourProxyName = "kube-router"
-
 // Plan makes the intents of one Service: every front with the backends that answer there. A Service that
 // is gone, headless, an ExternalName or another proxy's has none. Remarks tell what was not taken over
 // here; those of the conversion stay with the object.
@@ -39,8 +36,7 @@ func Plan(m *model.Model, name model.Name) ([]*intent.Service, []model.Remark) {
 
 // served tells whether a Service is ours to serve.
 func served(s *model.Service) bool {
-	ours := s.ProxyName == "" || s.ProxyName == ourProxyName
-	return ours && !s.Headless && s.Type != model.ExternalName
+	return !s.AnotherProxy && !s.Headless && s.Type != model.ExternalName
 }
 
 func here(m *model.Model) place {

@@ -162,9 +162,7 @@ func TestPlan(t *testing.T) {
 			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080] keep [10.244.2.5:8080]", ""},
 		{"headless", nil, func(s *model.Service) { s.Headless = true }, nil, "", ""},
 		{"ExternalName", nil, func(s *model.Service) { s.Type = model.ExternalName }, nil, "", ""},
-		{"another proxy's", nil, func(s *model.Service) { s.ProxyName = "mesh" }, nil, "", ""},
-		{"ours by name", nil, func(s *model.Service) { s.ProxyName = "kube-router" }, nil,
-			"10.96.0.10:80/tcp cluster default/web:http -> []", ""},
+		{"another proxy's", nil, func(s *model.Service) { s.AnotherProxy = true }, nil, "", ""},
 		{"bind on all", func(s *model.Settings) { s.Services.NodePortAll = true }, func(s *model.Service) {
 			s.Ports[0].NodePort, s.ClusterIPs, s.Families = 30080, nil, []model.Family{model.IPv4, model.IPv6}
 		}, nil, `

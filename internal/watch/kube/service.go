@@ -18,12 +18,19 @@ const (
 	affinityMost    = 24 * time.Hour
 )
 
+// anotherProxy tells whether a Service is left to another program, be it to none by name: the label says that the cluster's usual one
+// shall keep off.
+func anotherProxy(labels map[string]string) bool {
+	name, said := labels[labelProxyName]
+	return said && name != ourProxyName
+}
+
 // ConvertService takes over what the network needs of a Service.
 func ConvertService(o *corev1.Service) *model.Service {
 	s := &model.Service{
 		Name:         model.Name{Namespace: o.Namespace, Name: o.Name},
 		UID:          string(o.UID),
-		ProxyName:    o.Labels[labelProxyName],
+		AnotherProxy: anotherProxy(o.Labels),
 		Class:        text(o.Spec.LoadBalancerClass),
 		Distribution: text(o.Spec.TrafficDistribution),
 	}

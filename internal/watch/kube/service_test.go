@@ -35,7 +35,7 @@ spec:
 status: {loadBalancer: {ingress: [{ip: 203.0.113.9, ipMode: VIP}, {ip: 203.0.113.10, ipMode: Proxy}, {hostname: lb.example.com}]}}
 `))
 	same(t, &model.Service{
-		Name: model.Name{Namespace: "a", Name: "web"}, UID: "u1", Type: model.LoadBalancer, ProxyName: "other",
+		Name: model.Name{Namespace: "a", Name: "web"}, UID: "u1", Type: model.LoadBalancer, AnotherProxy: true,
 		ClusterIPs:  addrs("10.96.0.10", "fd00:96::10"),
 		ExternalIPs: addrs("198.51.100.7", "198.51.100.8"),
 		Ingress:     []model.Ingress{{Addr: addrs("203.0.113.9")[0]}, {Addr: addrs("203.0.113.10")[0], Proxy: true}},
@@ -138,6 +138,19 @@ func TestConvertServiceHeadless(t *testing.T) {
 }
 
 // Ranges that can't be read must not open a Service to everybody.
+// The label leaves a Service to whomever it names; with an empty value to nobody that serves all others.
+func TestConvertServiceProxyName(t *testing.T) {
+	for labels, another := range map[string]bool{"": false, `"kube-router"`: false, `"mesh"`: true, `""`: true} {
+		text := "metadata: {name: web, namespace: a}"
+		if labels != "" {
+			text = "metadata: {name: web, namespace: a, labels: {service.kubernetes.io/service-proxy-name: " + labels + "}}"
+		}
+		if s := ConvertService(decode[corev1.Service](t, text)); s.AnotherProxy != another {
+			t.Errorf("%s: another proxy's %t, want %t", text, s.AnotherProxy, another)
+		}
+	}
+}
+
 func TestConvertServiceSourcesFailClosed(t *testing.T) {
 	for text, want := range map[string][]string{
 		`[]`:                       nil,

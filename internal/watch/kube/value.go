@@ -18,6 +18,7 @@ const (
 	labelProxyName   = "service.kubernetes.io/service-proxy-name"
 	labelZone        = "topology.kubernetes.io/zone"
 	labelExcludeLB   = "node.kubernetes.io/exclude-from-external-load-balancers"
+	ourProxyName     = "kube-router" // the value of labelProxyName that means us
 	annotationChange = "endpoints.kubernetes.io/last-change-trigger-time"
 )
 
