@@ -124,6 +124,29 @@ func prepare(fd int, p row.BgpPeer) error {
 	return unix.SetsockoptTCPMD5Sig(fd, unix.IPPROTO_TCP, unix.TCP_MD5SIG, &sig)
 }
 
+// signs tells why a peer's password can't protect its session in this kernel. The engine would warn of that, and go on without.
+func signs(p row.BgpPeer) error {
+	if p.Password == "" {
+		return nil
+	}
+	if most := len(unix.TCPMD5Sig{}.Key); len(p.Password) > most {
+		return fmt.Errorf("its password is longer than %d bytes", most)
+	}
+	family := unix.AF_INET
+	if p.Addr.Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return fmt.Errorf("no socket for its password: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := prepare(fd, p); err != nil {
+		return fmt.Errorf("the kernel takes no password for it (TCP MD5, RFC 2385): %w", err)
+	}
+	return nil
+}
+
 // speaks waits until the peer has said something, and leaves that for the engine to hear. All speakers open
 // a session without waiting for us (RFC 4271 section 8.2.2); those that don't are left to the engine.
 func speaks(conn *net.TCPConn) error {

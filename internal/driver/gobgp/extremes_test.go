@@ -122,3 +122,25 @@ func TestSomewhereToListen(t *testing.T) {
 		want[here.Key()] = both
 	}
 }
+
+// TestNoSessionWithoutItsPassword gives a standing peer a password that the kernel can't take. The peer goes, for a session that
+// seems protected and isn't is worse than none.
+func TestNoSessionWithoutItsPassword(t *testing.T) {
+	d := driver(t, supervised(t))
+	peer := row.BgpPeer{Addr: addr("127.0.1.1"), ASN: 64513, Local: addr("127.0.0.1"), Port: 179, Hold: 90, V4: true}
+	have := conform.Index[row.BgpKey](append(rows(1), peer))
+	if err := d.Apply(t.Context(), conform.Diff(map[row.BgpKey]row.Bgp{}, have)); err != nil {
+		t.Fatal(err)
+	}
+	want := maps.Clone(have)
+	peer.Password = row.BgpSecret(strings.Repeat("x", 81))
+	want[peer.Key()] = peer
+	err := d.Apply(t.Context(), conform.Diff(have, want))
+	var failed row.Failed[row.BgpKey]
+	if !errors.As(err, &failed) || failed[peer.Key()] == nil || strings.Contains(err.Error(), "xx") {
+		t.Errorf("want the peer to fail, and its password nowhere; have %v", err)
+	}
+	if is, err := d.Dump(t.Context()); err != nil || is[peer.Key()] != nil {
+		t.Errorf("%v: the peer is there still: %v", err, is[peer.Key()])
+	}
+}

@@ -2,6 +2,7 @@ package gobgp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -140,7 +141,13 @@ func (t *turn) addPeers(made, _ []change) error {
 // addPeer makes a peer or turns it into what is wanted. The engine ends the session for that only where
 // what was said at its opening changes.
 func (t *turn) addPeer(ctx context.Context, is row.BgpPeer, there bool, want row.BgpPeer) error {
+	unsigned := signs(want)
 	switch {
+	case unsigned != nil:
+		if there { // better none than one that anybody can forge
+			return errors.Join(unsigned, t.removePeer(ctx, is))
+		}
+		return unsigned
 	case want.Local.Is4() != want.Addr.Is4():
 		return fmt.Errorf("local address %s is of another family than %s", want.Local, want.Addr)
 	case there && is == want:
