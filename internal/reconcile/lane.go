@@ -168,9 +168,17 @@ func (l *Lane[K, R]) rests(k K) bool {
 	return slow || l.failing[k] != nil
 }
 
-// step applies the changes of all keys that are dirty or due. It reports whether the table is known still.
+// step applies the changes of all keys that are dirty or due, once no turn goes on. It reports whether the table is known still.
 func (l *Lane[K, R]) step(ctx context.Context) bool {
-	changes := l.changes(time.Now())
+	changes, turn := l.changes(time.Now())
+	for turn != nil {
+		select {
+		case <-turn:
+			changes, turn = l.changes(time.Now())
+		case <-ctx.Done():
+			return true
+		}
+	}
 	if len(changes) == 0 {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -197,12 +205,13 @@ func (l *Lane[K, R]) step(ctx context.Context) bool {
 	return true
 }
 
-// changes lists what differs between want and have among the keys that are dirty or due.
-func (l *Lane[K, R]) changes(now time.Time) []row.Change[K, R] {
+// changes lists what differs between want and have among the keys that are dirty or due; while a turn goes on it is
+// what tells when that ends.
+func (l *Lane[K, R]) changes(now time.Time) (list []row.Change[K, R], turn <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	all := l.ledger.take(l.due(now))
-	list := all[:0]
+	all, turn := l.ledger.take(l.due(now))
+	list = all[:0]
 	for _, c := range all {
 		if have, ok := l.have[c.Key]; ok {
 			c.Old = &have
@@ -213,7 +222,7 @@ func (l *Lane[K, R]) changes(now time.Time) []row.Change[K, R] {
 		}
 		l.forget(c.Key)
 	}
-	return list
+	return list, turn
 }
 
 // due are the keys whose time to be tried again has come.
@@ -322,9 +331,6 @@ func (l *Lane[K, R]) pause(look bool, looked time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	next := time.Now().Add(time.Hour)
-	if l.ledger.gathers() {
-		return time.Until(next) // what is due waits for the end of the turn, too
-	}
 	if l.pace.Look > 0 {
 		next = looked.Add(l.pace.Look)
 	}

@@ -43,7 +43,7 @@ type Ledger[K comparable, R row.Row[K]] struct {
 	dirty  map[K]struct{}
 	wake   chan struct{}
 
-	gathering bool // what is dirty is kept back, see Begin
+	turn chan struct{} // closed by End; nil: nothing is kept back, see Begin
 }
 
 // NewLedger makes an empty ledger.
@@ -204,28 +204,25 @@ func (l *Ledger[K, R]) Wake() <-chan struct{} { return l.wake }
 func (l *Ledger[K, R]) Take() map[K]struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.gathering {
-		return map[K]struct{}{}
-	}
 	d := l.dirty
 	l.dirty = map[K]struct{}{} // a map never shrinks: a drained one is replaced
 	return d
 }
 
 // take gives what is wanted at each key that may have changed since the last Take, and at each that is due: all at one moment, so that
-// no row comes without the one that it names. Between Begin and End there is nothing to take.
-func (l *Ledger[K, R]) take(due []K) []row.Change[K, R] {
+// no row comes without the one that it names. Between Begin and End there is nothing to take, but a channel that End closes.
+func (l *Ledger[K, R]) take(due []K) (list []row.Change[K, R], turn <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.gathering {
-		return nil
+	if l.turn != nil {
+		return nil, l.turn
 	}
 	keys := l.dirty
 	l.dirty = map[K]struct{}{}
 	for _, k := range due {
 		keys[k] = struct{}{}
 	}
-	list := make([]row.Change[K, R], 0, len(keys))
+	list = make([]row.Change[K, R], 0, len(keys))
 	for k := range keys {
 		c := row.Change[K, R]{Key: k}
 		if e := l.want[k]; e != nil {
@@ -234,7 +231,7 @@ func (l *Ledger[K, R]) take(due []K) []row.Change[K, R] {
 		}
 		list = append(list, c)
 	}
-	return list
+	return list, nil
 }
 
 // Want is the row wanted at k.

@@ -10,22 +10,18 @@ import (
 func (l *Ledger[K, R]) Begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.gathering = true
+	l.turn = make(chan struct{})
 }
 
 // End lets the lane take what was claimed since Begin.
 func (l *Ledger[K, R]) End() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.gathering = false
+	if l.turn != nil {
+		close(l.turn)
+		l.turn = nil
+	}
 	l.signal()
-}
-
-// gathers tells whether Begin was and End is still to come, which wakes the lane.
-func (l *Ledger[K, R]) gathers() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.gathering
 }
 
 // Wait returns when at each of the keys stands what is wanted there, or nothing where nothing is wanted.

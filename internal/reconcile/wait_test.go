@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,8 @@ func TestWait(t *testing.T) {
 	defer cancel()
 	ledger.Begin()
 	ledger.Claim(Owner{Name: "o"}, "a1", "b1", "c1!")
+	var steps atomic.Int32
+	lane.OnStep(func() { steps.Add(1) })
 	done := make(chan struct{})
 	go func() { defer close(done); _ = lane.Run(ctx) }()
 
@@ -50,6 +53,9 @@ func TestWait(t *testing.T) {
 	defer stop()
 	if err := lane.Wait(short, "a"); err == nil {
 		t.Error("a row was written before End")
+	}
+	if steps.Load() > 0 {
+		t.Error("a step is told of before End: whoever waits for the first one would take the table for written")
 	}
 	ledger.End()
 	close(target.through)
