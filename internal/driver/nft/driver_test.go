@@ -100,3 +100,16 @@ func TestElementsShareMessages(t *testing.T) {
 		t.Errorf("%d elements of %d sets in %d messages, the longest of %d bytes", len(rows), len(sets), messages, longest)
 	}
 }
+
+// TestDumpIsWhole reads many elements while the kernel still spreads its hash for them.
+func TestDumpIsWhole(t *testing.T) {
+	for range 4 {
+		d := newDriver(t, newSpace(t))
+		if err := d.Apply(t.Context(), services(10_000, 10)); err != nil {
+			t.Fatal(err)
+		}
+		if rows, err := d.Dump(t.Context()); err != nil || len(rows) != 110_008 {
+			t.Errorf("%d rows, %v; want 110,008", len(rows), err)
+		}
+	}
+}

@@ -214,14 +214,18 @@ func (d *Driver) findClashes(ctx context.Context, edits []*edit) error {
 	return nil
 }
 
-// elements lists the elements of a set of ours that has rows for elements.
+// elements lists the elements of a set of ours that has rows for elements. Between two parts of its answer the kernel
+// knows only how many it has told (nft_rhash_walk). When it spreads its hash anew meanwhile, which it does after many
+// have come, it tells some twice and as many not at all.
 func (d *Driver) elements(ctx context.Context, set row.NftSet, rows map[row.NftKey]row.Nft) error {
 	if set.Dynamic || set.Keys == (row.NftTypes{}) {
 		return nil
 	}
 	s := shapeOf(set)
 	of := unique.Make(set)
+	before, told := len(rows), 0
 	keep := func(e row.NftElement) {
+		told++
 		rows[row.NftKey{Kind: row.NftKindElement, Name: set.Name, Elem: e.Elem}] = e
 	}
 	var bounds []bound
@@ -235,6 +239,9 @@ func (d *Driver) elements(ctx context.Context, set row.NftSet, rows map[row.NftK
 		}
 	})
 	s.ranges(bounds, keep)
+	if err == nil && len(rows)-before < told {
+		err = errInterrupted
+	}
 	return err
 }
 

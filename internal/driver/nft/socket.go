@@ -19,7 +19,7 @@ const (
 	readSize = 64 << 10
 )
 
-// errInterrupted is a dump during which the rules changed.
+// errInterrupted is a dump during which the rules, or their order in the kernel, changed.
 var errInterrupted = errors.New("the tables changed while they were read")
 
 // socket is a netlink socket to nftables. Netlink answers before the sending call returns, so reading never
