@@ -190,6 +190,9 @@ func (l *Lane[K, R]) step(ctx context.Context) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats.took(time.Since(start))
+	if err != nil && ctx.Err() != nil {
+		return true // cut short by the end of the daemon: nobody's fault
+	}
 	var failed row.Failed[K]
 	if err != nil && !errors.As(err, &failed) {
 		for _, c := range changes {
