@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,5 +73,27 @@ func TestABrokenTableKeepsItsBackOff(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// lastWord is a target whose writes are cut short by the end of the daemon.
+type lastWord struct{ end func() }
+
+func (lastWord) Dump(context.Context) (map[string]waitRow, error) { return map[string]waitRow{}, nil }
+
+func (l lastWord) Apply(ctx context.Context, changes []row.Change[string, waitRow]) error {
+	l.end()
+	return row.Failed[string]{changes[0].Key: ctx.Err()}
+}
+
+// TestTheEndIsNoFailure: what the end of the daemon cuts short is no fault of its row, and nothing for the log.
+func TestTheEndIsNoFailure(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ledger := NewLedger[string, waitRow]()
+	ledger.Claim(Owner{Name: "o"}, "a1")
+	var said strings.Builder
+	lane := NewLane("t", ledger, lastWord{cancel}, DefaultPace, slog.New(slog.NewTextHandler(&said, nil)))
+	if err := lane.Run(ctx); err != nil || said.Len() > 0 || len(lane.Status().Failing) > 0 {
+		t.Errorf("%v, %v: %s", err, lane.Status().Failing, said.String())
 	}
 }
