@@ -71,10 +71,16 @@ func (l ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
 		l.nft.Claim(owner)
 		return nil
 	}
-	l.nft.Claim(owner, nft.ServiceSkeleton(nft.ServiceParams{
-		IPv4: m.Settings.IPv4, IPv6: m.Settings.IPv6, Inside: insideOf(m), Self: selfOf(m), Best: bestOf(m), Open: !m.Settings.Services.PermitAll,
-	})...)
+	l.nft.Claim(owner, nft.ServiceSkeleton(serviceParams(m))...)
 	return nil
+}
+
+// serviceParams are what the static rules of Services depend on, with either engine.
+func serviceParams(m *model.Model) nft.ServiceParams {
+	set := &m.Settings
+	return nft.ServiceParams{
+		IPv4: set.IPv4, IPv6: set.IPv6, Inside: insideOf(m), Self: selfOf(m), Best: bestOf(m), Open: !set.Services.PermitAll,
+	}
 }
 
 // selfOf are the addresses by which others know this node.

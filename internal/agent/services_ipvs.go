@@ -99,7 +99,7 @@ func (s *ipvsServices) plan(m *model.Model, _ model.Ref) []model.Remark {
 		s.sysctl.Claim(owner)
 		return nil
 	}
-	params := nft.ServiceParams{IPv4: set.IPv4, IPv6: set.IPv6, Inside: insideOf(m), Self: selfOf(m), Best: bestOf(m), Open: !set.Services.PermitAll}
+	params := serviceParams(m)
 	s.nodes = m.NodesAt
 	here, ahead := placeOf(m), nft.ServiceSkeleton(params)
 	s.unknown = s.unknown || !here.equal(s.here) || !slices.Equal(ahead, s.ahead)
