@@ -78,8 +78,13 @@ func one(name string) (string, error) {
 	return here[0], nil
 }
 
-// up starts the lab, applies what it is to run, and waits until that is ready.
-func (o *labOptions) up(ctx context.Context) error {
+// check refuses what the lab would take for "not said", and puts the topology's subnets in.
+func (o *labOptions) check() error {
+	for flag, value := range map[string]int{"nodes": o.Nodes, "subnets": o.Subnets, "mtu": o.MTU, "zones": o.Zones} {
+		if value < 1 {
+			return fmt.Errorf("--%s=%d: want at least 1", flag, value)
+		}
+	}
 	switch o.topology {
 	case "switch":
 		o.Subnets = 1
@@ -87,41 +92,62 @@ func (o *labOptions) up(ctx context.Context) error {
 	default:
 		return fmt.Errorf("topology %q: want switch or routed", o.topology)
 	}
+	return nil
+}
+
+// up starts the lab, applies what it is to run, and waits until that is ready. What is wrong with the flags or a manifest is said before
+// anything is made, or else nothing is left; but pods that don't become ready can be looked at. started is true if a lab is left.
+func (o *labOptions) up(ctx context.Context) (started bool, err error) {
+	if err := o.check(); err != nil {
+		return false, err
+	}
 	manifests := []string{lab.Demo}
 	if len(o.manifests) > 0 {
 		manifests = nil
 	}
 	for _, path := range o.manifests {
 		text, err := readManifest(path)
+		if err == nil {
+			err = lab.CheckManifest(text)
+		}
 		if err != nil {
-			return err
+			return false, fmt.Errorf("manifest %s: %w", path, err)
 		}
 		manifests = append(manifests, text)
 	}
 	begun := time.Now()
 	fmt.Printf("starting lab %q: %d nodes\n", o.Name, o.Nodes)
 	if err := lab.Up(ctx, o.Config, func(stage string) { fmt.Println("  " + stage) }); err != nil {
-		return err
+		return false, err
 	}
-	if o.NoDaemon {
-		return o.ready(ctx, begun, manifests, false)
+	if err := o.apply(ctx, manifests); err != nil {
+		return false, errors.Join(err, lab.Down(o.Name))
 	}
-	return o.ready(ctx, begun, manifests, true)
+	return true, o.ready(ctx, begun)
 }
 
-func (o *labOptions) ready(ctx context.Context, begun time.Time, manifests []string, wait bool) error {
+func (o *labOptions) apply(ctx context.Context, manifests []string) error {
+	l, err := lab.Attach(ctx, o.Name)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	for _, text := range manifests {
+		if err := l.Apply(ctx, text); err != nil {
+			return fmt.Errorf("manifest: %w", err)
+		}
+	}
+	return nil
+}
+
+func (o *labOptions) ready(ctx context.Context, begun time.Time) error {
 	l, err := lab.Attach(ctx, o.Name)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
 	stage := time.Now()
-	for _, text := range manifests {
-		if err := l.Apply(ctx, text); err != nil {
-			return err
-		}
-	}
-	if wait {
+	if !o.NoDaemon {
 		if err := waitReady(ctx, l); err != nil {
 			l.Logs(os.Stderr, 20)
 			return fmt.Errorf("%w\nlogs are in %s/n*/daemon.log and %s.log", err, l.Dir(), l.Dir())
@@ -163,7 +189,7 @@ func labUp() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Start a lab and leave it running", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.up(cmd.Context()); err != nil {
+			if _, err := o.up(cmd.Context()); err != nil {
 				return err
 			}
 			lookAround(o.Name)
@@ -180,13 +206,13 @@ func labDemo() *cobra.Command {
 		Use: "demo", Short: "Start a lab, check it with real packets, and take it down again (KEEP=1 leaves it up)", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			keep := os.Getenv("KEEP") == "1"
-			err := o.up(cmd.Context())
+			started, err := o.up(cmd.Context())
 			var verdict string
 			if err == nil {
 				verdict, err = checkLab(cmd.Context(), o.Name)
 				lookAround(o.Name)
 			}
-			if !keep {
+			if started && !keep {
 				err = errors.Join(err, lab.Down(o.Name))
 				fmt.Println("taken down; KEEP=1 leaves it up")
 			}

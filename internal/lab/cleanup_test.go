@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,52 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestOthersNamesDontHold has somebody else name a network namespace while a lab runs, on its host and on a node: the first one binds
+// /run/netns over itself unless that was done.
+func TestOthersNamesDontHold(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	l, err := lab.Start(ctx, lab.Config{Nodes: 1, NoDaemon: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	stranger := "stranger-" + l.Name()
+	if text, err := exec.Command("ip", "netns", "add", stranger).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, text)
+	}
+	defer func() {
+		if text, err := exec.Command("ip", "netns", "del", stranger).CombinedOutput(); err != nil {
+			t.Errorf("the stranger's namespace: %v %s", err, text)
+		}
+	}()
+	standIn(t, l)
+	if err := l.Apply(ctx, web); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := l.Node("n1").Command(ctx, "ip", "netns", "add", "stranger").CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, text)
+	}
+	if err := l.Delete(ctx, web); err != nil {
+		t.Fatal(err)
+	}
+	for pins := "?"; strings.Contains(pins, "cni-") || pins == "?"; time.Sleep(100 * time.Millisecond) {
+		text, err := l.Node("n1").Command(ctx, "ls", netns.Dir).CombinedOutput()
+		if pins = string(text); err != nil || ctx.Err() != nil {
+			t.Fatalf("pods that went are still named on their node: %v\n%s", err, pins)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if after := remains(t, l.Name()); len(after) > 0 {
+		t.Errorf("left behind:\n%s", strings.Join(after, "\n"))
+	}
+}
+
 func usersOf(t *testing.T, inode uint64) (pids []string) {
 	t.Helper()
 	links, err := filepath.Glob("/proc/[0-9]*/ns/net")
@@ -144,6 +191,49 @@ func TestDownAfterTheOwnerWasKilled(t *testing.T) {
 	}
 }
 
+// TestDownAfterACrashWhileStarting kills a lab at several points of its start; each time Running names it and Down leaves nothing.
+func TestDownAfterACrashWhileStarting(t *testing.T) {
+	const name = "crashed"
+	for i, after := range []string{"CNI plugins", "namespaces and cables", "API server", "control plane and kubelets"} {
+		cmd := exec.Command("/proc/self/exe", "-test.run=TestOrphan$", "-test.v")
+		cmd.Env = append(os.Environ(), "KRLAB_ORPHAN="+name)
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := bufio.NewScanner(out)
+		for said.Scan() && !strings.Contains(said.Text(), after) {
+		}
+		cmd.Process.Kill()
+		io.Copy(io.Discard, out)
+		cmd.Wait()
+		if i == 1 { // a crash of lab down itself may leave no more than this
+			os.RemoveAll(lab.Dir(name))
+		}
+		if !slices.Contains(lab.Running(), name) {
+			t.Errorf("killed after %q: not among %v", after, lab.Running())
+		}
+		if err := lab.Down(name); err != nil {
+			t.Errorf("killed after %q: down: %v", after, err)
+		}
+		if left := remains(t, name); len(left) > 0 {
+			t.Errorf("killed after %q: left behind:\n%s", after, strings.Join(left, "\n"))
+		}
+	}
+}
+
+// Nothing outside of the labs' own directory is removed.
+func TestDownOfNoName(t *testing.T) {
+	for _, name := range []string{"", "..", "a/b", "UPPER"} {
+		if err := lab.Down(name); err == nil {
+			t.Errorf("down of %q: no error", name)
+		}
+	}
+}
+
 // TestOrphan is the other process of TestDownAfterTheOwnerWasKilled.
 func TestOrphan(t *testing.T) {
 	name := os.Getenv("KRLAB_ORPHAN")
@@ -151,7 +241,7 @@ func TestOrphan(t *testing.T) {
 		return
 	}
 	ctx := context.Background()
-	l, err := lab.Start(ctx, lab.Config{Name: name, Nodes: 2, NoDaemon: true})
+	l, err := lab.Start(ctx, lab.Config{Name: name, Nodes: 2, NoDaemon: true, Progress: func(stage string, _ time.Duration) { fmt.Println(stage) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,6 +65,13 @@ const root = "/run/kube-router-lab"
 
 func (c *Config) dir() string { return filepath.Join(root, c.Name) }
 
+// nameForm is what the name of a lab is like: it is part of names of network namespaces and directories.
+var nameForm = regexp.MustCompile(`^[a-z0-9]{1,20}$`)
+
+func badName(name string) error {
+	return fmt.Errorf("name %q: want up to 20 lower-case letters and digits", name)
+}
+
 // complete puts in the defaults and refuses what can't be.
 func (c *Config) complete() error {
 	if os.Geteuid() != 0 {
@@ -78,11 +85,14 @@ func (c *Config) complete() error {
 	if c.Name == "" {
 		c.Name = "t" + rand.String(6)
 	}
-	if !regexp.MustCompile(`^[a-z0-9]{1,20}$`).MatchString(c.Name) {
-		return fmt.Errorf("name %q: want up to 20 lower-case letters and digits", c.Name)
+	if !nameForm.MatchString(c.Name) {
+		return badName(c.Name)
 	}
 	if c.Nodes < 1 || c.Nodes > 150 || c.Subnets < 1 || c.Subnets > c.Nodes {
 		return fmt.Errorf("%d nodes in %d subnets: want 1 to 150 nodes and at most as many subnets", c.Nodes, c.Subnets)
+	}
+	if c.MTU < 1280 || c.MTU > 65535 || c.Zones < 1 || c.Zones > c.Nodes {
+		return fmt.Errorf("MTU %d and %d zones: want 1280 (IPv6's least) to 65535, and at most as many zones as nodes", c.MTU, c.Zones)
 	}
 	for _, h := range c.Hosts {
 		if !regexp.MustCompile(`^[a-z][a-z0-9]{0,9}$`).MatchString(h.Name) || h.Segment < Outside || h.Segment >= c.Subnets {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,24 +46,31 @@ func Owner(name string) int {
 	return pid
 }
 
-// Running lists the labs of this machine, those whose owner died included.
+// Running lists the labs of this machine, those included whose owner died or of which only network namespaces are left.
 func Running() []string {
-	entries, err := os.ReadDir(root)
-	if err != nil {
-		return nil
-	}
 	var names []string
+	entries, _ := os.ReadDir(root) // without it no lab has come far enough to have one
 	for _, e := range entries {
 		if e.IsDir() {
 			names = append(names, e.Name())
 		}
 	}
-	return names
+	spaces, _ := netns.Names(spacePrefix)
+	for _, s := range spaces {
+		if name, _, ok := strings.Cut(strings.TrimPrefix(s, spacePrefix), "-"); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Down takes down the lab of that name, whoever started it and whatever became of him: its owner is asked to close it, and what is left
 // then is removed. It needs no record: all that a lab makes is found by the name of its network namespaces.
 func Down(name string) error {
+	if !nameForm.MatchString(name) {
+		return badName(name)
+	}
 	if err := takeDown(name); err != nil {
 		return err
 	}
@@ -127,7 +135,7 @@ func sweep(name string) error {
 
 // evict kills every process in the network namespaces, machines' holders among them, and waits until they are gone.
 func evict(inodes map[uint64]bool) error {
-	for range 500 {
+	for range 3000 {
 		pids, err := inside(inodes)
 		if err != nil || len(pids) == 0 {
 			return err

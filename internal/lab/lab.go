@@ -276,6 +276,9 @@ func (l *Lab) Pods(namespace, selector string) []*Host {
 	return all
 }
 
+// CheckManifest refuses a YAML manifest that no lab could apply, before there is one.
+func CheckManifest(manifest string) error { return kube.Check([]byte(manifest)) }
+
 // Apply creates or updates the objects of a YAML manifest.
 func (l *Lab) Apply(ctx context.Context, manifest string) error {
 	return l.Client.Apply(ctx, []byte(manifest))

@@ -45,7 +45,10 @@ func bridgeOf(segment int) string {
 // spaceName is the name that "ip netns" shows.
 func spaceName(lab, host string) string { return prefixOf(lab) + host }
 
-func prefixOf(lab string) string { return "krlab-" + lab + "-" }
+// spacePrefix begins the name of every lab's network namespaces.
+const spacePrefix = "krlab-"
+
+func prefixOf(lab string) string { return spacePrefix + lab + "-" }
 
 // build makes the fabric, the nodes and the other hosts.
 func (l *Lab) build() error {

@@ -18,7 +18,7 @@ import (
 // Apply creates the objects of a manifest of one or more YAML documents, or merges them into those that exist. Objects without a
 // namespace belong to "default".
 func (c *Client) Apply(ctx context.Context, manifest []byte) error {
-	return c.each(manifest, func(path string, obj *unstructured.Unstructured, body []byte) error {
+	return each(manifest, func(path string, obj *unstructured.Unstructured, body []byte) error {
 		err := c.raw.Post().AbsPath(path).SetHeader("Content-Type", "application/json").Body(body).Do(ctx).Error()
 		if apierrors.IsAlreadyExists(err) {
 			err = c.raw.Patch(types.MergePatchType).AbsPath(path, obj.GetName()).Body(body).Do(ctx).Error()
@@ -27,9 +27,14 @@ func (c *Client) Apply(ctx context.Context, manifest []byte) error {
 	})
 }
 
+// Check refuses what Apply would refuse without asking anybody: text that is no YAML, and kinds that the lab doesn't have.
+func Check(manifest []byte) error {
+	return each(manifest, func(string, *unstructured.Unstructured, []byte) error { return nil })
+}
+
 // Remove deletes the objects of a manifest; those that are not there are no error.
 func (c *Client) Remove(ctx context.Context, manifest []byte) error {
-	return c.each(manifest, func(path string, obj *unstructured.Unstructured, _ []byte) error {
+	return each(manifest, func(path string, obj *unstructured.Unstructured, _ []byte) error {
 		err := c.raw.Delete().AbsPath(path, obj.GetName()).Do(ctx).Error()
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -39,7 +44,7 @@ func (c *Client) Remove(ctx context.Context, manifest []byte) error {
 }
 
 // each calls f for every object of the manifest with the path of its collection and its JSON. A bad object doesn't stop the others.
-func (c *Client) each(manifest []byte, f func(path string, obj *unstructured.Unstructured, body []byte) error) error {
+func each(manifest []byte, f func(path string, obj *unstructured.Unstructured, body []byte) error) error {
 	docs := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest)))
 	var all error
 	for {

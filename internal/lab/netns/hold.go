@@ -86,10 +86,8 @@ func furnish(name, dir string) error {
 			return err
 		}
 	}
-	for _, d := range []string{Dir, "/run/lock"} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return fmt.Errorf("machine's /run: %w", err)
-		}
+	if err := errors.Join(prepareDir(), os.MkdirAll("/run/lock", 0o755)); err != nil {
+		return fmt.Errorf("machine's /run: %w", err)
 	}
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)

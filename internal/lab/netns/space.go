@@ -84,10 +84,36 @@ func (s *Space) Do(f func() error) error {
 
 // Name gives the namespace a name below Dir.
 func (s *Space) Name(name string) error {
-	if err := os.MkdirAll(Dir, 0o755); err != nil {
+	if err := prepareDir(); err != nil {
 		return fmt.Errorf("name network namespace: %w", err)
 	}
 	return s.Pin(filepath.Join(Dir, name))
+}
+
+// prepareDir makes Dir, and a mount of its own there, as ip-netns(8) does before its first namespace. If that came later, Dir would be
+// bound over itself, and pins below could never be removed: a mount that nobody can reach would hold them. The lock is ip's own.
+func prepareDir() error {
+	if err := os.MkdirAll(Dir, 0o755); err != nil {
+		return err
+	}
+	dir, err := os.Open(Dir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", Dir, err)
+	}
+	share := func() error { return unix.Mount("", Dir, "none", unix.MS_SHARED|unix.MS_REC, "") }
+	if err = share(); errors.Is(err, unix.EINVAL) { // no mount yet
+		if err = unix.Mount(Dir, Dir, "none", unix.MS_BIND|unix.MS_REC, ""); err == nil {
+			err = share()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("share %s: %w", Dir, err)
+	}
+	return nil
 }
 
 // Pin binds the namespace to a file that it makes, in the mount namespace of the calling thread, so that others can open it there.
