@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netns"
 
 	"kube-router/internal/config"
+	"kube-router/internal/driver/module"
 	"kube-router/internal/driver/probe"
 	"kube-router/internal/driver/takeover"
 	"kube-router/internal/model"
@@ -119,9 +121,14 @@ func gather(ctx context.Context, o *config.Options) *patient {
 	if p.api.node != nil {
 		p.model.Put(p.api.node)
 	}
-	p.kernel, p.kernelErr = probe.Kernel()
-	p.node, p.nodeErr = probe.Look("/proc", cmp.Or(o.ProcSys, "/proc/sys"), settingsOf(p.model), pluginsOfHost(), filepath.Dir(o.Settings.CNI.File))
-	if d, err := takeover.New(netns.None()); err == nil {
+	m, err := loadedOnly(p.running)
+	if err != nil {
+		p.kernelErr = err
+		return p
+	}
+	p.kernel, p.kernelErr = probe.Kernel(m)
+	p.node, p.nodeErr = probe.Look(m, "/proc", cmp.Or(o.ProcSys, "/proc/sys"), settingsOf(p.model), pluginsOfHost(), filepath.Dir(o.Settings.CNI.File))
+	if d, err := takeover.New(netns.None(), m.Safe); err == nil {
 		defer d.Close()
 		found, err := d.Dump(ctx)
 		p.nodeErr = errors.Join(p.nodeErr, err)
@@ -130,6 +137,24 @@ func gather(ctx context.Context, o *config.Options) *patient {
 		}
 	}
 	return p
+}
+
+// modulesHere are the kernel's modules as a doctor sees them who loads none.
+type modulesHere struct {
+	*module.Loader
+	used bool // a daemon runs here
+}
+
+// loadedOnly are the modules that may be used without loading any.
+func loadedOnly(used bool) (modulesHere, error) {
+	l, err := module.New()
+	return modulesHere{l, used}, err
+}
+
+// Safe is true where using what the module brings loads nothing. A daemon that runs uses nftables and conntrack, which
+// some kernels have built in without a word of it where the modules' folder is not mounted.
+func (m modulesHere) Safe(name string) bool {
+	return m.Loader.Safe(name) || m.used && (strings.HasPrefix(name, "nf"))
 }
 
 // firstLinks takes the first picture of links and ends the watch.

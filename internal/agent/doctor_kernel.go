@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -77,14 +78,24 @@ func checkKernel(p *patient) []finding {
 	for _, n := range needs(p.s) {
 		f := finding{fine, "kernel: " + string(n.facility), "works; for " + n.why, ""}
 		if err := p.kernel[n.facility]; err != nil {
-			f = finding{n.missing, f.Check, fmt.Sprintf("missing (%v); for %s", err, n.why), n.mend}
-			if n.missing == fine {
-				f.What = "missing; the nftables engine is used"
-			}
+			f = n.lacking(f.Check, err)
 		}
 		list = append(list, f)
 	}
 	return list
+}
+
+// lacking is what is to be said of a facility that can't be used as things are.
+func (n need) lacking(check string, err error) finding {
+	switch {
+	case errors.Is(err, probe.ErrNotLoaded):
+		return finding{fine, check, fmt.Sprintf("the kernel has it, and loads it when it is used (%v); for %s", err, n.why), ""}
+	case n.missing == fine:
+		return finding{fine, check, "missing; the nftables engine is used", ""}
+	case errors.Is(err, probe.ErrUnknown):
+		return finding{warn, check, fmt.Sprintf("perhaps missing (%v); for %s", err, n.why), n.mend}
+	}
+	return finding{n.missing, check, fmt.Sprintf("missing (%v); for %s", err, n.why), n.mend}
 }
 
 // The settings that are read, below /proc/sys.

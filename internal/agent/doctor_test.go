@@ -84,6 +84,8 @@ func TestDoctor(t *testing.T) {
 		{"no ipvs wanted", func(p *patient) { p.s.Services.Engine = model.EngineIPVS; p.kernel[probe.IPVS] = no }, bad, "kernel: ipvs", "missing", "nftables"},
 		{"no ipvs for auto", func(p *patient) { p.s.Services.Engine = model.EngineAuto; p.kernel[probe.IPVS] = no }, fine, "kernel: ipvs", "nftables engine is used", ""},
 		{"no dummy", func(p *patient) { p.s.Services.Engine = model.EngineIPVS; p.kernel[probe.Dummy] = no }, bad, "kernel: dummy", "missing", "modprobe dummy"},
+		{"ipip not loaded", func(p *patient) { p.kernel[probe.IPIP] = probe.ErrNotLoaded }, fine, "kernel: ipip", "loads it when it is used", ""},
+		{"ipip unknown", func(p *patient) { p.kernel[probe.IPIP] = probe.ErrUnknown }, warn, "kernel: ipip", "perhaps missing", "modprobe ipip"},
 		{"no ipip", func(p *patient) { p.kernel[probe.IPIP] = no }, bad, "kernel: ipip", "--overlay-encap=ipip", "modprobe ipip"},
 		{"no ip6tnl", func(p *patient) { p.s.IPv6 = true; p.kernel[probe.IP6Tnl] = no }, bad, "kernel: ip6tnl", "missing", "modprobe ip6_tunnel"},
 		{"no fou", func(p *patient) { p.s.Routes.OverlayEncap = "fou"; p.kernel[probe.FOU] = no }, bad, "kernel: fou", "missing", "modprobe fou"},

@@ -19,7 +19,7 @@ func (a *agent) takeOver(ctx context.Context) error {
 		return nil
 	case <-a.tables.settled:
 	}
-	d, err := takeover.New(netns.None())
+	d, err := takeover.New(netns.None(), nil)
 	if err != nil {
 		return fmt.Errorf("open leftovers: %w", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -32,11 +34,24 @@ func find(list []finding, check string) finding {
 	return finding{}
 }
 
-// The doctor of a real node finds what is there and what is not, and leaves nothing behind.
+// loaded are the kernel's modules that are loaded.
+func loaded(t *testing.T) []string {
+	t.Helper()
+	list, err := filepath.Glob("/sys/module/*")
+	if err != nil || len(list) == 0 {
+		t.Fatalf("no modules: %v", err)
+	}
+	return list
+}
+
+// The doctor of a real node finds what is there and what is not, leaves nothing behind and loads nothing.
 func TestDoctor(t *testing.T) {
 	n := newNode(t, "--run-firewall=false", "--overlay-encap", "vxlan", "--node-routes", "api")
-	before := n.state()
+	before, modules := n.state(), loaded(t)
 	list, _ := n.doctor()
+	if now := loaded(t); !slices.Equal(now, modules) {
+		t.Errorf("the doctor loaded modules: %v, before %v", now, modules)
+	}
 	same(t, "doctor", before, n.state())
 	for check, verdict := range map[string]string{
 		"kernel: nftables": "ok", "kernel: vxlan": "ok", "kernel: bridge": "ok", "settings": "ok", "leftovers": "ok",

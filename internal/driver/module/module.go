@@ -4,6 +4,7 @@ package module
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -16,10 +17,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Loader loads modules of the running kernel.
+// Loader loads modules of the running kernel, and tells which it has.
 type Loader struct {
 	lib  string // /lib/modules/<release>
 	sys  string // /sys/module
+	proc string // /proc/sys/kernel
 	init func(path string) error
 }
 
@@ -30,15 +32,12 @@ func New() (*Loader, error) {
 		return nil, fmt.Errorf("ask for the kernel's release: %w", err)
 	}
 	release := unix.ByteSliceToString(name.Release[:])
-	return &Loader{lib: filepath.Join("/lib/modules", release), sys: "/sys/module", init: insert}, nil
+	return &Loader{lib: filepath.Join("/lib/modules", release), sys: "/sys/module", proc: "/proc/sys/kernel", init: insert}, nil
 }
 
 // Load loads a module and what it depends on. One that is loaded or built in is fine.
 func (l *Loader) Load(name string) error {
-	if _, err := os.Stat(filepath.Join(l.sys, name)); err == nil {
-		return nil
-	}
-	if _, err := l.find("modules.builtin", name); err == nil {
+	if l.present(name) {
 		return nil
 	}
 	line, err := l.find("modules.dep", name)
@@ -54,6 +53,42 @@ func (l *Loader) Load(name string) error {
 		}
 	}
 	return nil
+}
+
+// Safe is true where using what a module brings loads nothing: the module is loaded or built in, or this kernel loads no
+// modules on request (CONFIG_MODULES=n, kernel.modules_disabled=1, or kernel.modprobe empty).
+func (l *Loader) Safe(name string) bool { return l.present(name) || !l.loads() }
+
+// Has is true where the kernel has the module, loaded or not. The error says why that can't be told here: nobody mounted
+// the modules' folder.
+func (l *Loader) Has(name string) (bool, error) {
+	if l.present(name) {
+		return true, nil
+	}
+	if _, err := os.Stat(filepath.Join(l.lib, "modules.dep")); err != nil {
+		return false, fmt.Errorf("the kernel's list of modules can't be read: %w", err)
+	}
+	_, err := l.find("modules.dep", name)
+	return err == nil, nil
+}
+
+// present is true for a module that is loaded or built in.
+func (l *Loader) present(name string) bool {
+	if _, err := os.Stat(filepath.Join(l.sys, name)); err == nil {
+		return true
+	}
+	_, err := l.find("modules.builtin", name)
+	return err == nil
+}
+
+// loads is true where the kernel runs a modprobe for what it lacks.
+func (l *Loader) loads() bool {
+	program, err := os.ReadFile(filepath.Join(l.proc, "modprobe"))
+	if err != nil || len(bytes.TrimSpace(program)) == 0 {
+		return false
+	}
+	off, err := os.ReadFile(filepath.Join(l.proc, "modules_disabled"))
+	return err != nil || string(bytes.TrimSpace(off)) != "1"
 }
 
 // find finds a module's line in one of depmod's lists.

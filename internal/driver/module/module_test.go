@@ -55,6 +55,43 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// What the kernel has, and what can be used without loading anything.
+func TestSafeAndHas(t *testing.T) {
+	for _, c := range []struct {
+		name, modprobe, disabled string
+		safe, has                bool
+	}{
+		{"present", "/sbin/modprobe\n", "0\n", true, true},
+		{"some_thing", "/sbin/modprobe\n", "0\n", true, true}, // built in
+		{"fou", "/sbin/modprobe\n", "0\n", false, true},
+		{"fou", "/sbin/modprobe\n", "1\n", true, true}, // none can be loaded any more
+		{"fou", "\n", "0\n", true, true},               // nor without a program for it
+		{"fou", "", "", true, true},                    // nor with CONFIG_MODULES=n
+		{"nowhere", "/sbin/modprobe\n", "0\n", false, false},
+	} {
+		l, _ := loader(t, nil)
+		l.proc = t.TempDir()
+		for file, text := range map[string]string{"modprobe": c.modprobe, "modules_disabled": c.disabled} {
+			if text == "" {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(l.proc, file), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if safe := l.Safe(c.name); safe != c.safe {
+			t.Errorf("%s, modprobe %q, disabled %q: safe is %v", c.name, c.modprobe, c.disabled, safe)
+		}
+		if has, err := l.Has(c.name); has != c.has || err != nil {
+			t.Errorf("%s: there is %v, %v", c.name, has, err)
+		}
+		l.lib = t.TempDir()
+		if has, err := l.Has(c.name); has != (c.name == "present") || (err == nil) != has {
+			t.Errorf("%s without the modules' folder: there is %v, %v", c.name, has, err)
+		}
+	}
+}
+
 func TestAFileThatIsNoModule(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.ko")
 	if err := os.WriteFile(path, []byte("not a module"), 0o644); err != nil {

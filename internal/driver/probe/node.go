@@ -50,8 +50,8 @@ var programs = []string{
 }
 
 // Look reads a node: proc is /proc, sys is where the host's /proc/sys can be written, settings are named as below it,
-// plugins and conf are the CNI's folders.
-func Look(proc, sys string, settings []string, plugins, conf string) (*Node, error) {
+// plugins and conf are the CNI's folders. Without nf_tables, as m knows it, there are no chains, and none are asked for.
+func Look(m Modules, proc, sys string, settings []string, plugins, conf string) (*Node, error) {
 	n := &Node{Settings: map[string]string{}}
 	for _, s := range settings {
 		if text, err := os.ReadFile(filepath.Join(sys, s)); err == nil {
@@ -65,6 +65,9 @@ func Look(proc, sys string, settings []string, plugins, conf string) (*Node, err
 		n.CNIFiles = slices.DeleteFunc(n.CNIFiles, func(f string) bool {
 			return !slices.Contains([]string{".conf", ".conflist", ".json"}, filepath.Ext(f))
 		})
+	}
+	if !m.Safe("nf_tables") {
+		return n, n.links()
 	}
 	return n, errors.Join(n.links(), n.chains())
 }

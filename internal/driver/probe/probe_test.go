@@ -1,6 +1,9 @@
 package probe
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,7 +13,70 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+
+	"kube-router/internal/driver/module"
 )
+
+// known is what a test knows of the kernel's modules: which are loaded, and which could be; nil: that can't be told.
+type known struct{ loaded, there []string }
+
+// Safe is true for a loaded module.
+func (k known) Safe(name string) bool { return slices.Contains(k.loaded, name) }
+
+// Has is true for one that is there.
+func (k known) Has(name string) (bool, error) {
+	if k.there == nil {
+		return false, fs.ErrNotExist
+	}
+	return slices.Contains(k.there, name), nil
+}
+
+// What would load a module is not tried, and why not is told.
+func TestNothingIsLoaded(t *testing.T) {
+	tried := false
+	never := func() (bool, error) { return false, nil }
+	for _, c := range []struct {
+		k     known
+		there func() (bool, error)
+		tries bool
+		err   string
+	}{
+		{known{loaded: []string{"a", "b"}}, never, true, ""},
+		{known{loaded: []string{"a"}, there: []string{"b"}}, nil, false, "its module is not loaded yet: b"},
+		{known{loaded: []string{"a"}, there: []string{"c"}}, never, false, "this kernel has no module b"},
+		{known{loaded: []string{"a"}}, never, false, "not loaded: b; file does not exist"},
+		{known{}, func() (bool, error) { return true, nil }, true, ""}, // built in, and nobody says so
+	} {
+		tried = false
+		err := trial{[]string{"a", "b"}, c.there, func() error { tried = true; return nil }}.judge(c.k)
+		if tried != c.tries || (err != nil || c.err != "") && fmt.Sprint(err) != c.err {
+			t.Errorf("%+v: tried %v, %v; want %v, %q", c.k, tried, err, c.tries, c.err)
+		}
+	}
+}
+
+// The kernel tells which kinds of link it knows now.
+func TestRegistered(t *testing.T) {
+	for kind, want := range map[string]bool{"veth": true, "bridge": true, "nonesuch": false} {
+		if have, err := registered(kind); have != want || err != nil {
+			t.Errorf("%s: %v, %v", kind, have, err)
+		}
+	}
+}
+
+// sysModules are the names below /sys/module: those that are loaded.
+func sysModules(t *testing.T) []string {
+	t.Helper()
+	list, err := os.ReadDir("/sys/module")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
 
 // What every kernel that runs these tests has is found, and the node has nothing more afterwards.
 func TestKernel(t *testing.T) {
@@ -18,12 +84,20 @@ func TestKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	can, err := Kernel()
+	modules, err := module.New()
 	if err != nil {
 		t.Fatal(err)
 	}
+	loaded := sysModules(t)
+	can, err := Kernel(modules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := sysModules(t); !slices.Equal(now, loaded) {
+		t.Errorf("modules were loaded: before %v, after %v", loaded, now)
+	}
 	for _, f := range []Facility{Nftables, Conntrack, Bridge, Veth, VXLAN, Rules, BrNetfilter} {
-		if err, ok := can[f]; !ok || err != nil {
+		if err, ok := can[f]; !ok || err != nil && !errors.Is(err, ErrNotLoaded) {
 			t.Errorf("%s: %v", f, err)
 		}
 	}
@@ -74,7 +148,8 @@ func TestLook(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n, err := Look(filepath.Join(dir, "proc"), filepath.Join(dir, "proc/sys"), []string{"net/ipv4/ip_forward", "net/ipv4/tcp_rmem", "net/none"},
+	all := known{loaded: []string{"nf_tables"}}
+	n, err := Look(all, filepath.Join(dir, "proc"), filepath.Join(dir, "proc/sys"), []string{"net/ipv4/ip_forward", "net/ipv4/tcp_rmem", "net/none"},
 		filepath.Join(dir, "bin"), filepath.Join(dir, "conf"))
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +173,10 @@ func TestLook(t *testing.T) {
 	if len(n.Chains) != len(want) {
 		t.Errorf("chains %v", n.Chains)
 	}
-	if n, err := Look(dir, dir, nil, "/nowhere", "/nowhere"); err != nil || n.CNIError == nil || n.Writable {
+	if n, err := Look(known{}, filepath.Join(dir, "proc"), filepath.Join(dir, "proc/sys"), nil, dir, dir); err != nil || len(n.Chains) != 0 {
+		t.Errorf("without nf_tables: %+v %v", n, err)
+	}
+	if n, err := Look(all, dir, dir, nil, "/nowhere", "/nowhere"); err != nil || n.CNIError == nil || n.Writable {
 		t.Errorf("a bare node: %+v %v", n, err)
 	}
 }

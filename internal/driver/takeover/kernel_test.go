@@ -92,7 +92,7 @@ func sh(t *testing.T, script string) string {
 
 func driver(t *testing.T) *Driver {
 	t.Helper()
-	d, err := New(netns.None())
+	d, err := New(netns.None(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 // for asking loads it.
 func (d *Driver) findServers() ([]row.Leftover, error) {
 	theirs, err := d.addresses(proxyLink)
-	if err != nil || len(theirs) == 0 {
+	if err != nil || len(theirs) == 0 || !d.safe("ip_vs") {
 		return nil, err
 	}
 	ours, err := d.addresses(ourLink)

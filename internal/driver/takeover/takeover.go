@@ -20,18 +20,27 @@ import (
 type Driver struct {
 	ns   netns.NsHandle
 	link *netlink.Handle // links and ipsets
+	safe func(module string) bool
 }
 
 // change is a change of one leftover.
 type change = row.Change[row.Leftover, row.Leftover]
 
-// New makes the driver for a network namespace (netns.None: the current one).
-func New(ns netns.NsHandle) (*Driver, error) {
-	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE, unix.NETLINK_NETFILTER)
+// New makes the driver for a network namespace (netns.None: the current one). safe is true for a kernel module whose use
+// loads nothing: without the module there is nothing of its kind, so the others are not asked. nil: all may be loaded.
+func New(ns netns.NsHandle, safe func(module string) bool) (*Driver, error) {
+	if safe == nil {
+		safe = func(string) bool { return true }
+	}
+	families := []int{unix.NETLINK_ROUTE}
+	if safe("nfnetlink") {
+		families = append(families, unix.NETLINK_NETFILTER)
+	}
+	h, err := netlink.NewHandleAt(ns, families...)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
-	return &Driver{ns: ns, link: h}, nil
+	return &Driver{ns: ns, link: h, safe: safe}, nil
 }
 
 // Close closes the driver's sockets.

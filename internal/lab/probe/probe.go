@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -158,53 +157,6 @@ func (r *Result) udp(q Request) error {
 		return err
 	}
 	return r.read(strings.NewReader(strings.TrimRight(string(buf[:n]), "\x00")))
-}
-
-func (r *Result) sctp(q Request) error {
-	fd, err := sctpConnect(q)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if _, err := unix.Write(fd, []byte("who\n")); err != nil {
-		return os.NewSyscallError("write", err)
-	}
-	buf := make([]byte, 4096)
-	n, err := unix.Read(fd, buf)
-	if err != nil {
-		return os.NewSyscallError("read", err)
-	}
-	return r.read(strings.NewReader(string(buf[:n])))
-}
-
-// sctpConnect opens an association with a blocking socket; its time-outs make do for deadlines.
-func sctpConnect(q Request) (int, error) {
-	family, to := sockaddr(q.To)
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
-	if err != nil {
-		return -1, os.NewSyscallError("socket", err)
-	}
-	limit := unix.NsecToTimeval(q.Timeout.Nanoseconds())
-	err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit), unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))
-	if err == nil && q.From.IsValid() {
-		_, from := sockaddr(q.From)
-		err = unix.Bind(fd, from)
-	}
-	if err == nil {
-		err = os.NewSyscallError("connect", unix.Connect(fd, to))
-	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
-}
-
-func sockaddr(ap netip.AddrPort) (int, unix.Sockaddr) {
-	if ap.Addr().Is4() {
-		return unix.AF_INET, &unix.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()}
-	}
-	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(ap.Port()), Addr: ap.Addr().As16()}
 }
 
 var errGarbled = errors.New("not a pod's answer")

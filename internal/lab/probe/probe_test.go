@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"kube-router/internal/lab/netns"
 	"kube-router/internal/lab/podserver"
@@ -84,6 +85,36 @@ func TestFailuresHaveAClass(t *testing.T) {
 		r := ask(t, client, probe.Request{To: netip.MustParseAddrPort(c.to), Proto: c.proto, Timeout: 500 * time.Millisecond})
 		if r.Class != c.want {
 			t.Errorf("%s to %s: %q (%s), want %q", c.proto, c.to, r.Class, r.Err, c.want)
+		}
+	}
+}
+
+// Signals, of which the Go runtime sends its threads many, end no probe before its time. SCTP is judged in the guest.
+func TestSignalsEndNoProbe(t *testing.T) {
+	client, _ := pair(t)
+	for _, proto := range []string{"tcp", "udp", "sctp"} {
+		stop, done := make(chan struct{}), make(chan struct{})
+		var r probe.Result
+		err := client.Do(func() error {
+			tid := unix.Gettid()
+			go func() {
+				defer close(done)
+				for {
+					select {
+					case <-stop:
+						return
+					case <-time.After(time.Millisecond):
+						_ = unix.Tgkill(unix.Getpid(), tid, unix.SIGURG) // the thread may have ended
+					}
+				}
+			}()
+			r = probe.Once(probe.Request{To: netip.MustParseAddrPort("192.0.2.3:1"), Proto: proto, Timeout: 300 * time.Millisecond})
+			return nil
+		})
+		close(stop)
+		<-done
+		if err != nil || r.Class != probe.Timeout && r.Class != probe.Unsupported {
+			t.Errorf("%s to nobody: %v, %v, want a time-out", proto, r, err)
 		}
 	}
 }

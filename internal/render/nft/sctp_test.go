@@ -4,6 +4,7 @@ package nft
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -11,13 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kube-router/internal/intent"
+	"kube-router/internal/lab/probe"
 )
 
 // SCTP has packets where the kernel has its sockets: in the guest.
 //
 //	go test -tags guest -exec "$PWD/test/guest/run" -run SCTP ./internal/render/nft
 
-// sctp opens a one-to-one style socket (RFC 6458, 4) whose calls end after a second.
+// sctp opens a one-to-one style socket (RFC 6458, 4) whose calls end after a second, or with EINTR at a signal.
 func sctp(a netip.Addr) (int, error) {
 	family := unix.AF_INET
 	if a.Is6() {
@@ -82,16 +84,15 @@ func (h *host) acceptSCTP(fd int, stop chan struct{}) {
 
 func (h *host) askSCTP(f intent.Front) (a answer, err error) {
 	h.within(h.ns, func() {
-		var fd, n int
-		if fd, err = sctp(f.Addr); err != nil {
+		deadline := time.Now().Add(5 * time.Second)
+		var c net.Conn
+		if c, err = probe.DialSCTP(netip.AddrPort{}, netip.AddrPortFrom(f.Addr, f.Port), deadline); err != nil {
 			return
 		}
-		defer unix.Close(fd)
-		if err = unix.Connect(fd, sockaddr(netip.AddrPortFrom(f.Addr, f.Port))); err != nil {
-			return
-		}
-		b := make([]byte, 64)
-		if n, err = unix.Read(fd, b); err == nil {
+		defer c.Close()
+		b, n := make([]byte, 64), 0
+		h.must(c.SetDeadline(deadline))
+		if n, err = c.Read(b); err == nil {
 			_, err = fmt.Sscanf(string(b[:n]), "%s %s", &a.by, &a.saw)
 		}
 	})
