@@ -40,6 +40,7 @@ const (
 	NftMasquerade        // masquerade fully-random
 	NftVmap              // Key vmap @Set; with Via: (Data map @Via) vmap @Set
 	NftMarkFrom          // packet mark = what map @Set has for Key; no value: no match
+	NftSetField          // header field Key[0] (daddr or dport, of TCP) = Data[0]; checksums follow
 	NftAccept
 	NftDropPkt
 	NftReturn
@@ -233,6 +234,8 @@ func (s NftStmt) action() string {
 		return "masquerade fully-random"
 	case NftMarkFrom:
 		return fmt.Sprintf("meta mark set %s map @%s", s.Key, s.Set)
+	case NftSetField:
+		return fmt.Sprintf("%s set %s", s.Key, s.Data)
 	}
 	if s.Via != "" {
 		return fmt.Sprintf("( %s ) vmap @%s", s.data(), s.Set)

@@ -169,7 +169,7 @@ func (w *nftWalk) chain(name string, depth int) (NftOp, error) {
 func (w *nftWalk) rule(r nftTraceRule) (NftJump, error) {
 	for _, s := range r.stmts {
 		switch {
-		case s.Op == NftCounter || s.Op == NftLog || s.Op == NftLimit:
+		case s.Op == NftCounter || s.Op == NftLog || s.Op == NftLimit || s.Op == NftSetField: // of what follows only a reset looks at the field
 		case s.Op >= NftAccept && s.Op <= NftRejectAdmin:
 			return NftJump{Op: s.Op, Chain: s.Chain}, nil
 		case s.Op == NftVmap && s.Via == "":

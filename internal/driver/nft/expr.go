@@ -249,6 +249,24 @@ func (p *program) loadCtDaddr(v6 bool, dst uint32) {
 	p.out = appendAttr(p.out, unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, e)
 }
 
+// writePayload is written out because the library leaves the flags out where the header has no checksum of its own.
+func (p *program) writePayload(at *expr.Payload, csum, offset, flags uint32) {
+	var data []byte
+	for _, a := range []struct {
+		kind  uint16
+		value uint32
+	}{
+		{unix.NFTA_PAYLOAD_SREG, reg0}, {unix.NFTA_PAYLOAD_BASE, uint32(at.Base)}, {unix.NFTA_PAYLOAD_OFFSET, at.Offset},
+		{unix.NFTA_PAYLOAD_LEN, at.Len}, {unix.NFTA_PAYLOAD_CSUM_TYPE, csum}, {unix.NFTA_PAYLOAD_CSUM_OFFSET, offset},
+		{unix.NFTA_PAYLOAD_CSUM_FLAGS, flags},
+	} {
+		data = appendAttr(data, a.kind, binary.BigEndian.AppendUint32(nil, a.value))
+	}
+	e := appendAttr(nil, unix.NFTA_EXPR_NAME, []byte("payload\x00"))
+	e = appendAttr(e, unix.NFTA_EXPR_DATA|unix.NLA_F_NESTED, data)
+	p.out = appendAttr(p.out, unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, e)
+}
+
 // loadHash loads the fields where the hash is to be: the kernel has read them when it writes it.
 func (p *program) loadHash(t row.NftTerm, at int) {
 	end := at

@@ -185,6 +185,9 @@ func statements() [][]row.NftStmt {
 		{{Op: row.NftSetCtMark, Num: 1}},
 		{{Op: row.NftNotrack}},
 		{{Op: row.NftMSS, Num: 1360}},
+		{{Op: row.NftSetField, Key: key(row.NftDaddr), Data: key(row.NftCtDaddr)}},
+		{{Op: row.NftSetField, Key: key6(row.NftDaddr), Data: key6(row.NftCtDaddr)}},
+		{tcp, {Op: row.NftSetField, Key: key(row.NftDport), Data: key(row.NftCtDport)}},
 		{{Op: row.NftUpdate, Set: affinity.Name, Timeout: time.Hour,
 			Key: key(row.NftSaddr, row.NftDaddr, row.NftL4proto, row.NftDport),
 			Data: row.NftKeyOf(term(row.NftDaddr), term(row.NftL4proto), term(row.NftDport), row.NftTerm{

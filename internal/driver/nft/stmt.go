@@ -176,6 +176,8 @@ func (p *program) action(s row.NftStmt) {
 	case row.NftMSS:
 		p.emit(&expr.Immediate{Register: reg0, Data: binary.BigEndian.AppendUint16(nil, uint16(s.Num))},
 			&expr.Exthdr{SourceRegister: reg0, Type: tcpOptMSS, Offset: 2, Len: 2, Op: expr.ExthdrOpTcpopt})
+	case row.NftSetField:
+		p.setField(s)
 	default:
 		p.nat(s)
 	}

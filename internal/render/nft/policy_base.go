@@ -162,7 +162,7 @@ func common(b *intent.FirewallBase) []row.Nft {
 		rows = append(rows, row.NftRules(c.name, c.rules...)...)
 	}
 	if len(b.Ranges) > 0 {
-		rows = append(rows, strangers()...)
+		rows = append(rows, strangers(b)...)
 	}
 	return rows
 }
@@ -193,27 +193,40 @@ func refusing(b *intent.FirewallBase, w way) []row.NftBody {
 	for _, f := range (ServiceParams{IPv4: b.V4, IPv6: b.V6}).families() {
 		list = append(list, body(row.NftStmt{Op: row.NftVmap, Key: row.NftKeyOf(row.NftTerm{Op: w.pod, V6: f.v6}), Set: f.toChain(w.log).Name}))
 	}
-	return append(list, telling()...)
+	return append(list, telling(b)...)
 }
 
 // telling ends a packet and tells the sender. TCP hears it by a reset: it ends in both families at once,
 // flows that stood before a policy too, and the kernel doesn't limit resets as it does ICMP errors.
-func telling() []row.NftBody {
-	return []row.NftBody{
-		body(match(row.NftTerm{Op: row.NftL4proto}, 6), row.NftStmt{Op: row.NftReject, Num: 1}),
-		body(row.NftStmt{Op: row.NftReject}),
+//
+// The reset for a packet that came over a bridge goes out by the bridge's port, past the hooks that would translate
+// it back (nf_send_reset). So the packet first gets back the destination that its sender meant, if a Service or a host
+// port has given it another: the reset then comes from there, and where it does pass the hooks they find nothing to do.
+// What gets here begins its flow, so its destination is that of the flow's original direction.
+func telling(b *intent.FirewallBase) []row.NftBody {
+	var list []row.NftBody
+	tcp := match(row.NftTerm{Op: row.NftL4proto}, 6)
+	for _, f := range (ServiceParams{IPv4: b.V4, IPv6: b.V6}).families() {
+		list = append(list, body(f.is(), tcp,
+			setField(f.daddr(), row.NftTerm{Op: row.NftCtDaddr, V6: f.v6}),
+			setField(row.NftTerm{Op: row.NftDport}, row.NftTerm{Op: row.NftCtDport})))
 	}
+	return append(list, body(tcp, row.NftStmt{Op: row.NftReject, Num: 1}), body(row.NftStmt{Op: row.NftReject}))
+}
+
+func setField(field, value row.NftTerm) row.NftStmt {
+	return row.NftStmt{Op: row.NftSetField, Key: row.NftKeyOf(field), Data: row.NftKeyOf(value)}
 }
 
 // strangers end packets of addresses that are no known pod's. What such an address sends is dropped without
 // a word, so that a pod which is about to be known isn't refused but tries again; whoever sends there is
 // told, since most often the pod has gone.
-func strangers() []row.Nft {
+func strangers(b *intent.FirewallBase) []row.Nft {
 	rows := []row.Nft{row.NftChain{Name: chainUnknownFrom}, row.NftChain{Name: chainUnknownTo}}
 	for _, c := range []struct {
 		chain, text string
 		end         []row.NftBody
-	}{{chainUnknownFrom, "from unknown ", []row.NftBody{body(row.NftStmt{Op: row.NftDropPkt})}}, {chainUnknownTo, "to unknown ", telling()}} {
+	}{{chainUnknownFrom, "from unknown ", []row.NftBody{body(row.NftStmt{Op: row.NftDropPkt})}}, {chainUnknownTo, "to unknown ", telling(b)}} {
 		log := body(row.NftStmt{Op: row.NftCounter}, row.NftStmt{Op: row.NftLimit, Num: policyLogRate, Last: policyLogBurst},
 			row.NftStmt{Op: row.NftLog, Num: PolicyLogGroup, Last: logSnap, Text: c.text})
 		rows = append(rows, row.NftRules(c.chain, append([]row.NftBody{log}, c.end...)...)...)

@@ -21,7 +21,7 @@ func (f family) guarded(d intent.Direction) row.NftSet {
 // midway gives the rules that find such packets.
 func midway(b *intent.FirewallBase) (bodies []row.NftBody, rows []row.Nft) {
 	rows = append(rows, row.NftChain{Name: chainMidway})
-	rows = append(rows, row.NftRules(chainMidway, append([]row.NftBody{body(row.NftStmt{Op: row.NftCounter})}, telling()...)...)...)
+	rows = append(rows, row.NftRules(chainMidway, append([]row.NftBody{body(row.NftStmt{Op: row.NftCounter})}, telling(b)...)...)...)
 	const syn, begins = 2, 1 // the flag of TCP, the INIT chunk of SCTP
 	tcp := row.NftStmt{Op: row.NftMatchNum, Key: row.NftKeyOf(row.NftTerm{Op: row.NftTCPFlags}), Num: 0, Mask: syn}
 	sctp := row.NftStmt{Op: row.NftMatchNum, Not: true, Key: row.NftKeyOf(row.NftTerm{Op: row.NftSCTPChunk}), Num: begins}
