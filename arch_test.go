@@ -17,24 +17,25 @@ import (
 // rooms tells which rooms a room may import. A room is the folder below internal/ or cmd/; "plan" stands
 // for all of plan's rooms. The table is the picture of ARCHITECTURE.md: data flows one way.
 var rooms = map[string][]string{
-	"model":     {},                  // because a noun knows nobody
-	"intent":    {},                  // because a noun knows nobody
-	"row":       {},                  // because a noun knows nobody
-	"watch":     {"model"},           // because it turns the outside into what is true
-	"plan":      {"model", "intent"}, // because it turns what is true into what should be
-	"render":    {"intent", "row"},   // because it puts what should be in a facility's words
-	"reconcile": {"row"},             // because it compares rows, whatever they are
-	"driver":    {"row"},             // because it writes rows and knows nothing of why
-	"config":    {"model"},           // because settings are part of what is true
+	"model":     {},                            // because a noun knows nobody
+	"intent":    {},                            // because a noun knows nobody
+	"row":       {},                            // because a noun knows nobody
+	"watch":     {"model"},                     // because it turns the outside into what is true
+	"holder":    {"model"},                     // because who owns what follows from what is true, and several planners must be told the same
+	"plan":      {"model", "intent", "holder"}, // because it turns what is true into what should be
+	"render":    {"intent", "row"},             // because it puts what should be in a facility's words
+	"reconcile": {"row"},                       // because it compares rows, whatever they are
+	"driver":    {"row"},                       // because it writes rows and knows nothing of why
+	"config":    {"model"},                     // because settings are part of what is true
 	"show":      {"model", "intent", "row", "reconcile"},
-	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show"},
+	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "holder"},
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
 	"lab":       {"lab"}, // because it is the world around the binary and must not share its mistakes
 	"cmd":       {"agent", "config", "show", "lab", "model", "driver", "row"},
 }
 
 // pure rooms do no I/O, read no clock and log nothing: they return values and remarks.
-var pure = []string{"model", "intent", "row", "plan", "render"}
+var pure = []string{"model", "intent", "row", "holder", "plan", "render"}
 
 // mayWait are the rooms in which time passes.
 var mayWait = []string{"reconcile", "lab", "driver", "watch", "cmd"}

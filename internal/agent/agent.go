@@ -140,7 +140,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	a.latency = &latency{born: a.born, observe: a.meter.Observe}
 	a.thinker = newThinker(m, a.inbox, a.stages())
 	a.thinker.synced, a.thinker.settle, a.thinker.said = a.synced, a.settle, a.reports.planned
-	a.thinker.begin, a.services.losing = a.ledgers.nft.Begin, a.reports.losing
+	a.thinker.begin = a.ledgers.nft.Begin
 	a.listen()
 	return a, a.guard(o, log)
 }

@@ -9,7 +9,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"kube-router/internal/driver/kubestatus"
-	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
@@ -116,11 +115,6 @@ func (r *reporter) say(s saying, list []model.Remark) {
 // planned takes the remarks of a stage.
 func (r *reporter) planned(stage string, u model.Ref, list []model.Remark) {
 	r.say(saying{stage, u}, list)
-}
-
-// losing takes the remarks on Services that may not have a front, since another one has it.
-func (r *reporter) losing(f intent.Front, list []model.Remark) {
-	r.say(saying{stage: "front " + f.String()}, list)
 }
 
 func (r *reporter) claim(s saying, list []model.Remark) {

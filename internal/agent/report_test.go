@@ -204,28 +204,40 @@ func TestNoConditionOfOthersNetworks(t *testing.T) {
 }
 
 // TestTheLoserOfAFrontIsTold shows that a Service whose address another one has hears of it where its owner looks, and
-// that the event's cause goes when the other one leaves.
+// that it has the front, and its event's cause goes, when the other one leaves.
 func TestTheLoserOfAFrontIsTold(t *testing.T) {
 	r := reporting(t, "n1", "n1")
 	s := newServices(ledgers{
 		nft: reconcile.NewLedger[row.NftKey, row.Nft](), flows: reconcile.NewLedger[row.FlowsKey, row.Flows](),
 		health: reconcile.NewLedger[uint16, row.HealthPort](),
 	})
-	s.losing, s.engine = r.losing, model.EngineNftables
-	claim := func(name string) {
-		front := intent.Front{Addr: netip.MustParseAddr("192.0.2.7"), Port: 80, Protocol: 6}
-		r.model.Put(&model.Service{Name: model.Name{Namespace: "default", Name: name}})
-		s.intents.Claim(reconcile.Owner{Name: "Service default/" + name}, &intent.Service{Front: front, Owner: "default/" + name})
+	r.model.Settings = model.Settings{Node: "n1", Proxy: true, IPv4: true}
+	th := newThinker(r.model, NewInbox(), []stage{s.stage()})
+	th.said, th.settle = r.planned, s.settle
+	put := func(name string, age time.Duration) {
+		now := &model.Service{
+			Name: model.Name{Namespace: "default", Name: name}, Created: time.Unix(1e9, 0).Add(-age),
+			Families: []model.Family{model.IPv4}, ExternalIPs: []netip.Addr{netip.MustParseAddr("192.0.2.7")},
+			Ports: []model.ServicePort{{Port: 80, Protocol: model.TCP}},
+		}
+		th.think([]change{{ref: now.Ref(), old: r.model.Put(now), new: now}})
 	}
-	claim("b")
-	claim("a")
-	s.settle()
-	if have := notes(r); have["Service b"] != "192.0.2.7:80/tcp is not served: Service default/a has it" {
+	front := intent.Front{Addr: netip.MustParseAddr("192.0.2.7"), Port: 80, Protocol: 6}
+	put("a", 0)
+	put("b", time.Hour)
+	if want, _ := s.intents.Want(front); want == nil || want.Owner != "default/b" {
+		t.Errorf("the older b has not the front but %v", want)
+	}
+	if have := notes(r); have["Service a"] != "spec.ports[0]: 192.0.2.7:80/tcp is not served: it is the external address of Service default/b, of 2001-09-09T00:46:40Z" {
 		t.Errorf("have %v", have)
 	}
-	s.intents.Claim(reconcile.Owner{Name: "Service default/a"})
-	s.settle()
+	b := r.model.Services[model.Name{Namespace: "default", Name: "b"}]
+	r.model.Delete(b.Ref())
+	th.think([]change{{ref: b.Ref(), old: b}})
+	if want, _ := s.intents.Want(front); want == nil || want.Owner != "default/a" {
+		t.Errorf("a has not the front after b left but %v", want)
+	}
 	if have := notes(r); len(have) > 0 {
-		t.Errorf("have %v after the winner left", have)
+		t.Errorf("have %v after the holder left", have)
 	}
 }

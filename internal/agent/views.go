@@ -120,7 +120,7 @@ func (a *agent) failing(context.Context, []string) (show.Page, error) {
 	return p, nil
 }
 
-// remarks are those of the plans, of the objects' conversion, and of fronts lost to other Services.
+// remarks are those of the plans, and of the objects' conversion.
 func (a *agent) remarks(ctx context.Context) ([]model.Remark, error) {
 	all := a.thinker.allRemarks()
 	err := a.thinker.query(ctx, func(m *model.Model) {
@@ -138,9 +138,6 @@ func (a *agent) remarks(ctx context.Context) ([]model.Remark, error) {
 		}
 		for _, o := range m.Nodes {
 			all = append(all, o.Remarks...)
-		}
-		for _, list := range a.services.lost {
-			all = append(all, list...)
 		}
 		if a.policies.planner != nil {
 			all = append(all, a.policies.planner.Remarks()...)

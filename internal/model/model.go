@@ -19,6 +19,9 @@ type Model struct {
 	Paths      map[netip.Prefix]*Path
 	Attached   map[Name]*Attachment // by container and interface
 
+	servicesAt map[netip.Addr]map[Name]*Service
+	nodePorts  map[Port]map[Name]*Service
+
 	slicesOf map[Name]map[Name]*Slice
 	slicesTo map[Name]map[Name]*Slice
 	podsBy   map[netip.Addr]map[Name]*Pod
@@ -41,6 +44,8 @@ func New(s Settings) *Model {
 		Links:      map[string]*Link{},
 		Paths:      map[netip.Prefix]*Path{},
 		Attached:   map[Name]*Attachment{},
+		servicesAt: map[netip.Addr]map[Name]*Service{},
+		nodePorts:  map[Port]map[Name]*Service{},
 		slicesOf:   map[Name]map[Name]*Slice{},
 		slicesTo:   map[Name]map[Name]*Slice{},
 		podsBy:     map[netip.Addr]map[Name]*Pod{},
@@ -69,7 +74,7 @@ func (m *Model) Put(o Object) Object {
 	old := m.Delete(o.Ref())
 	switch o := o.(type) {
 	case *Service:
-		m.Services[o.Name] = o
+		m.putService(o)
 	case *Slice:
 		m.Slices[o.Name] = o
 		index(m.slicesOf, o.Service, o.Name, o)
@@ -111,7 +116,7 @@ func (m *Model) Put(o Object) Object {
 func (m *Model) Delete(r Ref) Object {
 	switch r.Kind {
 	case KindService:
-		return take(m.Services, r.Name)
+		return m.deleteService(r.Name)
 	case KindSlice:
 		return m.deleteSlice(r.Name)
 	case KindPod:

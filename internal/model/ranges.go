@@ -52,6 +52,28 @@ func (m *Model) RangeAround(p netip.Prefix) bool {
 	return false
 }
 
+// PodRange is the pod range that holds all of p, be it p itself, with its node; of several the narrowest, and of several
+// nodes, which is a mistake, the first by name. The Node is nil where there is none.
+func (m *Model) PodRange(p netip.Prefix) (netip.Prefix, *Node) {
+	lengths := m.ranges.lengths[FamilyOf(p.Addr())]
+	for bits := p.Bits(); bits >= 0; bits-- {
+		if lengths[bits] == 0 {
+			continue
+		}
+		around := netip.PrefixFrom(p.Addr(), bits).Masked()
+		var best *Node
+		for _, n := range m.ranges.at[around] {
+			if best == nil || n.Name < best.Name {
+				best = n
+			}
+		}
+		if best != nil {
+			return around, best
+		}
+	}
+	return netip.Prefix{}, nil
+}
+
 // NodesWithin are the nodes with a pod range that is a part of p, in no order.
 func (m *Model) NodesWithin(p netip.Prefix) []string {
 	longer := 0

@@ -1,7 +1,9 @@
 package model
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -29,6 +31,8 @@ const (
 type Service struct {
 	Name         Name
 	UID          string
+	Created      time.Time         // metadata.creationTimestamp, to the second; of two the older one keeps what both want
+	Selector     map[string]string // spec.selector; empty: somebody else writes its endpoints
 	Type         ServiceType
 	AnotherProxy bool         // label service.kubernetes.io/service-proxy-name leaves it to another program
 	Headless     bool         // clusterIP None or label service.kubernetes.io/headless
@@ -75,6 +79,24 @@ type ServiceOptions struct {
 	Local                                            bool     // service.local=true: external traffic policy Local
 	SkipLBIPs                                        bool     // service.skiplbips
 	AdvertiseCluster, AdvertiseExternal, AdvertiseLB *bool    // service.advertise.*; nil: the flag decides
+}
+
+// Older orders Services by who was there first: by Created, then by namespace and name. One without a time is the
+// oldest: the API server gives one to each, so it is a test's or a file's.
+func (s *Service) Older(o *Service) int {
+	return cmp.Or(s.Created.Compare(o.Created), s.Name.Compare(o.Name))
+}
+
+// Addrs are all addresses that a Service names, permitted or not: its cluster addresses, those of its status and its
+// external ones. An address may be in the list twice.
+func (s *Service) Addrs() []netip.Addr {
+	list := slices.Concat(s.ClusterIPs, s.ExternalIPs)
+	for _, in := range s.Ingress {
+		if in.Addr.IsValid() {
+			list = append(list, in.Addr)
+		}
+	}
+	return list
 }
 
 // Ref names the Service.

@@ -261,32 +261,6 @@ func (l *Ledger[K, R]) Owners(k K) []Owner {
 	return append([]Owner{e.owner}, rest...)
 }
 
-// Loser is a claim that lost to another owner's different claim.
-type Loser[K comparable, R any] struct {
-	Key         K
-	Row         R
-	Owner, Wins Owner
-}
-
-// Losers lists the conflicts among the keys given.
-func (l *Ledger[K, R]) Losers(keys map[K]struct{}) []Loser[K, R] {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var list []Loser[K, R]
-	for k := range keys {
-		e := l.want[k]
-		if e == nil || e.differ == 0 {
-			continue
-		}
-		for o, r := range e.others {
-			if r != e.row {
-				list = append(list, Loser[K, R]{Key: k, Row: r, Owner: o, Wins: e.owner})
-			}
-		}
-	}
-	return list
-}
-
 // Claims are the rows that an owner wants, whether they won or not.
 func (l *Ledger[K, R]) Claims(owner Owner) []R {
 	l.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
@@ -144,7 +145,7 @@ func pods(m *model.Model, self *model.Node, note *remarks) []*intent.Announce {
 // ranges are the ranges of Services that are announced whole.
 func ranges(m *model.Model, self *model.Node) []netip.Prefix {
 	b := &m.Settings.BGP
-	if !b.AggregateServices || drained(m, self) {
+	if !b.AggregateServices || holder.Drained(m, self) {
 		return nil
 	}
 	var list []netip.Prefix
@@ -161,11 +162,6 @@ func ranges(m *model.Model, self *model.Node) []netip.Prefix {
 		}
 	}
 	return list
-}
-
-// drained tells whether the node must draw no traffic for Services.
-func drained(m *model.Model, self *model.Node) bool {
-	return self.ExcludeFromLB || self.Unschedulable && m.Settings.Routes.DrainUnscheduled
 }
 
 // remarks collects remarks about one object.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
@@ -77,7 +78,7 @@ func (c candidate) fitness() int {
 
 // strangers remarks on slices of a family that the Service doesn't have: nobody reaches their endpoints.
 func strangers(m *model.Model, s *model.Service) []model.Remark {
-	has := families(&m.Settings, s)
+	has := holder.Families(&m.Settings, s)
 	var list []model.Remark
 	for _, sl := range m.SlicesOf(s.Name) {
 		// A slice without a family is remarked on by its conversion, one of a family that is off by nobody.

@@ -3,6 +3,7 @@ package service
 import (
 	"net/netip"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
@@ -12,11 +13,11 @@ import (
 // count, so that balancers turn away while connections drain (KEP-1669). Of two families the larger counts.
 func Health(m *model.Model, name model.Name) *intent.Health {
 	s := m.Services[name]
-	if s == nil || !served(s) || s.HealthPort == 0 || s.Type != model.LoadBalancer || s.External != model.Local {
+	if s == nil || !holder.Ours(s) || s.HealthPort == 0 || s.Type != model.LoadBalancer || s.External != model.Local {
 		return nil
 	}
 	h := &intent.Health{Port: uint16(s.HealthPort), Namespace: name.Namespace, Name: name.Name}
-	for _, f := range families(&m.Settings, s) {
+	for _, f := range holder.Families(&m.Settings, s) {
 		ready := map[netip.Addr]struct{}{}
 		for _, p := range s.Ports {
 			for _, c := range candidates(m, s, p, f) {

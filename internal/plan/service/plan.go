@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
@@ -12,10 +13,10 @@ import (
 // is gone, headless, an ExternalName or another proxy's has none. Remarks tell what was not taken over
 // here; those of the conversion stay with the object.
 //
-// Two Services may want one front: the ledger of intents decides, by the kind of front and the name.
+// A front that another Service has (package holder) is not among them, and a remark says whose it is.
 func Plan(m *model.Model, name model.Name) ([]*intent.Service, []model.Remark) {
 	s := m.Services[name]
-	if s == nil || !served(s) {
+	if s == nil || !holder.Ours(s) {
 		return nil, nil
 	}
 	r := &remarks{object: s.Ref()}
@@ -32,11 +33,6 @@ func Plan(m *model.Model, name model.Name) ([]*intent.Service, []model.Remark) {
 	list = slices.CompactFunc(list, func(a, b *intent.Service) bool { return a.Front == b.Front })
 	slices.SortFunc(r.list, model.Remark.Compare)
 	return list, slices.Compact(r.list)
-}
-
-// served tells whether a Service is ours to serve.
-func served(s *model.Service) bool {
-	return !s.AnotherProxy && !s.Headless && s.Type != model.ExternalName
 }
 
 func here(m *model.Model) place {
@@ -61,27 +57,32 @@ type template struct {
 // port makes the fronts of one port in every family.
 func (t *template) port(index int, p model.ServicePort) []*intent.Service {
 	var list []*intent.Service
-	for _, f := range families(&t.m.Settings, t.s) {
+	for _, f := range holder.Families(&t.m.Settings, t.s) {
 		c := choose(candidates(t.m, t.s, p, f), t.at)
 		for _, a := range t.external {
 			if model.FamilyOf(a.Addr) == f {
-				list = append(list, t.front(index, p, a, uint16(p.Port), c))
+				list = append(list, t.front(index, p, a, p.Port, c)...)
 			}
 		}
 		if p.NodePort == 0 {
 			continue
 		}
-		for _, a := range nodeAddresses(t.m, f) {
-			list = append(list, t.front(index, p, address{a, intent.NodeFront}, uint16(p.NodePort), c))
+		for _, a := range holder.NodeAddresses(t.m, f) {
+			list = append(list, t.front(index, p, address{a, intent.NodeFront}, p.NodePort, c)...)
 		}
 	}
 	return list
 }
 
-// front makes one intent.
-func (t *template) front(index int, p model.ServicePort, a address, port uint16, c choice) *intent.Service {
+// front makes one intent, or none where another Service has the front.
+func (t *template) front(index int, p model.ServicePort, a address, port model.Port, c choice) []*intent.Service {
+	at := holder.Frontend{Addr: a.Addr, Port: port, Protocol: p.Protocol}
+	if first, lost := holder.Lost(t.m, t.s, at); lost {
+		t.add(portField(index), "%s is not served: it is %s", at, first)
+		return nil
+	}
 	out := &intent.Service{
-		Front:      intent.Front{Addr: a.Addr, Port: port, Protocol: uint8(p.Protocol)},
+		Front:      intent.Front{Addr: a.Addr, Port: uint16(port), Protocol: uint8(p.Protocol)},
 		Kind:       a.kind,
 		Owner:      t.s.Name.String(),
 		PortName:   p.Name,
@@ -99,7 +100,7 @@ func (t *template) front(index int, p model.ServicePort, a address, port uint16,
 	}
 	t.policy(out, c)
 	t.dsr(index, out)
-	return out
+	return []*intent.Service{out}
 }
 
 // policy applies the traffic policies. internalTrafficPolicy governs cluster addresses, externalTrafficPolicy

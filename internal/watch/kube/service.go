@@ -30,6 +30,8 @@ func ConvertService(o *corev1.Service) *model.Service {
 	s := &model.Service{
 		Name:         model.Name{Namespace: o.Namespace, Name: o.Name},
 		UID:          string(o.UID),
+		Created:      o.CreationTimestamp.Time,
+		Selector:     o.Spec.Selector,
 		AnotherProxy: anotherProxy(o.Labels),
 		Class:        text(o.Spec.LoadBalancerClass),
 		Distribution: text(o.Spec.TrafficDistribution),

@@ -1,4 +1,4 @@
-package service
+package holder
 
 import (
 	"net/netip"
@@ -8,11 +8,11 @@ import (
 	"kube-router/internal/model"
 )
 
-// nodeAddresses are the addresses of this node at which node ports of a family answer, sorted: by default
+// NodeAddresses are the addresses of this node at which node ports of a family answer, sorted: by default
 // the node's best address; with --nodeport-bindon-all-ip every local address; with --nodeport-addresses
 // the local ones of these blocks. Loopback addresses never count: answering there needs route_localnet,
 // which opens 127.0.0.1 to neighbours (CVE-2020-8558).
-func nodeAddresses(m *model.Model, f model.Family) []netip.Addr {
+func NodeAddresses(m *model.Model, f model.Family) []netip.Addr {
 	set := &m.Settings.Services
 	if !set.NodePortAll && len(set.NodePortAddresses) == 0 {
 		self := m.Self()

@@ -1,0 +1,133 @@
+package holder
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"kube-router/internal/model"
+)
+
+// Frontend is where somebody listens: an address, port and protocol.
+type Frontend struct {
+	Addr     netip.Addr
+	Port     model.Port
+	Protocol model.Protocol
+}
+
+// String prints "10.96.0.10:53/udp".
+func (f Frontend) String() string {
+	return netip.AddrPortFrom(f.Addr, uint16(f.Port)).String() + "/" + f.Protocol.String()
+}
+
+// Compare orders frontends by address, port, protocol.
+func (f Frontend) Compare(o Frontend) int {
+	return cmp.Or(f.Addr.Compare(o.Addr), cmp.Compare(f.Port, o.Port), cmp.Compare(f.Protocol, o.Protocol))
+}
+
+// Claim is a Service's wish for a frontend.
+type Claim struct {
+	Frontend
+	Kind    Kind
+	Service *model.Service
+	Index   int // of the port in spec.ports
+}
+
+// String prints "the external address of Service a/b, of 2026-01-02T03:04:05Z".
+func (c Claim) String() string {
+	text := fmt.Sprintf("the %s of %s", c.Kind, c.Service.Ref())
+	if !c.Service.Created.IsZero() {
+		text += ", of " + c.Service.Created.UTC().Format("2006-01-02T15:04:05Z")
+	}
+	return text
+}
+
+// before orders claims to one frontend by who has it.
+func (c Claim) before(o Claim) int {
+	return cmp.Or(cmp.Compare(c.Kind.rank(), o.Kind.rank()), c.Service.Older(o.Service), cmp.Compare(c.Kind, o.Kind), cmp.Compare(c.Index, o.Index))
+}
+
+// Of are the claims to a frontend on this node, first the one that has it; nil: no Service is served there.
+func Of(m *model.Model, f Frontend) []Claim {
+	var list []Claim
+	owner := clusterOwner(m, f.Addr)
+	for _, s := range m.ServicesAt(f.Addr) {
+		if i, ok := portOf(s, f, false); ok && Ours(s) {
+			if k, ok := kindAt(m, s, f.Addr, owner); ok {
+				list = append(list, Claim{f, k, s, i})
+			}
+		}
+	}
+	if others := m.ServicesOnNodePort(f.Port); len(others) > 0 && slices.Contains(NodeAddresses(m, model.FamilyOf(f.Addr)), f.Addr) {
+		for _, s := range others {
+			i, ok := portOf(s, f, true)
+			if ok && Ours(s) && slices.Contains(Families(&m.Settings, s), model.FamilyOf(f.Addr)) {
+				list = append(list, Claim{f, Node, s, i})
+			}
+		}
+	}
+	slices.SortFunc(list, Claim.before)
+	return list
+}
+
+// Lost is the claim that goes before that of s to a frontend, or false: s has it. It asks only for what s does want.
+func Lost(m *model.Model, s *model.Service, f Frontend) (Claim, bool) {
+	rivals := len(m.ServicesAt(f.Addr)) + len(m.ServicesOnNodePort(f.Port))
+	if rivals < 2 {
+		return Claim{}, false // it is the only one that names the address or, at a node's, the port
+	}
+	list := Of(m, f)
+	if len(list) == 0 || list[0].Service.Name == s.Name {
+		return Claim{}, false
+	}
+	return list[0], true
+}
+
+// portOf finds the port of a Service that is to listen at a frontend, by its node port or its own.
+func portOf(s *model.Service, f Frontend, node bool) (int, bool) {
+	i := slices.IndexFunc(s.Ports, func(p model.ServicePort) bool {
+		port := p.Port
+		if node {
+			port = p.NodePort
+		}
+		return port == f.Port && p.Protocol == f.Protocol
+	})
+	return i, i >= 0
+}
+
+// kindAt is the best kind of address that a is of a Service, if it may have it. Owner is whose cluster address it is.
+func kindAt(m *model.Model, s *model.Service, a netip.Addr, owner *model.Service) (best Kind, ok bool) {
+	if owner != nil && owner.Name != s.Name {
+		return 0, false
+	}
+	each(s, func(b netip.Addr, k Kind, _ int) bool {
+		if a == b && refusal(m, s, a, k, owner) == "" {
+			best, ok = k, true
+		}
+		return !ok
+	})
+	return best, ok
+}
+
+// At are the frontends that Services have at an address by naming it, each with its holder: the oldest Service first,
+// then by port and protocol. Node ports, which are named by no Service's address, are not among them.
+func At(m *model.Model, a netip.Addr) []Claim {
+	owner := clusterOwner(m, a)
+	var list []Claim
+	for _, s := range m.ServicesAt(a) {
+		if !Ours(s) {
+			continue
+		}
+		k, ok := kindAt(m, s, a, owner)
+		for i, p := range s.Ports {
+			if ok {
+				list = append(list, Claim{Frontend{a, p.Port, p.Protocol}, k, s, i})
+			}
+		}
+	}
+	slices.SortFunc(list, func(x, y Claim) int { return cmp.Or(x.Frontend.Compare(y.Frontend), x.before(y)) })
+	list = slices.CompactFunc(list, func(x, y Claim) bool { return x.Frontend == y.Frontend })
+	slices.SortFunc(list, func(x, y Claim) int { return cmp.Or(x.Service.Older(y.Service), x.Frontend.Compare(y.Frontend)) })
+	return list
+}
