@@ -41,21 +41,25 @@ type Address struct {
 	netip.Addr
 	Kind  Kind
 	Field string // where the Service names it, as in YAML: "spec.externalIPs[0]"
+	Why   string // the Service may not have it because of this; empty: it may
 }
 
-// Addresses are the cluster, balancer and external addresses that a Service may have, and a remark for each that it
-// names and may not. Node ports have addresses of their own (NodeAddresses).
-func Addresses(m *model.Model, s *model.Service) ([]Address, []model.Remark) {
-	var list []Address
-	var refused []model.Remark
+// Remark tells a Service why it may not have the address.
+func (a Address) Remark(s *model.Service) model.Remark {
+	return model.Remark{Object: s.Ref(), Field: a.Field, Message: a.Addr.String() + " ignored: " + a.Why}
+}
+
+// Addresses are the cluster, balancer and external addresses that a Service may have, and those that it names and may
+// not, but for those of a family that is off. Node ports have addresses of their own (NodeAddresses).
+func Addresses(m *model.Model, s *model.Service) (list, refused []Address) {
 	each(s, func(a netip.Addr, k Kind, i int) bool {
 		why := refusal(m, s, a, k, clusterOwner(m, a))
 		switch field := fmt.Sprintf(fields[k], i); why {
 		case "":
-			list = append(list, Address{a, k, field})
+			list = append(list, Address{a, k, field, ""})
 		case unsaid:
 		default:
-			refused = append(refused, model.Remark{Object: s.Ref(), Field: field, Message: a.String() + " ignored: " + why})
+			refused = append(refused, Address{a, k, field, why})
 		}
 		return true
 	})

@@ -193,7 +193,7 @@ func TestAddresses(t *testing.T) {
 			have = append(have, a.Addr.String())
 		}
 		for _, r := range refused {
-			why = append(why, r.Field+": "+r.Message)
+			why = append(why, r.Field+": "+r.Remark(s).Message)
 		}
 		if got := strings.Join(have, " "); got != c.want {
 			t.Errorf("%s: may have %q, want %q", c.name, got, c.want)

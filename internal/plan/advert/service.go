@@ -62,8 +62,10 @@ func vips(m *model.Model, s *model.Service, note *remarks) []holder.Address {
 		holder.External: chosen(o.AdvertiseExternal, b.AdvertiseExternal),
 		holder.Balancer: s.Type == model.LoadBalancer && chosen(o.AdvertiseLB, b.AdvertiseLB),
 	}
-	if !m.Settings.Proxy {
-		note.list = append(note.list, refused...)
+	for _, a := range refused {
+		if wanted[a.Kind] && !m.Settings.Proxy {
+			note.list = append(note.list, a.Remark(s))
+		}
 	}
 	return slices.DeleteFunc(list, func(a holder.Address) bool { return !wanted[a.Kind] })
 }

@@ -29,7 +29,9 @@ func (r *remarks) add(field, format string, args ...any) {
 // (holder.NodeAddresses).
 func addresses(m *model.Model, s *model.Service, r *remarks) []address {
 	given, refused := holder.Addresses(m, s)
-	r.list = append(r.list, refused...)
+	for _, a := range refused {
+		r.list = append(r.list, a.Remark(s))
+	}
 	var list []address
 	for _, a := range given {
 		list = append(list, address{a.Addr, frontKind(a.Kind)})
