@@ -115,7 +115,9 @@ func nftTables(b *strings.Builder) {
 	})))
 	block(b, "Rules: network policies", "", frame(nft.FirewallBase(&intent.FirewallBase{V4: true, V6: true, Ranges: inside})))
 	block(b, "Rules: pods' way out", "", append(
-		nft.Egress(&intent.Egress{Pods: inside, Keep: prefixes("192.0.2.0/24")}), nft.Peer(&intent.Peer{Ranges: inside})...))
+		nft.Egress(&intent.Egress{Pods: inside, Keep: prefixes("192.0.2.0/24")}), nft.Peer(&intent.Peer{Ranges: inside, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}})...))
+	block(b, "Rules: who may speak to tunnels", "With overlays; here of vxlan. The nodes are those of host-nodes.", nft.TunnelGuard(
+		&intent.TunnelGuard{V4: true, V6: true, Encap: intent.VXLAN, Port: 8472, Own: append(inside, prefixes("10.96.0.0/12")...)}))
 }
 
 func others(b *strings.Builder) {

@@ -79,8 +79,30 @@ func (l ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
 func serviceParams(m *model.Model) nft.ServiceParams {
 	set := &m.Settings
 	return nft.ServiceParams{
-		IPv4: set.IPv4, IPv6: set.IPv6, Inside: insideOf(m), Self: selfOf(m), Best: bestOf(m), Open: !set.Services.PermitAll,
+		IPv4: set.IPv4, IPv6: set.IPv6, Inside: insideOf(m), Self: selfOf(m), Best: bestOf(m), Open: !set.Services.PermitAll, Ports: ownPorts(m),
 	}
+}
+
+// ownPorts are the ports at which kube-router itself listens on the nodes.
+func ownPorts(m *model.Model) []nft.OwnPort {
+	const tcp, udp = 6, 17
+	var list []nft.OwnPort
+	s := &m.Settings
+	for _, p := range s.Listens {
+		list = append(list, nft.OwnPort{Proto: tcp, Port: uint16(p)})
+	}
+	if s.Router {
+		list = append(list, nft.OwnPort{Proto: tcp, Port: uint16(s.BGP.Port)})
+		if s.BGP.BFD != nil {
+			list = append(list, nft.OwnPort{Proto: udp, Port: uint16(s.BGP.BFD.Port)})
+		}
+	}
+	for _, g := range route.Guard(m) {
+		if g.Port != 0 {
+			list = append(list, nft.OwnPort{Proto: udp, Port: g.Port})
+		}
+	}
+	return list
 }
 
 // selfOf are the addresses by which others know this node.
@@ -131,6 +153,7 @@ func (l ledgers) planRoute(m *model.Model, u model.Ref) []model.Remark {
 		routes, remarks = route.Node(m, u.Name.Name)
 	default:
 		routes, tables, remarks = route.Self(m)
+		l.guardTunnels(m)
 	}
 	var rows []row.Linux
 	for _, r := range routes {
@@ -141,4 +164,13 @@ func (l ledgers) planRoute(m *model.Model, u model.Ref) []model.Remark {
 	}
 	l.linux.Claim(reconcile.Owner{Name: u.String()}, rows...)
 	return remarks
+}
+
+// guardTunnels claims who may speak to this node's tunnels.
+func (l ledgers) guardTunnels(m *model.Model) {
+	var rows []row.Nft
+	for _, g := range route.Guard(m) {
+		rows = append(rows, nft.TunnelGuard(g)...)
+	}
+	l.nft.Claim(reconcile.Owner{Name: "tunnels"}, rows...)
 }

@@ -159,6 +159,11 @@ func (d *draft) assemble() {
 	s.BGP.Peers = d.peers.list(d)
 	d.Health = socketAddr(d.healthAddr, d.healthPort)
 	d.Metrics = socketAddr(d.metricsAddr, d.metricsPort)
+	for _, p := range []uint16{d.healthPort, d.metricsPort} {
+		if p != 0 {
+			s.Listens = append(s.Listens, model.Port(p))
+		}
+	}
 	if d.pprof {
 		d.Pprof = "127.0.0.1:6060"
 	}

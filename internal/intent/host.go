@@ -47,11 +47,13 @@ func (e *Egress) String() string {
 	return fmt.Sprintf("masquerade %v except to %v, drop to %v", e.Pods, e.Keep, e.Drop)
 }
 
-// Peer says that a node and its pods see the addresses of our pods.
+// Peer says by which addresses a node, be it ours, is known. It and its pods see the addresses of our pods.
 type Peer struct {
-	Ranges []netip.Prefix // of its pods; none lies within another, of whatever node
+	Ranges []netip.Prefix // of its pods, which see pod addresses; none lies within another, of whatever node
 	Addrs  []netip.Addr
 }
 
 // String prints the ranges and addresses.
-func (p *Peer) String() string { return fmt.Sprintf("no masquerade to %v %v", p.Ranges, p.Addrs) }
+func (p *Peer) String() string {
+	return fmt.Sprintf("node at %v, no masquerade to %v", p.Addrs, p.Ranges)
+}

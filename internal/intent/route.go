@@ -92,3 +92,16 @@ type PodTable struct{ Sources []netip.Prefix }
 
 // String prints the ranges.
 func (t *PodTable) String() string { return fmt.Sprintf("tunnel nodes for %v", t.Sources) }
+
+// TunnelGuard says who may speak to this node's tunnels: the nodes alone (see Peer), and only for what is not of this node.
+type TunnelGuard struct {
+	V4, V6 bool           // the families of tunnels
+	Encap  Encap          // of all tunnels
+	Port   uint16         // UDP, of fou and vxlan
+	Own    []netip.Prefix // addresses that nothing out of a tunnel comes from: this node's pods', and Services'; none overlaps another
+}
+
+// String prints one line.
+func (g *TunnelGuard) String() string {
+	return fmt.Sprintf("nodes alone to %s port %d, nothing from %v out of it", g.Encap, g.Port, g.Own)
+}

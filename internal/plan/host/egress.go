@@ -26,17 +26,21 @@ func Egress(m *model.Model) []*intent.Egress {
 	return []*intent.Egress{e}
 }
 
-// Peer plans what one Node adds to the destinations that see pod addresses: its pod ranges, but those that lie within
-// what is there anyway, and its addresses.
+// Peer plans what one Node, be it ours, is known by: its addresses, to which alone tunnels and whatever else nodes have for
+// each other listen, and what it adds to the destinations that see pod addresses: these, and its pod ranges, but
+// those that lie within what is there anyway.
 func Peer(m *model.Model, name string) []*intent.Peer {
 	n, self, s := m.Nodes[name], m.Self(), &m.Settings
-	if n == nil || self == nil || !s.Router || !s.Routes.PodEgress || len(merge(s, self.PodCIDRs)) == 0 {
+	if n == nil || !s.Router && !s.Proxy {
 		return nil
 	}
-	settings := kept(s)
-	p := &intent.Peer{Ranges: slices.DeleteFunc(merge(s, n.PodCIDRs), func(r netip.Prefix) bool {
-		return m.RangeAround(r) || slices.ContainsFunc(settings, func(k netip.Prefix) bool { return k.Bits() <= r.Bits() && k.Contains(r.Addr()) })
-	})}
+	p := &intent.Peer{}
+	if self != nil && s.Router && s.Routes.PodEgress && len(merge(s, self.PodCIDRs)) > 0 {
+		settings := kept(s)
+		p.Ranges = slices.DeleteFunc(merge(s, n.PodCIDRs), func(r netip.Prefix) bool {
+			return m.RangeAround(r) || slices.ContainsFunc(settings, func(k netip.Prefix) bool { return k.Bits() <= r.Bits() && k.Contains(r.Addr()) })
+		})
+	}
 	for _, a := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
 		if s.Has(model.FamilyOf(a)) {
 			p.Addrs = append(p.Addrs, a)

@@ -111,8 +111,9 @@ func TestPlan(t *testing.T) {
 
 func TestEgress(t *testing.T) {
 	const keep = "masquerade [10.244.1.0/24 fd01::/64] except to "
-	const a = "a: no masquerade to [10.244.1.0/24 fd01::/64] [10.0.0.1 fd00::1]\n"
-	const b = "b: no masquerade to [10.244.2.0/24 fd02::/64] [10.0.0.2 fd00::2]\n"
+	const a = "a: node at [10.0.0.1 fd00::1], no masquerade to [10.244.1.0/24 fd01::/64]\n"
+	const b = "b: node at [10.0.0.2 fd00::2], no masquerade to [10.244.2.0/24 fd02::/64]\n"
+	const nodes = "a: node at [10.0.0.1 fd00::1], no masquerade to []\nb: node at [10.0.0.2 fd00::2], no masquerade to []\n"
 	for _, c := range []struct {
 		name   string
 		change func(*model.Model)
@@ -124,22 +125,22 @@ func TestEgress(t *testing.T) {
 			m.Settings.Routes.ClusterCIDRs = pfxs("10.244.0.0/16")
 			m.Settings.Routes.EgressExclude = pfxs("10.0.0.0/8 10.1.2.3/16")
 		}, keep + "[10.0.0.0/8], drop to []\n" +
-			"a: no masquerade to [fd01::/64] [10.0.0.1 fd00::1]\nb: no masquerade to [fd02::/64] [10.0.0.2 fd00::2]\n"},
+			"a: node at [10.0.0.1 fd00::1], no masquerade to [fd01::/64]\nb: node at [10.0.0.2 fd00::2], no masquerade to [fd02::/64]\n"},
 		{"ranges of nodes hold others", func(m *model.Model) {
 			m.Settings.Routes.EgressExclude = pfxs("10.244.2.128/25 10.244.1.0/24 10.9.0.0/16")
 			m.Put(node("c", "10.0.0.3", "fd00::3", "10.244.0.0/16"))
 		}, keep + "[10.9.0.0/16], drop to []\n" +
-			"a: no masquerade to [fd01::/64] [10.0.0.1 fd00::1]\nb: no masquerade to [fd02::/64] [10.0.0.2 fd00::2]\n" +
-			"c: no masquerade to [10.244.0.0/16] [10.0.0.3 fd00::3]\n"},
+			"a: node at [10.0.0.1 fd00::1], no masquerade to [fd01::/64]\nb: node at [10.0.0.2 fd00::2], no masquerade to [fd02::/64]\n" +
+			"c: node at [10.0.0.3 fd00::3], no masquerade to [10.244.0.0/16]\n"},
 		{"a family that is off", func(m *model.Model) { m.Settings.IPv6 = false },
 			"masquerade [10.244.1.0/24] except to [], drop to []\n" +
-				"a: no masquerade to [10.244.1.0/24] [10.0.0.1]\nb: no masquerade to [10.244.2.0/24] [10.0.0.2]\n"},
-		{"egress off", func(m *model.Model) { m.Settings.Routes.PodEgress = false }, ""},
+				"a: node at [10.0.0.1], no masquerade to [10.244.1.0/24]\nb: node at [10.0.0.2], no masquerade to [10.244.2.0/24]\n"},
+		{"egress off", func(m *model.Model) { m.Settings.Routes.PodEgress = false }, nodes},
 		{"announced service ranges end here", func(m *model.Model) {
 			m.Settings.Routes.PodEgress = false
 			m.Settings.BGP.AggregateServices, m.Settings.BGP.AdvertiseCluster = true, true
 			m.Settings.Services.ClusterRanges, m.Settings.Services.ExternalRanges = pfxs("10.96.0.0/12"), pfxs("192.0.2.0/24")
-		}, "masquerade [] except to [], drop to [10.96.0.0/12]\n"},
+		}, "masquerade [] except to [], drop to [10.96.0.0/12]\n" + nodes},
 	} {
 		m := cluster()
 		c.change(m)

@@ -166,9 +166,6 @@ func hop(m *model.Model, f model.Family, via netip.Addr) (intent.Hop, string) {
 	return intent.Hop{}, "it is neither a node nor in a subnet of this node; the network must route it"
 }
 
-// vxlanPort is the UDP port that Linux uses for VXLAN, as others on the same nodes expect.
-const vxlanPort = 8472
-
 func tunnel(m *model.Model, f model.Family, remote netip.Addr) (intent.Hop, string) {
 	local := netip.Addr{}
 	if n := m.Self(); n != nil {
@@ -177,13 +174,7 @@ func tunnel(m *model.Model, f model.Family, remote netip.Addr) (intent.Hop, stri
 	if !local.IsValid() {
 		return intent.Hop{}, "a tunnel needs an " + f.String() + " address of this node"
 	}
-	t := &intent.Tunnel{Encap: intent.Encap(m.Settings.Routes.OverlayEncap), Local: local, Remote: remote}
-	switch t.Encap {
-	case intent.FOU:
-		t.Port = uint16(m.Settings.Routes.OverlayPort)
-	case intent.VXLAN:
-		t.Port = vxlanPort
-	}
+	t := &intent.Tunnel{Encap: intent.Encap(m.Settings.Routes.OverlayEncap), Local: local, Remote: remote, Port: tunnelPort(&m.Settings)}
 	if l := m.LinkWith(local); l != nil {
 		t.MTU = l.MTU - t.Encap.Overhead(f == model.IPv6)
 	}

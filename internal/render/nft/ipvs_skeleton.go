@@ -21,7 +21,7 @@ func IpvsSkeleton(p IpvsParams) []row.Nft {
 		for _, b := range disjoint(plain, p.Inside) {
 			rows = append(rows, e.span(row.NftWire{}.Addr(b.Addr()), row.NftWire{}.Addr(lastOf(b))))
 		}
-		rows = append(rows, f.hiding(f.hide(), p.Best)...)
+		rows = append(rows, f.hiding(f.hide(), p.ServiceParams)...)
 		marking = append(marking, f.marking()...)
 		refuse = append(refuse, f.ipvsRefusals(!p.Open)...)
 		snat = append(snat, f.masquerading()...)

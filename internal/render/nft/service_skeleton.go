@@ -13,6 +13,13 @@ type ServiceParams struct {
 	Inside     []netip.Prefix // this node's pods; a reply to any other client need not come back through this node
 	Self       []netip.Addr   // the addresses by which others know this node
 	Best       []netip.Addr   // of each family the one by which other nodes know it, if there is one
+	Ports      []OwnPort      // at which kube-router itself listens on every node
+}
+
+// OwnPort is a port of kube-router itself.
+type OwnPort struct {
+	Proto uint8
+	Port  uint16
 }
 
 // ServiceSkeleton is the part of Services that is there without any Service: sets, base chains and the
@@ -27,7 +34,7 @@ func ServiceSkeleton(p ServiceParams) []row.Nft {
 		class := row.NftStmt{Op: row.NftVmap, Data: row.NftKeyOf(f.frontKey()...), Via: f.heads().Name, Set: f.classes().Name}
 		dnat = append(dnat, body(f.is(), class))
 		refuse = append(refuse, f.refusals(p.Open)...)
-		rows = append(rows, f.hiding(f.hide(), p.Best)...)
+		rows = append(rows, f.hiding(f.hide(), p)...)
 		snat = append(snat, f.masqueradeMarked(), f.masqueradeHairpin())
 		rows = append(rows, inside(f, p.Inside)...)
 		for _, a := range p.Self {
@@ -102,9 +109,22 @@ func (f family) hide() string { return "services-hide-v" + f.suffix }
 // hiding are the rules of such a chain. Masquerading takes an address of the link by which a packet leaves. Tunnels
 // have none; then the kernel takes the first that it finds on any link, be it one to which the other node knows
 // no way. So there the address is said: that by which nodes know this one.
-func (f family) hiding(chain string, best []netip.Addr) []row.Nft {
+//
+// Nodes trust each other's addresses at the ports of kube-router itself. So nobody else gets one on his way there:
+// a Service may have any endpoint.
+func (f family) hiding(chain string, p ServiceParams) []row.Nft {
 	var rules []row.NftBody
-	for _, a := range best {
+	ports := row.NftSet{Name: "services-own-ports", Keys: row.NftTypesOf(row.NftProto, row.NftPort)}
+	nodes := f.set(hostNodes, []row.NftType{f.addr}, nil)
+	rows := []row.Nft{ports, nodes, row.NftChain{Name: chain}}
+	for _, o := range p.Ports {
+		rows = append(rows, elementsOf(ports).key(row.NftWire{}.Proto(o.Proto).Port(o.Port)))
+	}
+	rules = append(rules, body(f.is(),
+		row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(row.NftTerm{Op: row.NftL4proto}, row.NftTerm{Op: row.NftDport}), Set: ports.Name},
+		row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.daddr()), Set: nodes.Name},
+		row.NftStmt{Op: row.NftMatchLocal, Not: true, Key: row.NftKeyOf(f.saddr())}, row.NftStmt{Op: row.NftCounter}, row.NftStmt{Op: row.NftDropPkt}))
+	for _, a := range p.Best {
 		for _, link := range []string{"tun-*", row.VxlanName + "*"} {
 			if a.Is6() == f.v6 {
 				leaves := row.NftStmt{Op: row.NftMatchName, Key: row.NftKeyOf(row.NftTerm{Op: row.NftOif}), Text: link}
@@ -113,7 +133,7 @@ func (f family) hiding(chain string, best []netip.Addr) []row.Nft {
 		}
 	}
 	rules = append(rules, body(row.NftStmt{Op: row.NftMasquerade}))
-	return append([]row.Nft{row.NftChain{Name: chain}}, row.NftRules(chain, rules...)...)
+	return append(rows, row.NftRules(chain, rules...)...)
 }
 
 func goTo(chain string) row.NftStmt { return row.NftStmt{Op: row.NftGotoChain, Chain: chain} }
