@@ -20,14 +20,15 @@ var rooms = map[string][]string{
 	"model":     {},                            // because a noun knows nobody
 	"intent":    {},                            // because a noun knows nobody
 	"row":       {},                            // because a noun knows nobody
-	"watch":     {"model"},                     // because it turns the outside into what is true
+	"listen":    {},                            // because whoever listens does so in the same way, and it knows nobody
+	"watch":     {"model", "listen"},           // because it turns the outside into what is true
 	"holder":    {"model"},                     // because who owns what follows from what is true, and several planners must be told the same
 	"plan":      {"model", "intent", "holder"}, // because it turns what is true into what should be
 	"render":    {"intent", "row"},             // because it puts what should be in a facility's words
 	"reconcile": {"row"},                       // because it compares rows, whatever they are
-	"driver":    {"row"},                       // because it writes rows and knows nothing of why
+	"driver":    {"row", "listen"},             // because it writes rows and knows nothing of why
 	"config":    {"model"},                     // because settings are part of what is true
-	"show":      {"model", "intent", "row", "reconcile"},
+	"show":      {"model", "intent", "row", "reconcile", "listen"},
 	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "holder"},
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
 	"lab":       {"lab"}, // because it is the world around the binary and must not share its mistakes
@@ -38,7 +39,7 @@ var rooms = map[string][]string{
 var pure = []string{"model", "intent", "row", "holder", "plan", "render"}
 
 // mayWait are the rooms in which time passes.
-var mayWait = []string{"reconcile", "lab", "driver", "watch", "cmd"}
+var mayWait = []string{"reconcile", "lab", "driver", "watch", "listen", "cmd"}
 
 // thirdParty are the modules we depend on directly, each with the rooms that may import it and the reason.
 var thirdParty = map[string]struct {

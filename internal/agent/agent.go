@@ -80,17 +80,13 @@ type part struct {
 }
 
 func (a *agent) parts() []part {
-	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.started), a.proxyParts(), a.meters), []part{
+	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.started), a.proxyParts(), a.doors(), a.meters), []part{
 		{"Kubernetes", a.kube.Run},
 		{"links", a.host.Run},
 		{"thinking", a.thinker.Run},
 		{"tables", a.act},
 		{"the cluster", a.patience},
 		{"leftovers", a.takeOver},
-		{"control socket", show.NewServer(a.o.ControlSocket, a.views()).Run},
-		{"health", func(ctx context.Context) error { return show.Serve(ctx, a.o.Health, show.HealthHandler(a.pulse)) }},
-		{"metrics", func(ctx context.Context) error { return show.Serve(ctx, a.o.Metrics, a.metrics()) }},
-		{"pprof", func(ctx context.Context) error { return show.Serve(ctx, a.o.Pprof, show.PprofHandler()) }},
 	}...)
 }
 

@@ -3,12 +3,13 @@ package show
 import (
 	"context"
 	"fmt"
-	"net"
+	"log/slog"
 	"net/http"
 	"net/http/pprof"
 	"strings"
 	"time"
 
+	"kube-router/internal/listen"
 	"kube-router/internal/reconcile"
 )
 
@@ -102,14 +103,30 @@ func PprofHandler() http.Handler {
 	return mux
 }
 
-// Serve answers HTTP on a TCP address until ctx ends. An empty address serves nothing.
-func Serve(ctx context.Context, addr string, h http.Handler) error {
-	if addr == "" {
+// Door is one TCP address at which the daemon answers.
+type Door struct {
+	Name   string        // for the log
+	Addr   string        // host:port; empty: nobody is answered
+	Most   int           // connections at once
+	Answer time.Duration // for one question and its answer
+	Log    *slog.Logger
+}
+
+// Serve answers HTTP at the door until ctx ends. An address that can't be had is tried again and again; that it can't
+// is logged once. It is no reason to end: what the daemon does for the node goes on.
+func (d Door) Serve(ctx context.Context, h http.Handler) error {
+	if d.Addr == "" {
 		return nil
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := listen.TCP(ctx, d.Addr, func(err error) {
+		if err != nil {
+			d.Log.Warn("not served; tried again", "what", d.Name, "address", d.Addr, "error", err)
+		} else {
+			d.Log.Info("served after all", "what", d.Name, "address", d.Addr)
+		}
+	})
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", addr, err)
+		return err
 	}
-	return serve(ctx, l, h)
+	return listen.HTTP(ctx, l, listen.NewPool(d.Most), h, d.Answer)
 }

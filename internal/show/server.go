@@ -3,14 +3,18 @@ package show
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
+
+	"kube-router/internal/listen"
+)
+
+// How many questions are answered at once, and how long one may take: longer than any patience of ours.
+const (
+	questions = 64
+	answering = time.Minute
 )
 
 // Server answers questions on a unix socket that only root may open.
@@ -24,31 +28,11 @@ func NewServer(path string, views []View) *Server { return &Server{path, views} 
 
 // Run listens until ctx ends. A socket left by an earlier life is replaced.
 func (s *Server) Run(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
-		return fmt.Errorf("control socket: %w", err)
-	}
-	if err := os.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("control socket: %w", err)
-	}
-	l, err := net.Listen("unix", s.path)
+	l, err := listen.Unix(s.path)
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	if err := os.Chmod(s.path, 0o600); err != nil {
-		return fmt.Errorf("control socket: %w", err)
-	}
-	return serve(ctx, l, http.HandlerFunc(s.answer))
-}
-
-// serve runs an HTTP server until ctx ends.
-func serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return listen.HTTP(ctx, l, listen.NewQueue(questions), http.HandlerFunc(s.answer), answering)
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {

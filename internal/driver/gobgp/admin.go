@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"kube-router/internal/listen"
 )
 
 // Admin opens the speaker's gRPC to people and their tools on TCP, as the reference does. It hands bytes on
@@ -19,6 +21,9 @@ type Admin struct {
 	Addrs []string // host:port
 	Log   *slog.Logger
 }
+
+// adminMost is how many connections one address has at once.
+const adminMost = 32
 
 // Run listens until ctx ends. An address that can't be had is tried again and again.
 func (a *Admin) Run(ctx context.Context) error {
@@ -45,10 +50,11 @@ func (a *Admin) Run(ctx context.Context) error {
 }
 
 func (a *Admin) listen(ctx context.Context, addr string) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	bare, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
+	l := listen.NewPool(adminMost).In(bare)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)

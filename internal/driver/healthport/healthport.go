@@ -5,14 +5,17 @@ package healthport
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
+	"kube-router/internal/listen"
 	"kube-router/internal/row"
 )
 
@@ -20,7 +23,14 @@ import (
 type Driver struct {
 	mu    sync.Mutex
 	ports map[uint16]*port
+	conns *listen.Pool // of all ports together
 }
+
+// A balancer asks each port every few seconds. Who holds more connections than these shuts itself out.
+const (
+	most      = 256
+	answering = 10 * time.Second
+)
 
 // port is one listener with what it answers now.
 type port struct {
@@ -79,18 +89,21 @@ func (d *Driver) answer(r row.HealthPort) error {
 		return nil
 	}
 	l, err := net.Listen("tcp", ":"+strconv.Itoa(int(r.Port)))
-	if err != nil {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return row.Foreign{Err: fmt.Errorf("listen for health checks: another program has the port: %w", err)}
+	} else if err != nil {
 		return fmt.Errorf("listen for health checks: %w", err)
 	}
 	p := &port{}
 	p.row.Store(&r)
-	p.server = &http.Server{Handler: p, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	p.server = listen.Server(p, answering)
 	if d.ports == nil {
-		d.ports = map[uint16]*port{}
+		d.ports, d.conns = map[uint16]*port{}, listen.NewPool(most)
 	}
 	d.ports[r.Port] = p
+	in := d.conns.In(l)
 	// Serve ends when the row goes and close is called, with an error that says no more than that.
-	go func() { _ = p.server.Serve(l) }()
+	go func() { _ = p.server.Serve(in) }()
 	return nil
 }
 

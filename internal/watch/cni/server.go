@@ -3,19 +3,18 @@ package cni
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"kube-router/internal/listen"
 	"kube-router/internal/model"
 )
 
@@ -47,8 +46,14 @@ type Server struct {
 	loaded atomic.Bool
 }
 
-// most is how long an ADD is kept waiting at most; the plugin gives up earlier.
-const most = 2 * time.Minute
+// What a plugin is allowed: how many ask at once, how long an ADD is kept waiting (the plugin gives up earlier), and
+// the time and the bytes for a request, of which GC's names every attachment of the node.
+const (
+	plugins     = 512
+	most        = 2 * time.Minute
+	requestTime = 5 * time.Second
+	requestSize = 1 << 20
+)
 
 // New makes a server at a socket path.
 func New(path string, inbox Inbox, gate Gate, log *slog.Logger) *Server {
@@ -81,20 +86,12 @@ func (s *Server) Load() error {
 
 // Run listens until ctx ends. A socket left by an earlier life is replaced.
 func (s *Server) Run(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
-		return fmt.Errorf("CNI socket: %w", err)
-	}
-	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("CNI socket: %w", err)
-	}
-	l, err := net.Listen("unix", s.path)
+	bare, err := listen.Unix(s.path)
 	if err != nil {
 		return fmt.Errorf("CNI socket: %w", err)
 	}
+	l := listen.NewQueue(plugins).In(bare)
 	defer l.Close()
-	if err := os.Chmod(s.path, 0o600); err != nil {
-		return fmt.Errorf("CNI socket: %w", err)
-	}
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	var open sync.WaitGroup
@@ -119,7 +116,8 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	var r model.AttachRequest
-	if err := json.NewDecoder(conn).Decode(&r); err != nil {
+	if conn.SetReadDeadline(time.Now().Add(requestTime)) != nil || json.NewDecoder(io.LimitReader(conn, requestSize)).Decode(&r) != nil ||
+		conn.SetReadDeadline(time.Time{}) != nil {
 		return
 	}
 	go func() {
