@@ -55,7 +55,7 @@ func TestExtremes(t *testing.T) {
 	}
 	for _, list := range []string{"0.0.0.0", "::", "", "127.0.0.1 ::"} {
 		speaker := all[0].(row.BgpSpeaker)
-		speaker.Listen = listen(list)
+		speaker.Listen = addresses(list)
 		next := map[row.BgpKey]row.Bgp{speaker.Key(): speaker}
 		if err := d.Apply(t.Context(), conform.Diff(map[row.BgpKey]row.Bgp{speaker.Key(): have[speaker.Key()]}, next)); err != nil {
 			t.Errorf("listen at %s: %v", list, err)
@@ -67,8 +67,8 @@ func TestExtremes(t *testing.T) {
 	}
 }
 
-// listen are the addresses in a text.
-func listen(text string) (list [row.MaxListen]netip.Addr) {
+// addresses are the addresses in a text.
+func addresses(text string) (list [row.MaxListen]netip.Addr) {
 	for i, s := range strings.Fields(text) {
 		list[i] = netip.MustParseAddr(s)
 	}
@@ -85,7 +85,7 @@ func TestNowhereToListen(t *testing.T) {
 	}
 	want := maps.Clone(have)
 	speaker := rows(1)[0].(row.BgpSpeaker)
-	speaker.Listen = listen("127.0.0.1 192.0.2.1")
+	speaker.Listen = addresses("127.0.0.1 192.0.2.1")
 	path := row.BgpPath{Prefix: pfx("10.200.0.0/16"), NextHop: addr("127.0.0.1")}
 	want[speaker.Key()], want[path.Key()] = speaker, path
 	err := d.Apply(t.Context(), conform.Diff(have, want))
@@ -106,7 +106,7 @@ func TestSomewhereToListen(t *testing.T) {
 	want := conform.Index[row.BgpKey](rows(20))
 	here := rows(1)[0].(row.BgpSpeaker)
 	both := here
-	both.Listen = listen("127.0.0.1 192.0.2.1")
+	both.Listen = addresses("127.0.0.1 192.0.2.1")
 	want[here.Key()] = both
 	for range 2 { // at first, and when it is tried again
 		err := d.Apply(t.Context(), conform.Diff(map[row.BgpKey]row.Bgp{}, want))

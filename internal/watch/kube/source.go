@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -38,34 +39,52 @@ type source struct {
 	log      *slog.Logger
 	onSync   func()
 
+	patience patience
+
 	mu    sync.Mutex
 	state SourceStatus
+	asked time.Time // when a request was sent that has not been answered; zero: none is open
+	bad   int       // watches that failed one after the other, though accepted
 }
 
 func newSource(r resource, c rest.Interface, inbox Inbox, log *slog.Logger, onSync func()) *source {
 	lw := cache.NewFilteredListWatchFromClient(c, r.name, metav1.NamespaceAll, func(o *metav1.ListOptions) {
 		o.LabelSelector = r.labels
 	})
-	return &source{resource: r, lw: lw, inbox: inbox, log: log, onSync: onSync, state: SourceStatus{Kind: r.kind}}
+	return &source{resource: r, lw: lw, inbox: inbox, log: log, onSync: onSync, patience: normal, state: SourceStatus{Kind: r.kind}}
 }
 
 // ListWithContext asks for all objects of the kind.
 func (s *source) ListWithContext(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-	list, err := s.lw.ListWithContext(ctx, o)
-	s.tried(ctx, err)
+	s.asking(true)
+	list, done, err := ask(ctx, s.patience.list, func(ctx context.Context) (runtime.Object, error) { return s.lw.ListWithContext(ctx, o) })
+	done()
+	s.asking(false)
+	s.accepted(ctx, err)
 	return list, err
 }
 
 // WatchWithContext asks for changes. Reflector answers a refused connection to a streaming list
 // (KEP-3157) by waiting without looking at its context, which would hold up our end; a wrapped error
-// makes it take the ordinary list instead, whose waiting ends with the context.
+// makes it take the ordinary list instead, whose waiting ends with the context. A streaming list that fails by its events it
+// would repeat at once and for ever, so that the ordinary list takes its place then too.
 func (s *source) WatchWithContext(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-	w, err := s.lw.WatchWithContext(ctx, o)
-	s.tried(ctx, err)
-	if err != nil && o.SendInitialEvents != nil && utilnet.IsConnectionRefused(err) {
-		return nil, errors.New(err.Error())
+	if o.SendInitialEvents != nil && s.failures() >= plainAfter {
+		return nil, errors.New("streaming lists fail; asking for a plain one")
 	}
-	return w, err
+	s.pace(ctx)
+	s.asking(true)
+	w, done, err := ask(ctx, s.patience.answer, func(ctx context.Context) (watch.Interface, error) { return s.lw.WatchWithContext(ctx, o) })
+	s.asking(false)
+	s.accepted(ctx, err)
+	if err != nil {
+		done()
+		if o.SendInitialEvents != nil && utilnet.IsConnectionRefused(err) {
+			err = errors.New(err.Error())
+		}
+		return nil, err
+	}
+	return s.hear(ctx, w, done), nil
 }
 
 // List is the form without a context that cache.ListerWatcher still asks for.
@@ -155,11 +174,60 @@ func (s *source) hasSynced() bool {
 	return s.state.Synced
 }
 
+// status tells of an open request before its time is over as well: whoever waits for a first list wants to know on whom.
 func (s *source) status() SourceStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state
+	st := s.state
+	if !st.Synced && st.LastError == "" && !s.asked.IsZero() {
+		st.LastError = "asked at " + s.asked.Format(time.TimeOnly) + ", no answer yet"
+	}
+	return st
 }
+
+func (s *source) asking(open bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked = (time.Time{}); open {
+		s.asked = time.Now()
+	}
+}
+
+// accepted notes whether a request was accepted. While watches fail one after the other by what comes in them, that alone is no
+// answer.
+func (s *source) accepted(ctx context.Context, err error) {
+	if err != nil || s.failures() < badAfter {
+		s.tried(ctx, err)
+	}
+}
+
+func (s *source) failures() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bad
+}
+
+// good notes that a watch works.
+func (s *source) good(ctx context.Context) {
+	s.mu.Lock()
+	s.bad = 0
+	s.mu.Unlock()
+	s.tried(ctx, nil)
+}
+
+// failed notes that a watch ended by what came in it.
+func (s *source) failed(ctx context.Context, err error) {
+	s.mu.Lock()
+	s.bad++
+	bad := s.bad
+	s.mu.Unlock()
+	if bad >= badAfter {
+		s.tried(ctx, err)
+	}
+}
+
+// errorOf is the error that an event of a watch tells.
+func errorOf(e watch.Event) error { return apierrors.FromObject(e.Object) }
 
 // tried notes how a request ended, and logs when that changes. A request that we ended ourselves by
 // stopping says nothing about the server.
