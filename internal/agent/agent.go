@@ -14,6 +14,7 @@ import (
 
 	"kube-router/internal/config"
 	"kube-router/internal/driver/gobgp"
+	"kube-router/internal/driver/healthport"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/show"
@@ -51,6 +52,7 @@ type agent struct {
 	tally     tally
 	counter   counter     // of Services' traffic; nil: nobody asks
 	meters    []part      // what runs for it
+	leaving   atomic.Bool // our Node is being deleted
 	homeless  atomic.Bool // the cluster has been read, and knows no Node of our name
 }
 
@@ -120,6 +122,9 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 		return nil, err
 	}
 	targets.Linux = count(hold(targets.Linux, a.tables.placed), a.tally.routed)
+	if h, ok := targets.Health.(*healthport.Driver); ok {
+		h.Serving = func() bool { return a.pulse().Serving(time.Now()) }
+	}
 	targets.BGP = count(targets.BGP, a.tally.announced(&o.Settings))
 	a.open(targets)
 	m := model.New(o.Settings)
@@ -153,6 +158,8 @@ func (a *agent) open(to Targets) {
 
 // settle ends a turn: what it decided about Services goes on to rows.
 func (a *agent) settle() {
+	self := a.thinker.model.Self()
+	a.leaving.Store(self != nil && self.Leaving)
 	a.decided()
 	a.reports.settle()
 	a.latency.claimed()
@@ -211,6 +218,10 @@ func (a *agent) pulse() show.Pulse {
 		p.Started = true
 	default:
 	}
+	if t, ok := a.tables.named("rtnl"); ok && p.Started {
+		p.NoPath = a.ledgers.ways.none(t.lane.Status())
+	}
+	p.Leaving = a.leaving.Load()
 	for _, s := range a.kube.Status() {
 		if !s.Synced {
 			p.Sources = append(p.Sources, "the first list of "+string(s.Kind)+"s: "+s.LastError)

@@ -163,6 +163,7 @@ func (l ledgers) planRoute(m *model.Model, u model.Ref) []model.Remark {
 		rows = append(rows, linux.PodTable(t)...)
 	}
 	l.linux.Claim(reconcile.Owner{Name: u.String()}, rows...)
+	l.ways.note(m, u, routes)
 	return remarks
 }
 

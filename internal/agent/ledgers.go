@@ -30,6 +30,7 @@ type ledgers struct {
 	cni    *reconcile.Ledger[string, row.Conflist]
 	health *reconcile.Ledger[uint16, row.HealthPort]
 	bgp    *reconcile.Ledger[row.BgpKey, row.Bgp]
+	ways   *ways
 }
 
 // Targets are the tables of one node, each a place that rows are written to: the kernel's, or fakes.
@@ -87,6 +88,7 @@ func openTables(t *tables, to Targets, s *model.Settings) ledgers {
 		to.BGP = gobgp.NewFake()
 	}
 	l := ledgers{
+		ways:   &ways{},
 		sysctl: open(t, "sysctl", to.Sysctl, pace("sysctl")),
 		linux:  open(t, "rtnl", to.Linux, pace("rtnl")),
 		nft:    open(t, "nft", to.Nft, pace("nft")),

@@ -100,6 +100,7 @@ type failingRow struct {
 	Table, Row, Owner, Error string
 	Since                    time.Time
 	Attempts                 int
+	Foreign                  bool // no restart of the daemon changes it: health passes over it
 }
 
 func (a *agent) failing(context.Context, []string) (show.Page, error) {
@@ -107,10 +108,10 @@ func (a *agent) failing(context.Context, []string) (show.Page, error) {
 	data := []failingRow{}
 	for _, s := range a.tables.statuses() {
 		if s.Broken != "" {
-			data = append(data, failingRow{Table: s.Table, Row: "the whole table", Error: s.Broken, Since: s.Since})
+			data = append(data, failingRow{Table: s.Table, Row: "the whole table", Error: s.Broken, Since: s.Since, Foreign: s.Foreign})
 		}
 		for _, f := range s.Failing {
-			data = append(data, failingRow{s.Table, f.Row, f.Owner, f.Error, f.Since, f.Attempts})
+			data = append(data, failingRow{s.Table, f.Row, f.Owner, f.Error, f.Since, f.Attempts, f.Foreign})
 		}
 	}
 	for _, f := range data {

@@ -27,6 +27,9 @@ func (a *agent) summary(ctx context.Context, _ []string) (show.Page, error) {
 	} else if len(why) > 0 {
 		state = "unwell"
 	}
+	if pulse.NoPath != "" {
+		state, why = "unwell", append(why, "no path to other nodes: "+pulse.NoPath)
+	}
 	failing, rows := 0, 0
 	for _, t := range pulse.Tables {
 		failing += len(t.Failing)

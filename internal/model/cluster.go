@@ -48,6 +48,7 @@ type Node struct {
 	Zone          string         // label topology.kubernetes.io/zone
 	Labels        map[string]string
 	Unschedulable bool // cordoned
+	Leaving       bool // being deleted, or tainted ToBeDeletedByClusterAutoscaler
 	ExcludeFromLB bool // label node.kubernetes.io/exclude-from-external-load-balancers
 	ProviderID    string
 	Options       NodeOptions

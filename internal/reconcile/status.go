@@ -44,7 +44,8 @@ type Failing struct {
 	Error    string
 	Since    time.Time
 	Attempts int
-	Foreign  bool // by something that isn't ours: see row.Foreign
+	Foreign  bool // by something that no restart of the daemon changes, such as row.Foreign
+	Taken    bool // somebody else's stands in its place: row.Foreign.Taken
 }
 
 // Status is a lane's state as `kube-router show` and the health check need it.
@@ -55,6 +56,7 @@ type Status struct {
 	Known   bool // the table was read at least once
 	Broken  string
 	Since   time.Time // of Broken
+	Foreign bool      // Broken by something that no restart of the daemon changes
 	Failing []Failing // sorted by row
 	Waiting int       // rows whose removal takes time
 	Dirty   int       // keys not yet looked at
@@ -75,7 +77,7 @@ func (l *Lane[K, R]) Status() Status {
 		Waiting: len(l.waiting), Dirty: l.ledger.dirtyLen(), Stats: l.stats,
 	}
 	if l.broken.err != nil {
-		s.Broken, s.Since = l.broken.err.Error(), l.broken.since
+		s.Broken, s.Since, s.Foreign = l.broken.err.Error(), l.broken.since, outside(l.broken.err)
 	}
 	for k, f := range l.failing {
 		s.Failing = append(s.Failing, l.describe(k, f))
@@ -86,7 +88,9 @@ func (l *Lane[K, R]) Status() Status {
 
 func (l *Lane[K, R]) describe(k K, f *failure) Failing {
 	d := Failing{Row: fmt.Sprint(k), Error: f.err.Error(), Since: f.since, Attempts: f.attempts}
-	d.Foreign = errors.As(f.err, &row.Foreign{})
+	d.Foreign = outside(f.err)
+	var other row.Foreign
+	d.Taken = errors.As(f.err, &other) && other.Taken
 	if r, ok := l.ledger.Want(k); ok {
 		d.Row = r.String()
 		d.Owner = l.ledger.Owners(k)[0].Name

@@ -75,7 +75,10 @@ func (f Failed[K]) Unwrap() []error {
 // Foreign is the error of a row that can't be because of something that isn't ours and stays: somebody else's in its
 // place, or a next hop that the kernel takes for none. The lane tries again as ever, but no restart of the daemon
 // would help, so the row doesn't count against its health.
-type Foreign struct{ Err error }
+type Foreign struct {
+	Err   error
+	Taken bool // somebody else's stands in its place, and may do its work
+}
 
 // Error is that of the cause.
 func (f Foreign) Error() string { return f.Err.Error() }

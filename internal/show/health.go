@@ -20,10 +20,12 @@ type Pulse struct {
 	Busy     time.Duration // how long the thinking loop has been at its present turn; 0: idle
 	Sources  []string      // sources that have not given their first picture
 	Panicked string        // a part that ended for good, and why
+	NoPath   string        // why no other node can be reached; empty: some can, or there is none
+	Leaving  bool          // the Node is being deleted, or is about to be: it takes no new traffic
 }
 
-// A row that fails for longer than Patience makes the node unhealthy; a shorter fault is being retried. One that
-// fails by what isn't ours doesn't: a router could have the daemon killed again and again by what it teaches.
+// A row or table that fails for longer than Patience makes the node unhealthy; a shorter fault is being retried. One that
+// fails by what no restart changes doesn't: a router could have the daemon killed again and again by what it teaches.
 // Stuck is how long one turn of the thinking loop may take before the process is called hung: far beyond
 // any load, since being slow is no reason to be killed.
 const (
@@ -41,7 +43,7 @@ func (p Pulse) Unhealthy(now time.Time) []string {
 		why = append(why, fmt.Sprintf("thinking has been stuck for %s", p.Busy.Round(time.Second)))
 	}
 	for _, t := range p.Tables {
-		if t.Broken != "" && now.Sub(t.Since) > Patience {
+		if t.Broken != "" && !t.Foreign && now.Sub(t.Since) > Patience {
 			why = append(why, fmt.Sprintf("table %s fails since %s: %s", t.Table, t.Since.Format(time.TimeOnly), t.Broken))
 		}
 		for _, f := range t.Failing {
@@ -70,6 +72,11 @@ func (p Pulse) NotReady() []string {
 	return why
 }
 
+// Serving tells whether Services are carried here: the first whole picture is in the kernel, and changes still reach it.
+func (p Pulse) Serving(now time.Time) bool {
+	return len(p.NotReady()) == 0 && len(p.Unhealthy(now)) == 0
+}
+
 // HealthHandler serves /healthz and /readyz. The bodies begin with what kube-router has always said.
 func HealthHandler(pulse func() Pulse) http.Handler {
 	mux := http.NewServeMux()
@@ -78,7 +85,11 @@ func HealthHandler(pulse func() Pulse) http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		p := pulse()
-		verdict(w, "OK", "Not ready", http.StatusServiceUnavailable, append(p.NotReady(), p.Unhealthy(time.Now())...))
+		why := append(p.NotReady(), p.Unhealthy(time.Now())...)
+		if p.NoPath != "" {
+			why = append(why, "no path to other nodes: "+p.NoPath)
+		}
+		verdict(w, "OK", "Not ready", http.StatusServiceUnavailable, why)
 	})
 	return mux
 }

@@ -13,21 +13,25 @@ const (
 	ProxyModePort   = 10249
 )
 
-// ProxyHealthHandler serves /healthz and /livez in kube-proxy's words. The node takes traffic once the first whole
-// picture is in the kernel, and goes on while something is being mended: forwarding is kept.
+// ProxyHealthHandler serves /healthz and /livez in kube-proxy's words (KEP-3836). Both say whether Services are carried
+// here: from the first whole picture on, and for as long as changes still reach the kernel. /healthz, which balancers
+// ask, also says no while the Node is leaving, so that connections can end elsewhere; /livez doesn't.
 func ProxyHealthHandler(pulse func() Pulse) http.Handler {
 	mux := http.NewServeMux()
-	answer := func(w http.ResponseWriter, _ *http.Request) {
-		ready, now := len(pulse().NotReady()) == 0, time.Now().UTC().Format(time.RFC3339)
+	answer := func(w http.ResponseWriter, good bool, rest string) {
+		now := time.Now().UTC().Format(time.RFC3339)
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		if !ready {
+		if !good {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		fmt.Fprintf(w, `{"lastUpdated": %q,"currentTime": %q, "nodeEligible": %t}`, now, now, ready)
+		fmt.Fprintf(w, `{"lastUpdated": %q,"currentTime": %q%s}`, now, now, rest)
 	}
-	mux.HandleFunc("GET /healthz", answer)
-	mux.HandleFunc("GET /livez", answer)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		p := pulse()
+		answer(w, p.Serving(time.Now()) && !p.Leaving, fmt.Sprintf(`, "nodeEligible": %t`, !p.Leaving))
+	})
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, pulse().Serving(time.Now()), "") })
 	return mux
 }
 

@@ -93,6 +93,9 @@ func TestHealth(t *testing.T) {
 			{Known: true, Stats: written, Failing: []reconcile.Failing{{Since: long, Foreign: true}}}}}, true, true},
 		{"a table broken for long", Pulse{Started: true, Tables: []reconcile.Status{
 			{Known: true, Stats: written, Broken: "no such device", Since: long}}}, false, false},
+		{"a table broken for long by what no restart changes", Pulse{Started: true, Tables: []reconcile.Status{
+			{Known: true, Stats: written, Broken: "not supported", Since: long, Foreign: true}}}, true, true},
+		{"no other node can be reached", Pulse{Started: true, NoPath: "no module"}, true, false},
 		{"slow, not stuck", Pulse{Started: true, Busy: Stuck / 2}, true, true},
 		{"stuck", Pulse{Started: true, Busy: 2 * Stuck}, false, false},
 		{"a source is missing", Pulse{Sources: []string{"Nodes"}}, true, false},

@@ -21,6 +21,9 @@ import (
 
 // Driver answers on one listener per row. The zero value is ready.
 type Driver struct {
+	// Serving tells whether Services are carried here (KEP-3836); nil: they are. It must not wait.
+	Serving func() bool
+
 	mu    sync.Mutex
 	ports map[uint16]*port
 	conns *listen.Pool // of all ports together
@@ -34,8 +37,9 @@ const (
 
 // port is one listener with what it answers now.
 type port struct {
-	row    atomic.Pointer[row.HealthPort]
-	server *http.Server
+	row     atomic.Pointer[row.HealthPort]
+	serving func() bool
+	server  *http.Server
 }
 
 // Dump returns what is being answered.
@@ -94,7 +98,7 @@ func (d *Driver) answer(r row.HealthPort) error {
 	} else if err != nil {
 		return fmt.Errorf("listen for health checks: %w", err)
 	}
-	p := &port{}
+	p := &port{serving: d.Serving}
 	p.row.Store(&r)
 	p.server = listen.Server(p, answering)
 	if d.ports == nil {
@@ -109,17 +113,17 @@ func (d *Driver) answer(r row.HealthPort) error {
 
 // ServeHTTP answers in the words of kube-proxy, which balancers and tests know.
 func (p *port) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	r := p.row.Load()
+	r, serving := p.row.Load(), p.serving == nil || p.serving()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("X-Load-Balancing-Endpoint-Weight", strconv.Itoa(r.Local))
-	if r.Local == 0 {
+	if r.Local == 0 || !serving {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	// The balancer may have left; there is nobody to tell.
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"service":             map[string]string{"namespace": r.Service.Namespace, "name": r.Service.Name},
 		"localEndpoints":      r.Local,
-		"serviceProxyHealthy": true,
+		"serviceProxyHealthy": serving,
 	})
 }

@@ -2,10 +2,12 @@ package healthport
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 
 	"kube-router/internal/row"
@@ -21,7 +23,8 @@ func freePort(t *testing.T) uint16 {
 }
 
 func TestAnswersInKubeProxysWords(t *testing.T) {
-	var d Driver
+	serving := true
+	d := Driver{Serving: func() bool { return serving }}
 	defer d.Close()
 	r := row.HealthPort{Port: freePort(t), Service: row.KubeName{Namespace: "default", Name: "web"}, Local: 2}
 	apply := func(old, new *row.HealthPort) {
@@ -46,6 +49,11 @@ func TestAnswersInKubeProxysWords(t *testing.T) {
 	if code != 200 || weight != "2" || body != want {
 		t.Errorf("%d, weight %s, %s", code, weight, body)
 	}
+	serving = false // KEP-3836: a balancer is told that the node's proxy is what isn't well, and with 503
+	if code, _, body = ask(); code != 503 || body != strings.Replace(want, "true", "false", 1) {
+		t.Errorf("without a proxy that works: %d %s", code, body)
+	}
+	serving = true
 	none := r
 	none.Local = 0
 	apply(&r, &none)
@@ -71,7 +79,7 @@ func TestATakenPortFailsAlone(t *testing.T) {
 	err = d.Apply(context.Background(), []row.Change[uint16, row.HealthPort]{
 		{Key: taken.Port, New: &taken}, {Key: free.Port, New: &free},
 	})
-	if failed, ok := err.(row.Failed[uint16]); !ok || len(failed) != 1 || failed[taken.Port] == nil {
+	if failed, ok := err.(row.Failed[uint16]); !ok || len(failed) != 1 || !errors.As(failed[taken.Port], &row.Foreign{}) {
 		t.Errorf("got %v", err)
 	}
 	if rows, _ := d.Dump(context.Background()); len(rows) != 1 {

@@ -160,7 +160,7 @@ func (d *Driver) allowed(changes []change, bad failed) ([]change, error) {
 		if !foreign[c.Key.Front] {
 			list = append(list, c)
 		} else if c.New != nil {
-			bad[c.Key] = fmt.Errorf("the virtual server %s is somebody else's, in an excluded range: it stays", c.Key.Front)
+			bad[c.Key] = row.Foreign{Err: fmt.Errorf("the virtual server %s is somebody else's, in an excluded range: it stays", c.Key.Front)}
 		}
 	}
 	return list, nil

@@ -99,7 +99,7 @@ func (d *Driver) named() []place {
 }
 
 // errNotFound is a pod without a namespace, as far as we can see.
-var errNotFound = errors.New("its network namespace is not found in libcni's cache nor among the named ones; --runtime-endpoint may help")
+var errNotFound = row.Foreign{Err: errors.New("its network namespace is not found in libcni's cache nor among the named ones; --runtime-endpoint may help")}
 
 // find opens the namespace of a pod.
 func (d *Driver) find(ctx context.Context, r row.PodVIP) (*inside, error) {
@@ -146,5 +146,5 @@ func (d *Driver) asked(ctx context.Context, r row.PodVIP) (*inside, error) {
 			in.close()
 		}
 	}
-	return nil, fmt.Errorf("pod %s at %s: the container runtime names no network namespace with this address", r.Pod, r.Addr)
+	return nil, row.Foreign{Err: fmt.Errorf("pod %s at %s: the container runtime names no network namespace with this address", r.Pod, r.Addr)}
 }

@@ -74,7 +74,7 @@ func (d *Driver) setLink(want row.Link) error {
 		return err
 	}
 	if !row.LinkIsOurs(want.Name, row.LinkKind(l.Type())) {
-		return fmt.Errorf("a link of that name and of kind %s is there, which is not ours", l.Type())
+		return row.Foreign{Err: fmt.Errorf("a link of that name and of kind %s is there, which is not ours", l.Type())}
 	}
 	if err := d.h.LinkSetUp(l); err != nil {
 		return fmt.Errorf("set up: %w", err)

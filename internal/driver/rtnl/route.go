@@ -134,7 +134,7 @@ func (d *Driver) onlyOurs(want *netlink.Route) error {
 	}
 	for _, r := range list {
 		if r.Priority == want.Priority && r.Protocol != row.RouteProtocol {
-			return row.Foreign{Err: fmt.Errorf("a route to the same destination is there, made by protocol %s; it stays", r.Protocol)}
+			return row.Foreign{Taken: true, Err: fmt.Errorf("a route to the same destination is there, made by protocol %s; it stays", r.Protocol)}
 		}
 	}
 	return nil

@@ -131,7 +131,7 @@ func (d *Driver) learn() error {
 func (d *Driver) on(name string) (int, error) {
 	i, ok := d.index[name]
 	if !ok {
-		return 0, fmt.Errorf("link %s is not there (yet)", name)
+		return 0, row.Foreign{Err: fmt.Errorf("link %s is not there (yet)", name)}
 	}
 	return i, nil
 }

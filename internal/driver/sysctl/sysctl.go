@@ -121,7 +121,7 @@ func (d *Driver) change(saved map[string]entry, c row.Change[string, row.Sysctl]
 	case errors.Is(err, fs.ErrNotExist) && c.New.Optional:
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("this kernel has no setting %s (yet)", c.Key)
+		return row.Foreign{Err: fmt.Errorf("this kernel has no setting %s (yet)", c.Key)}
 	case err != nil:
 		return err
 	case c.New.Holds(value):

@@ -10,6 +10,9 @@ import (
 	"kube-router/internal/model"
 )
 
+// taintLeaving is what the cluster autoscaler puts on a node that it is about to remove; kube-proxy heeds it (KEP-3836).
+const taintLeaving = "ToBeDeletedByClusterAutoscaler"
+
 // ConvertNode takes over what the network needs of a Node.
 func ConvertNode(o *corev1.Node) *model.Node {
 	n := &model.Node{
@@ -19,6 +22,7 @@ func ConvertNode(o *corev1.Node) *model.Node {
 		Labels:        o.Labels,
 		Unschedulable: o.Spec.Unschedulable,
 		ProviderID:    o.Spec.ProviderID,
+		Leaving:       o.DeletionTimestamp != nil || slices.ContainsFunc(o.Spec.Taints, func(t corev1.Taint) bool { return t.Key == taintLeaving }),
 	}
 	_, n.ExcludeFromLB = o.Labels[labelExcludeLB]
 	r := &remarks{object: n.Ref()}
