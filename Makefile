@@ -3,7 +3,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 GOFLAGS_BUILD = -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 export CGO_ENABLED = 0
 
-.PHONY: all build check test test-% test-kubernetes conformance demo image bench clean
+.PHONY: all build check test test-% test-kubernetes conformance demo image bench fuzz clean
 
 all: build
 
@@ -45,6 +45,10 @@ demo:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./internal/...
+
+# Every fuzz target in turn: make fuzz TIME=10m, or only some: make fuzz TARGETS=Merge.
+fuzz:
+	test/fuzz $(or $(TIME),10m) $(TARGETS)
 
 clean:
 	rm -rf bin

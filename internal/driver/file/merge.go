@@ -113,7 +113,8 @@ func edit(c row.Conflist, file object) error {
 	if !listed {
 		chain = []any{file}
 	}
-	first := slices.IndexFunc(chain, func(p any) bool { return ipam(p)["type"] == "host-local" })
+	// An entry of our own plugin goes and comes as a whole: what somebody wrote into it gives no addresses.
+	first := slices.IndexFunc(chain, func(p any) bool { return ipam(p)["type"] == "host-local" && !isWait(p) })
 	if first < 0 {
 		return errors.New("no plugin in it uses host-local for its addresses")
 	}
@@ -133,14 +134,17 @@ func edit(c row.Conflist, file object) error {
 
 // chainWait puts our plugin last in the chain, or takes it out.
 func chainWait(chain []any, socket string) []any {
-	chain = slices.DeleteFunc(chain, func(p any) bool {
-		o, _ := p.(object)
-		return o["type"] == waitPlugin
-	})
+	chain = slices.DeleteFunc(chain, isWait)
 	if socket == "" {
 		return chain
 	}
 	return append(chain, object{"type": waitPlugin, "socket": socket})
+}
+
+// isWait tells whether an entry of the chain is our own plugin.
+func isWait(plugin any) bool {
+	o, _ := plugin.(object)
+	return o["type"] == waitPlugin
 }
 
 func ipam(plugin any) object {
