@@ -87,11 +87,11 @@ func backends(list []candidate) []intent.Backend {
 	return out
 }
 
-// except are the candidates of list that are in none of the others.
+// except are the candidates of list that are in none of the others. All are sorted.
 func except(list []candidate, others ...[]candidate) []candidate {
 	return only(list, func(c candidate) bool {
 		for _, o := range others {
-			if slices.ContainsFunc(o, func(d candidate) bool { return d.Compare(c.Backend) == 0 }) {
+			if _, in := slices.BinarySearchFunc(o, c, func(d, c candidate) int { return d.Compare(c.Backend) }); in {
 				return false
 			}
 		}
