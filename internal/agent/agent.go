@@ -140,6 +140,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	a.meter = show.NewMeter(build.Version, a.tables.statuses, a.samples)
 	a.latency = &latency{born: a.born, observe: a.meter.Observe}
 	a.thinker = newThinker(m, a.inbox, a.stages())
+	a.thinker.failed = planFailed(log)
 	a.thinker.synced, a.thinker.settle, a.thinker.said = a.synced, a.settle, a.reports.planned
 	a.thinker.begin = a.ledgers.nft.Begin
 	a.listen()
@@ -152,6 +153,7 @@ func (a *agent) open(to Targets) {
 	a.targets = to
 	a.services = newServices(a.ledgers)
 	a.policies = newPolicies(a.ledgers)
+	a.services.contain = func(u model.Ref, f func()) { a.thinker.contain("service", u, f) }
 	t, _ := a.tables.named("nft")
 	a.firewall = &firewall{table: to.Nft, rules: t.lane.(waiting)}
 }
@@ -162,7 +164,9 @@ func (a *agent) settle() {
 	a.leaving.Store(self != nil && self.Leaving)
 	a.decided()
 	a.reports.settle()
-	a.latency.claimed()
+	if a.thinker.waits("service") == 0 {
+		a.latency.claimed()
+	}
 	if p := a.policies.planner; p != nil {
 		a.tally.policySets.Store(int64(p.Sets()))
 	}

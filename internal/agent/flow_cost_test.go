@@ -26,7 +26,7 @@ func BenchmarkOneEndpoint(b *testing.B) {
 						s = small
 					}
 					in := news{latest: map[model.Ref]model.Object{s.Ref(): s}}
-					th.think(in.apply(th.model))
+					th.think(in.apply(th.model, never))
 				}
 			})
 		}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"reflect"
 	"sync"
 
@@ -88,33 +89,63 @@ type change struct {
 	old, new model.Object // nil: absent
 }
 
-// apply brings the news into the model and lists what changed.
-func (n news) apply(m *model.Model) []change {
-	var list []change
+func emptyNews() news {
+	return news{latest: map[model.Ref]model.Object{}, replace: map[model.Kind]map[model.Ref]bool{}}
+}
+
+// merge puts later news over those that are left.
+func (n *news) merge(later news) {
+	if len(n.latest)+len(n.replace) == 0 {
+		*n = later
+		return
+	}
+	for kind, all := range later.replace {
+		for r := range n.latest {
+			if r.Kind == kind {
+				delete(n.latest, r)
+			}
+		}
+		n.replace[kind] = all
+	}
+	maps.Copy(n.latest, later.latest)
+}
+
+// apply brings news into the model until the time is over, and lists what changed. What is left waits for the next time.
+func (n *news) apply(m *model.Model, over spent) []change {
 	for kind, all := range n.replace {
 		for _, r := range m.Refs(kind) {
-			if !all[r] {
-				if _, later := n.latest[r]; !later {
-					list = append(list, change{ref: r, old: m.Delete(r)})
-				}
+			if _, later := n.latest[r]; !all[r] && !later {
+				n.latest[r] = nil
 			}
+		}
+		delete(n.replace, kind)
+	}
+	var list []change
+	for r, o := range n.latest {
+		delete(n.latest, r)
+		if c, ok := put(m, r, o); ok {
+			list = append(list, c)
+		}
+		if over() {
+			break
 		}
 	}
-	for r, o := range n.latest {
-		c := change{ref: r, new: o}
-		if o == nil {
-			if c.old = m.Delete(r); c.old == nil {
-				continue
-			}
-		} else {
-			// Status heartbeats and lists after a reconnect repeat what we know.
-			if c.old = m.Put(o); reflect.DeepEqual(c.old, o) {
-				continue
-			}
-		}
-		list = append(list, c)
+	if len(n.latest) == 0 {
+		n.latest = map[model.Ref]model.Object{} // a map never shrinks
 	}
 	return list
+}
+
+// put brings one object into the model, and tells whether that changes it.
+func put(m *model.Model, r model.Ref, o model.Object) (change, bool) {
+	c := change{ref: r, new: o}
+	if o == nil {
+		c.old = m.Delete(r)
+		return c, c.old != nil
+	}
+	c.old = m.Put(o)
+	// Status heartbeats and lists after a reconnect repeat what we know.
+	return c, !reflect.DeepEqual(c.old, o)
 }
 
 // Nudge wakes the thinking goroutine without news: a source has just become whole.

@@ -24,7 +24,7 @@ func BenchmarkOneNode(b *testing.B) {
 						node = here
 					}
 					in := news{latest: map[model.Ref]model.Object{node.Ref(): node}}
-					th.think(in.apply(th.model))
+					th.think(in.apply(th.model, never))
 				}
 			})
 		}

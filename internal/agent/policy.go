@@ -20,7 +20,9 @@ type policies struct {
 	walls   map[string]*intent.Firewall // what guards each pod of this node
 	nft     *reconcile.Ledger[row.NftKey, row.Nft]
 	waiting map[*waiter]struct{}
-	began   bool // the first picture has been planned
+	began   bool                 // the first picture has been planned
+	touched []model.Ref          // units that planning touched
+	fresh   map[string][]row.Nft // the rows of lists that nobody had before this turn
 
 	// tightened hears that flows of addresses may be forbidden now, once the rows at keys stand. May be nil.
 	tightened func(addrs []netip.Addr, keys []row.NftKey)
@@ -37,7 +39,7 @@ type waiter struct {
 func newPolicies(l ledgers) *policies {
 	return &policies{
 		lists: reconcile.NewLedger[string, *intent.RuleList](), nft: l.nft,
-		walls: map[string]*intent.Firewall{}, waiting: map[*waiter]struct{}{},
+		walls: map[string]*intent.Firewall{}, waiting: map[*waiter]struct{}{}, fresh: map[string][]row.Nft{},
 	}
 }
 
@@ -46,7 +48,7 @@ var baseUnit = model.Ref{Kind: model.KindSettings}
 
 // stage is the stage of policies.
 func (p *policies) stage() stage {
-	return stage{name: "policy", units: p.units, plan: p.plan, note: p.note}
+	return stage{name: "policy", units: p.units, plan: p.plan, note: p.note, parts: true, rank: policy.Rank, more: p.more}
 }
 
 func (p *policies) units(m *model.Model) []model.Ref {
@@ -76,12 +78,26 @@ func (p *policies) plan(m *model.Model, u model.Ref) []model.Remark {
 		base, remarks := policy.Base(m)
 		p.nft.Claim(reconcile.Owner{Name: "policy"}, nft.FirewallBase(base)...)
 		return remarks
-	case u.Kind == policy.KindSet:
-		p.planSet(u)
+	case u.Kind == policy.KindSet, u.Kind == policy.KindGone:
+		p.planSet(model.Ref{Kind: policy.KindSet, Name: u.Name})
+	case u.Kind == policy.KindRules:
+		if p.planner.Decide(u.Name, p.touch) {
+			p.planPod(model.Ref{Kind: model.KindPod, Name: u.Name})
+		}
 	case u.Kind == model.KindPod:
+		p.planner.Resort(u.Name)
 		p.planPod(u)
 	}
 	return nil
+}
+
+func (p *policies) touch(u model.Ref) { p.touched = append(p.touched, u) }
+
+// more gives the units that planning touched.
+func (p *policies) more() []model.Ref {
+	list := p.touched
+	p.touched = nil
+	return list
 }
 
 func (p *policies) planSet(u model.Ref) {
@@ -103,6 +119,7 @@ func (p *policies) planPod(u model.Ref) {
 		for _, l := range []*intent.RuleList{wall.Ingress, wall.Egress} {
 			if l != nil {
 				lists = append(lists, l)
+				p.render(l)
 			}
 		}
 	}
@@ -121,6 +138,13 @@ func (p *policies) planPod(u model.Ref) {
 		p.walls[u.Name.String()] = wall
 	}
 	p.counted.Store(int64(len(p.walls)))
+}
+
+// render makes the rows of a list that nobody has yet, before anything is claimed that leads there.
+func (p *policies) render(l *intent.RuleList) {
+	if _, ok := p.lists.Want(l.ID); !ok && p.fresh[l.ID] == nil {
+		p.fresh[l.ID] = nft.RuleList(l)
+	}
 }
 
 // compare finds out whether flows may be forbidden now that were not before: another list guards the pod, or
@@ -178,12 +202,13 @@ func appendAddr(list []netip.Addr, e row.NftElement) []netip.Addr {
 func (p *policies) settle(m *model.Model) {
 	for id := range p.lists.Take() {
 		owner := reconcile.Owner{Name: "rules " + id}
-		if l, ok := p.lists.Want(id); ok {
-			p.nft.Claim(owner, nft.RuleList(l)...)
-		} else {
+		if _, ok := p.lists.Want(id); !ok {
 			p.nft.Claim(owner)
+		} else if rows := p.fresh[id]; rows != nil { // else it stands
+			p.nft.Claim(owner, rows...)
 		}
 	}
+	clear(p.fresh)
 	p.began = true
 	for w := range p.waiting {
 		if keys, ok := p.decided(m, w.a); ok {
@@ -197,7 +222,7 @@ func (p *policies) settle(m *model.Model) {
 func (p *policies) decided(m *model.Model, a *model.Attachment) ([]row.NftKey, bool) {
 	now := m.Attached[a.Ref().Name]
 	pod := m.Pods[a.Pod]
-	if p.planner == nil || now == nil || pod == nil || !slices.Equal(now.Addrs, a.Addrs) || a.UID != "" && pod.UID != a.UID {
+	if p.planner == nil || now == nil || pod == nil || !pod.Finished && !pod.HostNetwork && !p.planner.Decided(pod.Name) || !slices.Equal(now.Addrs, a.Addrs) || a.UID != "" && pod.UID != a.UID {
 		return nil, false
 	}
 	var keys []row.NftKey

@@ -33,6 +33,7 @@ func NewRig(o *config.Options, to Targets, log *slog.Logger) *Rig {
 		a.allocator = &allocator{ledger: open(a.tables, "balancer", to.Balancer, paces(&o.Settings)("balancer"))}
 	}
 	a.thinker = newThinker(model.New(o.Settings), a.inbox, append(a.planners(), a.allocator.stages()...))
+	a.thinker.failed = planFailed(log)
 	a.thinker.synced, a.thinker.settle, a.thinker.begin = r.whole.Load, a.decided, a.ledgers.nft.Begin
 	return r
 }

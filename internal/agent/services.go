@@ -2,6 +2,7 @@ package agent
 
 import (
 	"slices"
+	"strings"
 
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
@@ -19,6 +20,8 @@ type services struct {
 	ipvs    *ipvsServices // beside nft: which of the two has Services is told by engine
 	engine  model.Engine
 	health  *reconcile.Ledger[uint16, row.HealthPort]
+	// contain runs what renders a Service, see thinker.contain.
+	contain func(unit model.Ref, f func())
 }
 
 func newServices(l ledgers) *services {
@@ -26,6 +29,7 @@ func newServices(l ledgers) *services {
 		intents: reconcile.NewLedger[intent.Front, *intent.Service](),
 		ipvs:    newIpvsServices(l),
 		nft:     l.nft, flows: l.flows, health: l.health,
+		contain: func(_ model.Ref, f func()) { f() },
 	}
 }
 
@@ -35,6 +39,7 @@ func (s *services) stage() stage {
 		name:  "service",
 		units: func(m *model.Model) []model.Ref { return m.Refs(model.KindService) },
 		plan:  s.plan,
+		parts: true,
 	}
 }
 
@@ -69,12 +74,22 @@ func (s *services) settle() {
 	for k := range s.intents.Take() {
 		want, ok := s.intents.Want(k)
 		owner := reconcile.Owner{Name: k.String()}
-		s.render(k, want)
 		if !ok {
+			s.render(k, nil)
 			s.flows.Claim(owner)
 			continue
 		}
-		s.flows.Claim(owner, conntrack.Service(want)...)
+		s.contain(serviceRef(want.Owner), func() {
+			flows := conntrack.Service(want)
+			s.render(k, want)
+			s.flows.Claim(owner, flows...)
+		})
 	}
-	s.ipvs.settle()
+	s.ipvs.settle(s.contain)
+}
+
+// serviceRef is the Service whose name an intent carries.
+func serviceRef(owner string) model.Ref {
+	namespace, name, _ := strings.Cut(owner, "/") // neither holds one (RFC 1123)
+	return model.Ref{Kind: model.KindService, Name: model.Name{Namespace: namespace, Name: name}}
 }

@@ -189,7 +189,7 @@ func (s *ipvsServices) put(k intent.Front, want *intent.Service) {
 }
 
 // settle renders what changed.
-func (s *ipvsServices) settle() {
+func (s *ipvsServices) settle(contain func(model.Ref, func())) {
 	if s.unknown {
 		for k := range s.fronts {
 			s.dirty[k], s.moved[k.Addr] = true, true
@@ -202,7 +202,11 @@ func (s *ipvsServices) settle() {
 		s.renumber()
 	}
 	for k := range s.dirty {
-		s.front(k)
+		u := model.Ref{Kind: model.KindService}
+		if want := s.fronts[k]; want != nil {
+			u = serviceRef(want.Owner)
+		}
+		contain(u, func() { s.front(k) })
 	}
 	for a := range s.moved {
 		s.address(a)

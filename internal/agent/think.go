@@ -19,6 +19,11 @@ type stage struct {
 	units func(*model.Model) []model.Ref               // all units; nil: the stage has but one
 	plan  func(*model.Model, model.Ref) []model.Remark // claims the unit's intents; none when its object is gone
 	note  func(change, func(model.Ref))                // keeps the stage's index and tells what it touches; may be nil
+
+	// parts: a turn plans no more of its units than its time allows, the others in turns that follow. Each unit's claims hold by themselves.
+	parts bool
+	rank  func(model.Ref) int // the order of units, see queue; nil: any
+	more  func() []model.Ref  // units that planning touched; may be nil
 }
 
 // thinker is the one goroutine that holds the model. Others reach it through the inbox and Ask.
@@ -33,6 +38,10 @@ type thinker struct {
 	started chan struct{}
 	ask     chan func(*model.Model)
 	turn    atomic.Int64 // when the present turn began, Unix nanoseconds; 0: idle
+	news    news         // collected, and not in the model yet
+	queues  map[string]*queue
+	panics  atomic.Uint64
+	failed  func(stage string, unit model.Ref, what string, stack []byte) // hears of a panic in planning a unit
 
 	mu      sync.Mutex
 	remarks map[string]map[model.Ref][]model.Remark // by stage and unit
@@ -43,40 +52,66 @@ func newThinker(m *model.Model, inbox *Inbox, stages []stage) *thinker {
 		inbox: inbox, model: m, stages: stages,
 		started: make(chan struct{}), ask: make(chan func(*model.Model)),
 		remarks: map[string]map[model.Ref][]model.Remark{},
-		begin:   func() {},
-		settle:  func() {},
-		said:    func(string, model.Ref, []model.Remark) {},
+		news:    emptyNews(), queues: newQueues(stages),
+		failed: func(string, model.Ref, string, []byte) {},
+		begin:  func() {},
+		settle: func() {},
+		said:   func(string, model.Ref, []model.Remark) {},
 	}
 }
 
 // Run thinks until ctx ends.
 func (t *thinker) Run(ctx context.Context) error {
-	first := true
+	first, more := true, false
 	for {
-		select {
-		case <-ctx.Done():
+		if !t.wait(ctx, more) {
 			return nil
-		case f := <-t.ask:
-			f(t.model)
-			continue
-		case <-t.inbox.wake:
 		}
 		t.turn.Store(time.Now().UnixNano())
-		changes := t.inbox.collect().apply(t.model)
 		switch {
 		case !first:
-			t.think(changes)
-		case t.synced():
+			more = t.once()
+		default:
+			t.noteAll(t.take(never))
+			if !t.synced() {
+				break
+			}
 			// What arrived together with the last first picture is in the model already.
-			t.noteAll(changes)
-			t.noteAll(t.inbox.collect().apply(t.model))
+			t.noteAll(t.take(never))
 			t.planAll()
 			first = false
 			close(t.started)
-		default:
-			t.noteAll(changes)
 		}
 		t.turn.Store(0)
+	}
+}
+
+// wait answers who asks, until there is something to think about; false: it is over.
+func (t *thinker) wait(ctx context.Context, more bool) bool {
+	if more {
+		select {
+		case <-ctx.Done():
+			return false
+		case f := <-t.ask:
+			f(t.model)
+		default:
+		}
+		return true
+	}
+	until, cancel := ctx, func() {}
+	if due := t.due(); !due.IsZero() {
+		until, cancel = context.WithDeadline(ctx, due)
+	}
+	defer cancel()
+	for {
+		select {
+		case <-until.Done():
+			return ctx.Err() == nil
+		case f := <-t.ask:
+			f(t.model)
+		case <-t.inbox.wake:
+			return true
+		}
 	}
 }
 
@@ -101,62 +136,15 @@ func (t *thinker) query(ctx context.Context, f func(*model.Model)) error {
 	}
 }
 
-// work is what a turn has to plan: units by stage.
-type work map[string]map[model.Ref]bool
-
-func (w work) add(stage string, unit model.Ref) {
-	if w[stage] == nil {
-		w[stage] = map[model.Ref]bool{}
-	}
-	w[stage][unit] = true
-}
-
-// think plans what the changes touch.
-func (t *thinker) think(changes []change) {
-	if len(changes) == 0 {
-		return
-	}
-	w := work{}
-	for _, c := range changes {
-		t.touch(c, w)
-	}
-	t.begin()
-	for _, s := range t.stages {
-		units := w[s.name]
-		if units[everything] && s.units != nil {
-			// What went in this turn is no unit of the stage any more, and must be planned for its claims to go.
-			for _, u := range s.units(t.model) {
-				units[u] = true
-			}
-			delete(units, everything)
-		}
-		for u := range units {
-			t.planUnit(s, u)
-		}
-	}
-	t.settle()
-}
-
-// touch finds by the change table what a change makes us plan anew.
-func (t *thinker) touch(c change, w work) {
-	for _, s := range t.stages {
-		add := func(u model.Ref) { w.add(s.name, u) }
-		if s.note != nil {
-			s.note(c, add)
-		}
-		if f := flow[c.ref.Kind][s.name]; f != nil {
-			f(t.model, c, add)
-		}
-	}
-}
-
 // noteAll lets the stages keep their indexes while the first picture is still coming in.
 func (t *thinker) noteAll(changes []change) {
 	for _, c := range changes {
 		for _, s := range t.stages {
-			if s.note != nil {
-				s.note(c, func(model.Ref) {})
-			}
+			t.contain(s.name, c.ref, func() {
+				if s.note != nil {
+					s.note(c, func(model.Ref) {})
+				}
+			})
 		}
 	}
 }
@@ -164,24 +152,10 @@ func (t *thinker) noteAll(changes []change) {
 func (t *thinker) planAll() {
 	t.begin()
 	for _, s := range t.stages {
-		t.planStage(s)
+		t.queues[s.name].add(everything)
+		t.planStage(s, never)
 	}
 	t.settle()
-}
-
-// planStage plans every unit of a stage.
-func (t *thinker) planStage(s stage) {
-	if s.units == nil {
-		t.planUnit(s, everything)
-		return
-	}
-	for _, u := range s.units(t.model) {
-		t.planUnit(s, u)
-	}
-}
-
-func (t *thinker) planUnit(s stage, u model.Ref) {
-	t.remark(s.name, u, s.plan(t.model, u))
 }
 
 func (t *thinker) remark(stage string, u model.Ref, list []model.Remark) {

@@ -115,7 +115,8 @@ func TestInboxKeepsTheLatest(t *testing.T) {
 	in.Put(newService("late"))
 	in.Put(newService("gone"))
 	in.Delete(newService("gone").Ref())
-	in.collect().apply(m)
+	news := in.collect()
+	news.apply(m, never)
 	got := slices.SortedFunc(maps.Keys(m.Services), model.Name.Compare)
 	if fmt.Sprint(got) != "[default/late default/listed]" {
 		t.Errorf("the model holds %v", got)

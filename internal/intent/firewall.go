@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -71,13 +72,14 @@ func (r PortRange) Compare(o PortRange) int {
 
 // String prints "tcp/80", "tcp/80-90" or "tcp".
 func (r PortRange) String() string {
+	text := ProtocolName(r.Protocol)
 	switch {
 	case r.First == 0 && r.Last == 65535:
-		return ProtocolName(r.Protocol)
+		return text
 	case r.First == r.Last:
-		return fmt.Sprintf("%s/%d", ProtocolName(r.Protocol), r.First)
+		return text + "/" + strconv.Itoa(int(r.First))
 	}
-	return fmt.Sprintf("%s/%d-%d", ProtocolName(r.Protocol), r.First, r.Last)
+	return text + "/" + strconv.Itoa(int(r.First)) + "-" + strconv.Itoa(int(r.Last))
 }
 
 // MergePorts sorts ranges and joins those that touch or overlap.
@@ -115,20 +117,38 @@ type Allow struct {
 
 // String is the canonical text, from which names are made.
 func (a Allow) String() string {
-	var parts []string
-	if a.Set != (SetID{}) {
-		parts = append(parts, a.Set.String())
-	}
-	if len(a.Block) > 0 {
-		parts = append(parts, fmt.Sprint(a.Block))
-	}
-	if len(a.Ports) > 0 {
-		parts = append(parts, fmt.Sprint(a.Ports))
-	}
-	if len(parts) == 0 {
+	if a.All() {
 		return "everything"
 	}
-	return strings.Join(parts, " ")
+	var b []byte
+	if a.Set != (SetID{}) {
+		b = append(b, a.Set.String()...)
+	}
+	for i, s := range a.Block {
+		b = s.First.AppendTo(append(b, opening(i, len(b))...))
+		b = s.Last.AppendTo(append(b, '-'))
+	}
+	if len(a.Block) > 0 {
+		b = append(b, ']')
+	}
+	for i, r := range a.Ports {
+		b = append(append(b, opening(i, len(b))...), r.String()...)
+	}
+	if len(a.Ports) > 0 {
+		b = append(b, ']')
+	}
+	return string(b)
+}
+
+// opening is what stands before an item of a list that follows some text.
+func opening(item, before int) string {
+	switch {
+	case item > 0:
+		return " "
+	case before > 0:
+		return " ["
+	}
+	return "["
 }
 
 // All tells whether everything is allowed.
@@ -145,14 +165,25 @@ type RuleList struct {
 // NewRuleList brings a list into its canonical form and names it. What differs in its ports or in its block
 // alone becomes one, so that the list is as short as its distinct peers, not as long as its policies.
 func NewRuleList(d Direction, allows []Allow) *RuleList {
-	allows = merge(allows, Allow.peer, func(a *Allow, b Allow) {
-		if len(a.Ports) == 0 || len(b.Ports) == 0 {
-			a.Ports = nil
-			return
+	allows = merge(allows, Allow.peer, func(same []Allow) Allow {
+		var ports []PortRange
+		for _, a := range same {
+			if len(a.Ports) == 0 {
+				return a
+			}
+			ports = append(ports, a.Ports...)
 		}
-		a.Ports = MergePorts(slices.Concat(a.Ports, b.Ports))
+		same[0].Ports = MergePorts(ports)
+		return same[0]
 	})
-	allows = merge(allows, Allow.service, func(a *Allow, b Allow) { a.Block = mergeSpans(slices.Concat(a.Block, b.Block)) })
+	allows = merge(allows, Allow.service, func(same []Allow) Allow {
+		var spans []Span
+		for _, a := range same {
+			spans = append(spans, a.Block...)
+		}
+		same[0].Block = mergeSpans(spans)
+		return same[0]
+	})
 	if i := slices.IndexFunc(allows, Allow.All); i >= 0 {
 		allows = allows[i : i+1]
 	}
@@ -177,28 +208,42 @@ func NewRuleList(d Direction, allows []Allow) *RuleList {
 }
 
 // peer names who is allowed, without the ports.
-func (a Allow) peer() string { return fmt.Sprint(a.Set, a.Block) }
+func (a Allow) peer() string {
+	a.Ports = nil
+	return a.String()
+}
 
 // service names what is allowed to a block of addresses; other peers stand for themselves.
 func (a Allow) service() string {
 	if len(a.Block) == 0 {
 		return a.String()
 	}
-	return fmt.Sprint(a.Block[0].First.Is4(), a.Set, a.Ports)
+	family := "IPv4 "
+	if a.Block[0].First.Is6() {
+		family = "IPv6 "
+	}
+	a.Block = nil
+	return family + a.String()
 }
 
-// merge joins what has the same key.
-func merge(list []Allow, key func(Allow) string, join func(*Allow, Allow)) []Allow {
-	at := map[string]int{}
-	var out []Allow
+// merge joins what has the same key, in the order of the first of each.
+func merge(list []Allow, key func(Allow) string, join func([]Allow) Allow) []Allow {
+	at := make(map[string]int, len(list))
+	groups := make([][]Allow, 0, len(list))
 	for _, a := range list {
 		k := key(a)
-		if i, ok := at[k]; ok {
-			join(&out[i], a)
-			continue
+		i, ok := at[k]
+		if !ok {
+			i = len(groups)
+			at[k], groups = i, append(groups, nil)
 		}
-		at[k] = len(out)
-		out = append(out, a)
+		groups[i] = append(groups[i], a)
+	}
+	out := make([]Allow, len(groups))
+	for i, same := range groups {
+		if out[i] = same[0]; len(same) > 1 {
+			out[i] = join(same)
+		}
 	}
 	return out
 }

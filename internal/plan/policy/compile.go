@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -15,10 +13,11 @@ import (
 type compiled struct {
 	policy  *model.Policy
 	target  selection
-	sides   [2]*side // by intent.Direction; nil: says nothing
-	sets    []setDef // without repetition
-	targets int      // pods of this node that it selects
-	serial  uint64   // tells this compilation from any other
+	sides   [2]*side                  // by intent.Direction; nil: says nothing
+	sets    []setDef                  // without repetition
+	using   map[intent.SetID]struct{} // the same, while it is compiled
+	targets int                       // pods of this node that it selects
+	serial  uint64                    // tells this compilation from any other
 }
 
 // side is one direction of a policy.
@@ -55,7 +54,7 @@ func defineSet(from selection, p *model.PolicyPort) setDef {
 }
 
 func compile(p *model.Policy) *compiled {
-	c := &compiled{policy: p, target: selection{scope: p.Name.Namespace, pods: &p.Pods}}
+	c := &compiled{policy: p, target: selection{scope: p.Name.Namespace, pods: &p.Pods}, using: map[intent.SetID]struct{}{}}
 	for d, rules := range [2]*model.Rules{p.Ingress, p.Egress} {
 		if rules == nil {
 			continue
@@ -65,6 +64,7 @@ func compile(p *model.Policy) *compiled {
 			c.rule(intent.Direction(d), &rules.Rules[i])
 		}
 	}
+	c.using = nil
 	return c
 }
 
@@ -127,7 +127,8 @@ func (c *compiled) peer(d intent.Direction, r *model.Rule, a intent.Allow, from 
 
 // use notes that the policy needs a set.
 func (c *compiled) use(d setDef) intent.SetID {
-	if !slices.ContainsFunc(c.sets, func(o setDef) bool { return o.id == d.id }) {
+	if _, ok := c.using[d.id]; !ok {
+		c.using[d.id] = struct{}{}
 		c.sets = append(c.sets, d)
 	}
 	return d.id
@@ -186,56 +187,4 @@ func lastOf(p netip.Prefix) netip.Addr {
 	}
 	a, _ := netip.AddrFromSlice(b)
 	return a
-}
-
-// mostLists bounds the lists that are remembered.
-const mostLists = 4096
-
-// list is what a pod's policies together allow in one direction; nil: none of them is about it. Pods with
-// the same policies get the same list without its being made again.
-func (p *Planner) list(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.RuleList {
-	key := []byte{byte(d)}
-	named := false
-	for _, c := range policies {
-		if s := c.sides[d]; s != nil {
-			key = binary.BigEndian.AppendUint64(key, c.serial)
-			named = named || len(s.named) > 0
-		}
-	}
-	if len(key) == 1 {
-		return nil
-	}
-	if named {
-		key = fmt.Append(key, pod.Ports)
-	}
-	if l := p.lists[string(key)]; l != nil {
-		return l
-	}
-	if len(p.lists) >= mostLists {
-		p.lists = map[string]*intent.RuleList{}
-	}
-	l := list(d, pod, policies)
-	p.lists[string(key)] = l
-	return l
-}
-
-func list(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.RuleList {
-	var allows []intent.Allow
-	for _, c := range policies {
-		s := c.sides[d]
-		if s == nil {
-			continue
-		}
-		allows = append(allows, s.allows...)
-		for _, n := range s.named {
-			for _, p := range pod.Ports {
-				if p.Name == n.port && p.Protocol == n.protocol {
-					a := n.allow
-					a.Ports = []intent.PortRange{{Protocol: uint8(p.Protocol), First: uint16(p.Port), Last: uint16(p.Port)}}
-					allows = append(allows, a)
-				}
-			}
-		}
-	}
-	return intent.NewRuleList(d, allows)
 }

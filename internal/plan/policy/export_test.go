@@ -13,7 +13,7 @@ func (p *Planner) Check() error {
 				return fmt.Errorf("%s has policy %s, which is no more", name, c.policy.Name)
 			}
 		}
-		for _, one := range s.sets {
+		for one := range s.sets {
 			if p.sets[one.id] != one {
 				return fmt.Errorf("%s is in %s, which is no more", name, one.from)
 			}

@@ -114,18 +114,6 @@ func (p *Planner) end(direction string, f Flow, addr netip.Addr, pod *model.Pod,
 	return e
 }
 
-// selecting are the policies that select a pod, by name.
-func (p *Planner) selecting(o *model.Pod) []*compiled {
-	var list []*compiled
-	p.targets.candidates(o.Name.Namespace, nil, o.Labels, func(c *compiled) {
-		if c.target.has(o.Name.Namespace, nil, o.Labels) && !slices.Contains(list, c) {
-			list = append(list, c)
-		}
-	})
-	slices.SortFunc(list, func(a, b *compiled) int { return a.policy.Name.Compare(b.policy.Name) })
-	return list
-}
-
 func (p *Planner) peerMatches(policy *model.Policy, r *model.Rule, addr netip.Addr, pod *model.Pod) bool {
 	for i := range r.Peers {
 		peer := &r.Peers[i]

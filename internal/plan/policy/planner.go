@@ -1,7 +1,7 @@
 package policy
 
 import (
-	"slices"
+	"maps"
 
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
@@ -20,8 +20,9 @@ type Planner struct {
 	within   map[string]map[model.Name]struct{} // the pods of a namespace
 	here     map[string]map[model.Name]struct{} // those of them that are guarded on this node
 	pods     map[model.Name]*state              // those of this node, and those in a set
-	serial   uint64
-	lists    map[string]*intent.RuleList // by the policies that they come from
+	serial   uint64                             // grows with every change of what selects pods
+	lists    map[[32]byte]*intent.RuleList      // by the policies that they come from
+	allows   int                                // how much lists hold
 }
 
 // set is a set of peers that a policy in use needs.
@@ -33,8 +34,14 @@ type set struct {
 
 // state is what is known of a pod.
 type state struct {
-	policies []*compiled // that select it, if it is of this node
-	sets     []*set
+	sets     map[*set]struct{}
+	policies []*compiled         // that select it, if it is of this node, when they were last looked for
+	leaving  []*compiled         // that did before: their sets stay until the lists are made without them
+	lists    [2]*intent.RuleList // by direction, of policies or of those before
+	decided  bool                // the lists have been made once
+	waits    bool                // the lists of policies are made once their new sets have their members
+	found    uint64              // the serial when policies were looked for
+	news     bool                // the pod itself changed since
 }
 
 // New makes a planner of a model. Nothing is planned before Units is called.
@@ -47,7 +54,7 @@ func New(m *model.Model) *Planner {
 func (p *Planner) reset() {
 	p.policies, p.targets = map[model.Name]*compiled{}, newIndex[*compiled]()
 	p.sets, p.members = map[intent.SetID]*set{}, newIndex[*set]()
-	p.lists = map[string]*intent.RuleList{}
+	p.lists, p.allows = map[[32]byte]*intent.RuleList{}, 0
 	p.within, p.here, p.pods = map[string]map[model.Name]struct{}{}, map[string]map[model.Name]struct{}{}, map[model.Name]*state{}
 }
 
@@ -70,10 +77,9 @@ func (p *Planner) Units() []model.Ref {
 		p.policies[name] = c
 		p.targets.add(c.target, c)
 	}
-	ignore := func(model.Ref) {}
-	for name, o := range p.model.Pods {
-		if p.isLocal(o) {
-			p.retarget(name, ignore)
+	for _, pods := range p.here {
+		for name := range pods {
+			p.find(name, p.state(name))
 		}
 	}
 	p.warm = true
@@ -84,18 +90,48 @@ func (p *Planner) Units() []model.Ref {
 	for id := range p.sets {
 		units = append(units, setRef(id))
 	}
-	for name := range p.pods {
+	for name, s := range p.pods {
+		if p.isLocal(p.model.Pods[name]) {
+			s.waits = true // all members are among the units
+			units = append(units, rulesRef(name))
+			continue
+		}
 		units = append(units, podRef(name))
 	}
 	return units
 }
 
-// KindSet is the kind of units that are sets of peers; the others are pods.
-const KindSet model.Kind = "PeerSet"
+// The kinds of units beside pods, whose units tell of their addresses and the sets that they are in.
+const (
+	KindSet   model.Kind = "PeerSet"  // a set of peers that is there
+	KindRules model.Kind = "PodRules" // the lists of a pod of this node
+	KindGone  model.Kind = "GoneSet"  // a set of peers that nobody needs any more
+)
+
+// Rank is the order in which units are planned, lowest first: a set before its members, these before the lists that look into the set;
+// and in reverse when it goes.
+func Rank(u model.Ref) int {
+	switch u.Kind {
+	case KindRules:
+		return 2
+	case KindGone:
+		return 3
+	case model.KindPod:
+		return 1
+	}
+	return 0
+}
+
+// Ranks is how many there are.
+const Ranks = 4
 
 func setRef(id intent.SetID) model.Ref {
 	return model.Ref{Kind: KindSet, Name: model.Name{Name: id.String()}}
 }
+
+func goneRef(id intent.SetID) model.Ref { return model.Ref{Kind: KindGone, Name: setRef(id).Name} }
+
+func rulesRef(n model.Name) model.Ref { return model.Ref{Kind: KindRules, Name: n} }
 
 func (p *Planner) compile(o *model.Policy) *compiled {
 	c := compile(o)
@@ -134,9 +170,7 @@ func (p *Planner) Note(old, new model.Object, add func(model.Ref)) {
 			p.notePod(o.Name, add)
 		case *model.Namespace:
 			for name := range p.within[o.Name] {
-				if p.resort(name) {
-					add(podRef(name))
-				}
+				add(podRef(name)) // Resort looks which
 			}
 		case *model.Policy:
 			p.notePolicy(o.Name, add)
@@ -162,10 +196,14 @@ func (p *Planner) notePod(name model.Name, add func(model.Ref)) {
 	}
 	if p.isLocal(o) {
 		enter(p.here, name)
+		p.state(name).news = true
 	}
-	p.retarget(name, add)
 	p.resort(name)
 	add(podRef(name))
+	if s := p.pods[name]; s != nil && (p.isLocal(o) || len(s.policies) > 0) {
+		p.serial++
+		add(rulesRef(name))
+	}
 }
 
 // noteAttachment plans the pod anew, and whoever else says to have one of the addresses.
@@ -180,61 +218,32 @@ func (p *Planner) noteAttachment(a *model.Attachment, add func(model.Ref)) {
 	}
 }
 
+// notePolicy keeps the index. Its pods look for their policies once they are planned, however many policies change before.
 func (p *Planner) notePolicy(name model.Name, add func(model.Ref)) {
 	old := p.policies[name]
 	if old != nil {
 		p.targets.remove(old.target, old)
 		delete(p.policies, name)
 	}
+	var now *compiled
 	if o := p.model.Policies[name]; o != nil {
-		c := p.compile(o)
-		p.policies[name] = c
-		p.targets.add(c.target, c)
+		now = p.compile(o)
+		p.policies[name] = now
+		p.targets.add(now.target, now)
 	}
+	p.serial++
 	for pod := range p.here[name.Namespace] {
-		if p.retarget(pod, add) {
-			add(podRef(pod))
+		labels := p.model.Pods[pod].Labels
+		if old != nil && old.target.has(pod.Namespace, nil, labels) || now != nil && now.target.has(pod.Namespace, nil, labels) {
+			add(rulesRef(pod))
 		}
 	}
-}
-
-// retarget finds the policies that select a pod of this node; it tells whether they are others than before.
-func (p *Planner) retarget(name model.Name, add func(model.Ref)) bool {
-	var now []*compiled
-	if o := p.model.Pods[name]; p.isLocal(o) {
-		p.targets.candidates(name.Namespace, nil, o.Labels, func(c *compiled) {
-			if c.target.has(name.Namespace, nil, o.Labels) && !slices.Contains(now, c) {
-				now = append(now, c)
-			}
-		})
-	}
-	slices.SortFunc(now, func(a, b *compiled) int { return a.policy.Name.Compare(b.policy.Name) })
-	s := p.state(name)
-	before := s.policies
-	if slices.Equal(before, now) {
-		p.tidy(name, s)
-		return false
-	}
-	s.policies = now
-	// First what is needed now, so that a set that both need stays.
-	for _, c := range now {
-		if c.targets++; !slices.Contains(before, c) && c.targets == 1 {
-			p.acquire(c, add)
-		}
-	}
-	for _, c := range before {
-		if c.targets--; c.targets == 0 {
-			p.release(c, add)
-		}
-	}
-	p.tidy(name, s)
-	return true
 }
 
 func (p *Planner) state(name model.Name) *state {
 	s := p.pods[name]
 	if s == nil {
-		s = &state{}
+		s = &state{sets: map[*set]struct{}{}}
 		p.pods[name] = s
 	}
 	return s
@@ -242,36 +251,38 @@ func (p *Planner) state(name model.Name) *state {
 
 // tidy forgets pods of which nothing is to be known.
 func (p *Planner) tidy(name model.Name, s *state) {
-	if len(s.sets) == 0 && len(s.policies) == 0 && !p.isLocal(p.model.Pods[name]) {
+	if len(s.sets) == 0 && len(s.policies) == 0 && len(s.leaving) == 0 && !p.isLocal(p.model.Pods[name]) {
 		delete(p.pods, name)
 	}
 }
 
+// Resort finds the sets that a pod is in now. It is asked before Plan where only the pod's namespace may have changed.
+func (p *Planner) Resort(name model.Name) { p.resort(name) }
+
 // resort finds the sets that a pod is in; it tells whether they are others than before.
 func (p *Planner) resort(name model.Name) bool {
-	var now []*set
+	now := map[*set]struct{}{}
 	if o := p.model.Pods[name]; o != nil && p.counts(o) {
 		ns := p.model.Namespaces[name.Namespace]
 		p.members.candidates(name.Namespace, ns, o.Labels, func(s *set) {
-			if s.from.has(name.Namespace, ns, o.Labels) && !slices.Contains(now, s) {
-				now = append(now, s)
+			if s.from.has(name.Namespace, ns, o.Labels) {
+				now[s] = struct{}{}
 			}
 		})
 	}
-	slices.SortFunc(now, func(a, b *set) int { return a.id.Compare(b.id) })
 	s := p.pods[name]
-	if s == nil && len(now) == 0 && !p.isLocal(p.model.Pods[name]) {
+	if s == nil && len(now) == 0 {
 		return false
 	}
 	s = p.state(name)
-	if slices.Equal(s.sets, now) {
+	if maps.Equal(s.sets, now) {
 		p.tidy(name, s)
 		return false
 	}
-	for _, one := range s.sets {
+	for one := range s.sets {
 		delete(one.members, name)
 	}
-	for _, one := range now {
+	for one := range now {
 		one.members[name] = struct{}{}
 	}
 	s.sets = now

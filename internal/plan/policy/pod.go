@@ -76,10 +76,10 @@ func (p *Planner) Attached(name model.Name) bool {
 }
 
 // Plan gives what is to be done for one pod: its firewall, if it is one of this node's, and the sets that it
-// is in. Both are nil when nothing is.
+// is in. Both are nil when nothing is. A pod of this node whose lists have never been made has nothing yet.
 func (p *Planner) Plan(name model.Name) (*intent.Firewall, *intent.Membership) {
 	o, s := p.model.Pods[name], p.pods[name]
-	if o == nil || s == nil || !p.counts(o) {
+	if o == nil || s == nil || !p.counts(o) || p.isLocal(o) && !s.decided {
 		return nil, nil
 	}
 	addrs := p.addrs(o)
@@ -87,18 +87,18 @@ func (p *Planner) Plan(name model.Name) (*intent.Firewall, *intent.Membership) {
 	if p.isLocal(o) {
 		f = &intent.Firewall{
 			Pod: name.String(), Addrs: addrs,
-			Ingress: p.list(intent.ToPod, o, s.policies), Egress: p.list(intent.FromPod, o, s.policies),
+			Ingress: s.lists[intent.ToPod], Egress: s.lists[intent.FromPod],
 		}
 	}
 	return f, membership(o, addrs, s.sets)
 }
 
-func membership(o *model.Pod, addrs []netip.Addr, sets []*set) *intent.Membership {
+func membership(o *model.Pod, addrs []netip.Addr, sets map[*set]struct{}) *intent.Membership {
 	if len(sets) == 0 || len(addrs) == 0 {
 		return nil
 	}
 	m := &intent.Membership{Pod: o.Name.String(), Addrs: addrs}
-	for _, s := range sets {
+	for s := range sets {
 		if s.port == "" {
 			m.Sets = append(m.Sets, s.id)
 			continue
@@ -109,6 +109,7 @@ func membership(o *model.Pod, addrs []netip.Addr, sets []*set) *intent.Membershi
 			}
 		}
 	}
+	slices.SortFunc(m.Sets, intent.SetID.Compare)
 	slices.SortFunc(m.Named, func(a, b intent.NamedMember) int {
 		return cmp.Or(a.Set.Compare(b.Set), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port))
 	})

@@ -1,28 +1,26 @@
 package policy
 
 import (
-	"slices"
 	"strings"
 
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
 
-// acquire makes the sets that a policy in use needs.
-func (p *Planner) acquire(c *compiled, add func(model.Ref)) {
+// acquire notes the sets that a policy in use needs, and gives those that are new.
+func (p *Planner) acquire(c *compiled) []*set {
+	var fresh []*set
 	for _, d := range c.sets {
 		s := p.sets[d.id]
 		if s == nil {
 			s = &set{setDef: d, members: map[model.Name]struct{}{}}
 			p.sets[d.id] = s
 			p.members.add(d.from, s)
-			add(setRef(d.id))
-			if p.warm {
-				p.fill(s, add)
-			}
+			fresh = append(fresh, s)
 		}
 		s.users++
 	}
+	return fresh
 }
 
 // release forgets the sets that nobody needs any more.
@@ -33,42 +31,64 @@ func (p *Planner) release(c *compiled, add func(model.Ref)) {
 			continue
 		}
 		delete(p.sets, d.id)
-		add(setRef(d.id))
+		add(goneRef(d.id))
 		p.members.remove(d.from, s)
 		for name := range s.members {
 			if st := p.pods[name]; st != nil {
-				st.sets = slices.DeleteFunc(st.sets, func(o *set) bool { return o == s })
+				delete(st.sets, s)
 				add(podRef(name))
+				p.tidy(name, st)
 			}
 		}
 	}
 }
 
-// fill finds the members of a new set in the namespaces that it looks at.
-func (p *Planner) fill(s *set, add func(model.Ref)) {
-	if s.from.namespaces == nil {
-		p.fillFrom(s, s.from.scope, add)
-		return
-	}
-	for namespace := range p.within {
-		if ns := p.model.Namespaces[namespace]; ns != nil && selects(s.from.namespaces, ns.Labels) {
-			p.fillFrom(s, namespace, add)
+// fill finds the members of new sets; it tells whether there are any. However many sets there are, each pod is looked
+// at once.
+func (p *Planner) fill(fresh []*set, add func(model.Ref)) bool {
+	some := false
+	look, spaces, wide := newIndex[*set](), map[string]struct{}{}, false
+	for _, s := range fresh {
+		add(setRef(s.id))
+		look.add(s.from, s)
+		if s.from.namespaces == nil {
+			spaces[s.from.scope] = struct{}{}
+		} else {
+			wide = true
 		}
 	}
+	if wide {
+		for namespace := range p.within {
+			spaces[namespace] = struct{}{}
+		}
+	}
+	for namespace := range spaces {
+		some = p.fillFrom(look, namespace, add) || some
+	}
+	return some
 }
 
-func (p *Planner) fillFrom(s *set, namespace string, add func(model.Ref)) {
+func (p *Planner) fillFrom(look *index[*set], namespace string, add func(model.Ref)) bool {
+	ns, some := p.model.Namespaces[namespace], false
 	for name := range p.within[namespace] {
 		o := p.model.Pods[name]
-		if o == nil || !p.counts(o) || s.from.pods != nil && !selects(s.from.pods, o.Labels) {
+		if o == nil || !p.counts(o) {
 			continue
 		}
-		st := p.state(name)
-		st.sets = append(st.sets, s)
-		slices.SortFunc(st.sets, func(a, b *set) int { return a.id.Compare(b.id) })
-		s.members[name] = struct{}{}
-		add(podRef(name))
+		joined := false
+		look.candidates(namespace, ns, o.Labels, func(s *set) {
+			if s.from.has(namespace, ns, o.Labels) {
+				p.state(name).sets[s] = struct{}{}
+				s.members[name] = struct{}{}
+				joined = true
+			}
+		})
+		if joined {
+			add(podRef(name))
+			some = true
+		}
 	}
+	return some
 }
 
 // Set gives the set of a unit, or nil when nobody needs it.

@@ -22,6 +22,7 @@ type node struct {
 	planner *policy.Planner
 	rows    *reconcile.Ledger[row.NftKey, row.Nft]
 	lists   *reconcile.Ledger[string, *intent.RuleList]
+	units   [policy.Ranks]map[model.Ref]bool // by rank
 	touched int
 }
 
@@ -40,9 +41,9 @@ func newNode(s model.Settings, objects ...model.Object) *node {
 	n.rows.Claim(reconcile.Owner{Name: "base"}, nft.FirewallBase(base)...)
 	n.planner = policy.New(n.m)
 	for _, u := range n.planner.Units() {
-		n.plan(u)
+		n.queue(u)
 	}
-	n.settle()
+	n.drain()
 	return n
 }
 
@@ -61,18 +62,51 @@ func (n *node) change(changes map[model.Ref]model.Object) {
 		old := n.m.Put(o)
 		list = append(list, noted{old, o})
 	}
-	units := map[model.Ref]bool{}
+	n.touched = 0
 	for _, c := range list {
-		n.planner.Note(c.old, c.new, func(u model.Ref) { units[u] = true })
+		n.planner.Note(c.old, c.new, n.queue)
 	}
-	n.touched = len(units)
-	for u := range units {
-		n.plan(u)
+	n.drain()
+}
+
+func (n *node) queue(u model.Ref) {
+	if n.units[policy.Rank(u)] == nil {
+		n.units[policy.Rank(u)] = map[model.Ref]bool{}
+	}
+	n.units[policy.Rank(u)][u] = true
+}
+
+// drain plans what is queued, by rank.
+func (n *node) drain() {
+	for n.planOne() {
+		n.touched++
 	}
 	n.settle()
 }
 
+func (n *node) planOne() bool {
+	for _, units := range n.units {
+		for u := range units {
+			delete(units, u)
+			n.plan(u)
+			return true
+		}
+	}
+	return false
+}
+
 func (n *node) plan(u model.Ref) {
+	switch u.Kind {
+	case policy.KindRules:
+		if !n.planner.Decide(u.Name, n.queue) {
+			return
+		}
+		u.Kind = model.KindPod
+	case policy.KindGone:
+		u.Kind = policy.KindSet
+	case model.KindPod:
+		n.planner.Resort(u.Name)
+	}
 	owner := reconcile.Owner{Name: u.String()}
 	if u.Kind == policy.KindSet {
 		if s := n.planner.Set(u); s != nil {
