@@ -10,18 +10,21 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// inherit completes a Service from its previous version (what was allocated stays) and chooses its families. For other kinds it does
-// nothing.
-func (c *claims) inherit(obj, was Object) field.ErrorList {
+// inherit completes a Service from its previous version (what was allocated stays), drops what its new type doesn't have, and chooses
+// its families. For other kinds it does nothing.
+func (c *claims) inherit(obj, was Object, scope scope) field.ErrorList {
 	svc, ok := obj.(*corev1.Service)
 	if !ok {
 		return nil
 	}
 	old, _ := was.(*corev1.Service)
-	if old != nil && svc.Spec.Type != corev1.ServiceTypeExternalName && old.Spec.Type != corev1.ServiceTypeExternalName {
-		keepAddresses(&svc.Spec, &old.Spec)
-	}
 	if old != nil {
+		if scope != scopeStatus {
+			dropUnused(svc, old)
+		}
+		if svc.Spec.Type != corev1.ServiceTypeExternalName && old.Spec.Type != corev1.ServiceTypeExternalName {
+			keepAddresses(&svc.Spec, &old.Spec)
+		}
 		keepPorts(&svc.Spec, &old.Spec)
 	}
 	syncClusterIP(&svc.Spec)
@@ -51,25 +54,25 @@ func keepAddresses(spec, old *corev1.ServiceSpec) {
 	}
 }
 
-// keepPorts: a port that names no node port keeps the one it had; a Service that no longer has node ports gives them up.
+// keepPorts: a port that names no node port keeps that of the port of its name, unless another port has it by now.
 func keepPorts(spec, old *corev1.ServiceSpec) {
-	for i := range spec.Ports {
-		p := &spec.Ports[i]
-		for _, o := range old.Ports {
-			switch {
-			case o.Port != p.Port || o.Protocol != p.Protocol:
-			case wantsNodePorts(spec) && p.NodePort == 0:
-				p.NodePort = o.NodePort
-			case spec.Type != old.Type && !hasNodePorts(spec) && p.NodePort == o.NodePort:
-				p.NodePort = 0
-			}
-		}
-	}
-	switch {
-	case wantsHealthCheck(spec) && spec.HealthCheckNodePort == 0:
+	if wantsHealthCheck(spec) && wantsHealthCheck(old) && spec.HealthCheckNodePort == 0 {
 		spec.HealthCheckNodePort = old.HealthCheckNodePort
-	case !wantsHealthCheck(spec) && spec.HealthCheckNodePort == old.HealthCheckNodePort:
-		spec.HealthCheckNodePort = 0
+	}
+	if !wantsNodePorts(spec) || !hasNodePorts(old) {
+		return
+	}
+	had, used := map[string]int32{}, map[int32]bool{}
+	for _, p := range old.Ports {
+		had[p.Name] = p.NodePort
+	}
+	for _, p := range spec.Ports {
+		used[p.NodePort] = true
+	}
+	for i := range spec.Ports {
+		if p := &spec.Ports[i]; p.NodePort == 0 && !used[had[p.Name]] {
+			p.NodePort = had[p.Name]
+		}
 	}
 }
 

@@ -144,7 +144,7 @@ func (s *Store) finish(t *table, obj Object, prev *previous, how manner) (*entry
 		k.defaults(obj)
 	}
 	errs := validateMeta(k, obj)
-	errs = append(errs, s.claims.inherit(obj, old)...)
+	errs = append(errs, s.claims.inherit(obj, old, how.scope)...)
 	if k.validate != nil {
 		errs = append(errs, k.validate(obj, old)...)
 	}

@@ -3,11 +3,13 @@ package apiserver_test
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kube-router/internal/lab/apiserver"
 )
@@ -142,6 +144,91 @@ func TestServiceChanges(t *testing.T) {
 	}
 	if err := c.Put(service("again", 80)); err != nil {
 		t.Errorf("the released address is not given out: %v", err)
+	}
+}
+
+// TestTypePatches: a patch of the type alone, as people write it, drops what the new type doesn't have; and what the patch names as well is
+// refused.
+func TestTypePatches(t *testing.T) {
+	c := start(t, apiserver.Options{})
+	services := c.client.CoreV1().Services("default")
+	for i, step := range []struct {
+		name, patch, want, err string
+		spec                   func(*corev1.ServiceSpec)
+	}{
+		{name: "balancer to cluster IP", patch: `{"type":"ClusterIP"}`,
+			spec: func(s *corev1.ServiceSpec) {
+				s.Type, s.ExternalTrafficPolicy, s.LoadBalancerClass = corev1.ServiceTypeLoadBalancer, "Local", new("example.org/x")
+				s.LoadBalancerIP = "192.0.2.1"
+			},
+			want: "ClusterIP [IP] [IPv4] SingleStack 80>80:0/TCP in=Cluster out= affinity=None at=192.0.2.1"},
+		{name: "balancer to node port", patch: `{"type":"NodePort"}`,
+			spec: func(s *corev1.ServiceSpec) { s.Type, s.ExternalTrafficPolicy = corev1.ServiceTypeLoadBalancer, "Local" },
+			want: "NodePort [IP] [IPv4] SingleStack 80>80:PORT/TCP in=Cluster out=Local affinity=None"},
+		{name: "node port to cluster IP", patch: `{"type":"ClusterIP"}`,
+			spec: func(s *corev1.ServiceSpec) { s.Type = corev1.ServiceTypeNodePort },
+			want: "ClusterIP [IP] [IPv4] SingleStack 80>80:0/TCP in=Cluster out= affinity=None"},
+		{name: "node port to external name", patch: `{"type":"ExternalName","externalName":"example.org"}`,
+			spec: func(s *corev1.ServiceSpec) { s.Type = corev1.ServiceTypeNodePort },
+			want: "ExternalName [] [] 80>80:0/TCP in=Cluster out= affinity=None"},
+		{name: "external IPs keep the policy", patch: `{"type":"ClusterIP"}`,
+			spec: func(s *corev1.ServiceSpec) {
+				s.Type, s.ExternalIPs, s.ExternalTrafficPolicy = corev1.ServiceTypeNodePort, []string{"192.0.2.7"}, "Local"
+			},
+			want: "ClusterIP [IP] [IPv4] SingleStack 80>80:0/TCP in=Cluster out=Local affinity=None"},
+		{name: "a node port that is new", patch: `{"type":"ClusterIP","ports":[{"port":80,"nodePort":31000}]}`,
+			spec: func(s *corev1.ServiceSpec) { s.Type = corev1.ServiceTypeNodePort },
+			err:  "nodePort: Forbidden"},
+		{name: "source ranges stay", patch: `{"type":"ClusterIP"}`,
+			spec: func(s *corev1.ServiceSpec) {
+				s.Type, s.LoadBalancerSourceRanges = corev1.ServiceTypeLoadBalancer, []string{"192.0.2.0/24"}
+			},
+			err: "spec.loadBalancerSourceRanges: Forbidden"},
+		{name: "a port's number changes", patch: `{"ports":[{"name":"p80","port":81}]}`,
+			spec: func(s *corev1.ServiceSpec) { s.Type = corev1.ServiceTypeNodePort },
+			want: "NodePort [IP] [IPv4] SingleStack 81>81:PORT/TCP in=Cluster out=Cluster affinity=None"},
+	} {
+		svc := service(fmt.Sprint("t", i), 80)
+		step.spec(&svc.Spec)
+		made, err := services.Create(t.Context(), svc, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if made.Spec.Type == corev1.ServiceTypeLoadBalancer {
+			made.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "192.0.2.1"}}
+			if made, err = services.UpdateStatus(t.Context(), made, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		have, err := services.Patch(t.Context(), svc.Name, types.MergePatchType, []byte(`{"spec":`+step.patch+`}`), metav1.PatchOptions{})
+		if step.err != "" {
+			if err == nil || !strings.Contains(err.Error(), step.err) {
+				t.Errorf("%s: %v, want %s", step.name, err, step.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", step.name, err)
+			continue
+		}
+		want := strings.NewReplacer("IP]", made.Spec.ClusterIP+"]", "PORT", fmt.Sprint(made.Spec.Ports[0].NodePort)).Replace(step.want)
+		text := digest(have.Spec)
+		if have.Spec.LoadBalancerIP != "" {
+			text += " at=" + have.Spec.LoadBalancerIP
+		}
+		if text != want {
+			t.Errorf("%s:\nwant %s\nhave %s", step.name, want, text)
+		}
+		if have.Spec.LoadBalancerClass != nil || have.Spec.AllocateLoadBalancerNodePorts != nil || len(have.Status.LoadBalancer.Ingress) != 0 {
+			t.Errorf("%s: %+v %+v", step.name, have.Spec, have.Status)
+		}
+		if step.name == "balancer to cluster IP" { // what it no longer has is free for others
+			other := service("other", 80)
+			other.Spec.Type, other.Spec.Ports[0].NodePort = corev1.ServiceTypeNodePort, made.Spec.Ports[0].NodePort
+			if _, err := services.Create(t.Context(), other, metav1.CreateOptions{}); err != nil {
+				t.Errorf("%s: its node port: %v", step.name, err)
+			}
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ func validateService(now, was Object) field.ErrorList {
 	errs := oneOf(path.Child("type"), spec.Type, corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeExternalName)
 	errs = append(errs, oneOf(path.Child("sessionAffinity"), spec.SessionAffinity, corev1.ServiceAffinityNone, corev1.ServiceAffinityClientIP)...)
 	errs = append(errs, servicePolicies(path, spec)...)
+	errs = append(errs, serviceOfBalancer(path, now.(*corev1.Service))...)
 	errs = append(errs, servicePorts(path.Child("ports"), spec)...)
 	errs = append(errs, serviceAddresses(path, spec)...)
 	if old, ok := was.(*corev1.Service); ok {
@@ -29,13 +30,34 @@ func servicePolicies(path *field.Path, spec *corev1.ServiceSpec) (errs field.Err
 	}
 	if p := spec.ExternalTrafficPolicy; p != "" {
 		errs = append(errs, oneOf(path.Child("externalTrafficPolicy"), p, corev1.ServiceExternalTrafficPolicyCluster, corev1.ServiceExternalTrafficPolicyLocal)...)
-		if !hasNodePorts(spec) && len(spec.ExternalIPs) == 0 {
+		if !accessible(spec) {
 			errs = append(errs, field.Invalid(path.Child("externalTrafficPolicy"), p, "may only be set for externally-accessible services"))
 		}
 	}
 	if c := spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
 		if t := *c.ClientIP.TimeoutSeconds; t <= 0 || t > 86400 {
 			errs = append(errs, field.Invalid(path.Child("sessionAffinityConfig", "clientIP", "timeoutSeconds"), t, "must be greater than 0 and less than or equal to 86400"))
+		}
+	}
+	return errs
+}
+
+// serviceOfBalancer refuses what only load balancers have.
+func serviceOfBalancer(path *field.Path, svc *corev1.Service) (errs field.ErrorList) {
+	spec := &svc.Spec
+	if spec.HealthCheckNodePort != 0 && !wantsHealthCheck(spec) {
+		errs = append(errs, field.Invalid(path.Child("healthCheckNodePort"), spec.HealthCheckNodePort,
+			"may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"))
+	}
+	if spec.Type == corev1.ServiceTypeLoadBalancer {
+		return errs
+	}
+	for name, set := range map[string]bool{
+		"allocateLoadBalancerNodePorts": spec.AllocateLoadBalancerNodePorts != nil, "loadBalancerClass": spec.LoadBalancerClass != nil,
+		"loadBalancerSourceRanges": len(spec.LoadBalancerSourceRanges) > 0,
+	} {
+		if set {
+			errs = append(errs, field.Forbidden(path.Child(name), "may only be used when `type` is 'LoadBalancer'"))
 		}
 	}
 	return errs
