@@ -115,14 +115,10 @@ func (d *Driver) apply(ctx context.Context, edits []*edit) error {
 
 // round plans all edits afresh and sends transactions until one is refused.
 func (d *Driver) round(ctx context.Context, edits []*edit) error {
-	if err := d.findClashes(ctx, edits); err != nil {
+	batches, err := d.batches(ctx, edits)
+	if err != nil {
 		return err
 	}
-	p := newPlan(edits)
-	if err := d.learn(ctx, p); err != nil {
-		return err
-	}
-	batches := d.build(p.ops())
 	for _, e := range edits {
 		if e.left == 0 {
 			e.state = done
@@ -143,6 +139,21 @@ func (d *Driver) round(ctx context.Context, edits []*edit) error {
 		}
 	}
 	return nil
+}
+
+// batches are the transactions of one round.
+func (d *Driver) batches(ctx context.Context, edits []*edit) ([]*batch, error) {
+	if table, rest := whole(edits); table != nil {
+		return d.one(replaced(table, newPlan(rest)))
+	}
+	if err := d.findClashes(ctx, edits); err != nil {
+		return nil, err
+	}
+	p := newPlan(edits)
+	if err := d.learn(ctx, p); err != nil {
+		return nil, err
+	}
+	return d.build(p.ops()), nil
 }
 
 // build writes the operations into as few transactions as the socket allows.

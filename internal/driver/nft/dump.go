@@ -35,6 +35,10 @@ func (d *Driver) Dump(ctx context.Context) (map[row.NftKey]row.Nft, error) {
 }
 
 func (d *Driver) dump(ctx context.Context, rows map[row.NftKey]row.Nft) error {
+	if strange, err := d.strange(ctx); err != nil || strange {
+		rows[otherTable().Key()] = otherTable()
+		return err
+	}
 	sets, err := d.sets(ctx)
 	if err != nil {
 		return err
@@ -94,11 +98,16 @@ func readSet(b []byte) (row.NftSet, bool) {
 		}
 	})
 	if sum, wire, ok := readUserdata(user); ok {
-		if s := readSetWire(name, wire); crc32.ChecksumIEEE(appendSetBody(nil, s)) == sum {
+		if s := readSetWire(name, wire); describes(sum, s) {
 			return s, true
 		}
 	}
 	return row.NftSet{Name: name}, flags&unix.NFT_SET_ANONYMOUS == 0
+}
+
+// describes tells whether a set would be made as its user data says that it was.
+func describes(sum uint32, s row.NftSet) bool {
+	return crc32.ChecksumIEEE(appendSetBody(nil, s)) == sum
 }
 
 func readChain(b []byte) (c row.NftChain, ours bool) {
