@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -113,7 +114,7 @@ func (l ledgers) advertStage() stage {
 	return stage{
 		name: "advert",
 		units: func(m *model.Model) []model.Ref {
-			return append(append(m.Refs(model.KindService), m.Refs(model.KindNode)...), model.Ref{Kind: model.KindSettings})
+			return append(slices.Concat(m.Refs(model.KindService), m.Refs(model.KindNode), m.Refs(model.KindOverflow)), model.Ref{Kind: model.KindSettings})
 		},
 		plan: l.planAdvert,
 	}
@@ -136,6 +137,11 @@ func (l ledgers) planAdvert(m *model.Model, u model.Ref) []model.Remark {
 		for _, n := range list {
 			rows = append(rows, bgp.Neighbor(n)...)
 		}
+		for _, h := range advert.Held(m, u.Name.Name) {
+			rows = append(rows, bgp.Held(h))
+		}
+	case model.KindOverflow:
+		remarks = advert.Overflow(m, u.Name.Name)
 	default:
 		owner.Name = "BGP"
 		var b *intent.BGP

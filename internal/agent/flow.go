@@ -20,8 +20,9 @@ var flow = map[model.Kind]map[string]touch{
 	model.KindPod:     {"service": podServices},
 	model.KindNode: {"service": ifSelf(whole), "host": ifSelf(whole), "inside": ifSelf(whole), "ipvs": ifSelf(whole),
 		"route": ofNode(nodeRoutes), "advert": both(ofNode(nodeAdverts), nodeDrained), "egress": ofNode(nodeEgress)},
-	model.KindLink: {"service": whole, "route": whole, "host": whole, "ipvs": whole},
-	model.KindPath: {"route": itself},
+	model.KindLink:     {"service": whole, "route": whole, "host": whole, "ipvs": whole, "advert": nodesAndSelf},
+	model.KindPath:     {"route": itself},
+	model.KindOverflow: {"advert": itself},
 }
 
 // itself is the unit that is the changed object.
@@ -87,6 +88,15 @@ func itsContenders(m *model.Model, c change, add func(model.Ref)) {
 
 // whole is every unit of the stage.
 func whole(_ *model.Model, _ change, add func(model.Ref)) { add(everything) }
+
+// nodesAndSelf are the node itself and every node: whether one is in a subnet of ours counts for its session, and for
+// what routers may teach.
+func nodesAndSelf(m *model.Model, _ change, add func(model.Ref)) {
+	for name := range m.Nodes {
+		add(model.Ref{Kind: model.KindNode, Name: model.Name{Name: name}})
+	}
+	add(model.Ref{Kind: model.KindSettings})
+}
 
 // itsService is the Service that a slice belongs to, and the one that it belonged to before.
 func itsService(_ *model.Model, c change, add func(model.Ref)) {

@@ -109,6 +109,7 @@ func (d *draft) remarks() {
 			"--gobgp-admin-address: the gRPC has no authentication; whoever reaches this address rules the node's routes (GHSA-v5mh-h5hx-7v92)"},
 		{d.given["peer-router-passwords"], "--peer-router-passwords: everybody on the host can read a command line; --peer-router-passwords-file is better"},
 		{d.given["peer-router-passwords"] && d.peers.file != "", "--peer-router-passwords-file: not read, --peer-router-passwords wins"},
+		{d.peers.hops > 0 && d.peers.ttl > 1, "--peer-router-multihop-ttl: --peer-router-ttl-security wins, by which packets are sent with a TTL of 255"},
 		{d.peers.ttl == 1, "--peer-router-multihop-ttl: 1 is the same as off"},
 		{s.Balancer && d.Nothing(), "--run-loadbalancer: alone it counts as nothing enabled, so the daemon exits at once, as kube-router v2 does"},
 	} {

@@ -38,6 +38,7 @@ type peers struct {
 	passwords []model.Secret
 	file      string
 	ttl       uint8
+	hops      uint8 // --peer-router-ttl-security
 }
 
 // bfd are the --bfd-* flags; intervals are in milliseconds.

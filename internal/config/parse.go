@@ -131,6 +131,16 @@ func asn(s string) (model.ASN, error) {
 	return model.ASN(n), nil
 }
 
+// routerASN parses the AS number of a router outside: public or private, and none of those that no speaker may use: 0
+// (RFC 7607), AS_TRANS (RFC 6793), 65535 to 131071 (RFC 5398, RFC 7300) and the last one.
+func routerASN(s string) (model.ASN, error) {
+	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 32)
+	if err != nil || !(n >= 1 && n <= 23455 || n >= 23457 && n <= 65534 || n >= 131072 && n <= 4294967294) {
+		return 0, errors.New("not an AS number: 1-23455, 23457-65534 or 131072-4294967294")
+	}
+	return model.ASN(n), nil
+}
+
 // clusterASN is asn with 0 for the default.
 func clusterASN(s string) (model.ASN, error) {
 	if s == "0" {

@@ -21,7 +21,7 @@ func (p *peers) list(d *draft) []model.Peer {
 	}
 	all := make([]model.Peer, n)
 	for i, a := range p.addrs {
-		all[i] = model.Peer{Addr: a, ASN: p.asns[i], Port: 179, Multihop: p.ttl, BFD: d.Settings.BGP.BFD}
+		all[i] = model.Peer{Addr: a, ASN: p.asns[i], Port: 179, Multihop: p.ttl, Hops: p.hops, BFD: d.Settings.BGP.BFD}
 		if len(p.ports) > 0 {
 			all[i].Port = p.ports[i]
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"net/netip"
 	"time"
 
@@ -60,7 +61,8 @@ func speakerFlags() []Flag {
 			Usage:   "Hold time offered to peers, 3s to 65535s (RFC 4271).",
 			Differs: "Ends at 65535s, the most that BGP can say; holds for nodes as well as for routers outside."},
 		{Name: "bgp-graceful-restart", Type: "bool", Default: "false", read: one(func(d *draft) *bool { return &b(d).GracefulRestart }, boolean),
-			Usage: "Ask peers to keep our routes while we restart (RFC 4724)."},
+			Usage:   "Ask external peers to keep our routes while we restart (RFC 4724). Nodes always do so for each other.",
+			Differs: "Between nodes it is always on."},
 		{Name: "bgp-graceful-restart-time", Type: "duration", Default: "90s", read: one(func(d *draft) *time.Duration { return &b(d).RestartTime }, duration),
 			Usage: "How long peers wait for our return; at most 4095s."},
 		{Name: "bgp-graceful-restart-deferral-time", Type: "duration", Default: "6m", read: one(func(d *draft) *time.Duration { return &b(d).DeferralTime }, duration),
@@ -76,15 +78,24 @@ func speakerFlags() []Flag {
 }
 
 func peerFlags() []Flag {
+	b := func(d *draft) *model.BGPSettings { return &d.Settings.BGP }
 	return []Flag{
 		{Name: "peer-router-ips", Type: "ipSlice", read: many(func(d *draft) *[]netip.Addr { return &d.peers.addrs }, peer),
 			Usage: "External routers with which every node peers."},
-		{Name: "peer-router-asns", Type: "uints", read: many(func(d *draft) *[]model.ASN { return &d.peers.asns }, asn),
+		{Name: "peer-router-asns", Type: "uints", read: many(func(d *draft) *[]model.ASN { return &d.peers.asns }, routerASN),
 			Usage:   "Their AS numbers, one for each address.",
 			Differs: "Each number is checked, and all faults are told together."},
 		{Name: "peer-router-ports", Type: "uints", read: many(func(d *draft) *[]model.Port { return &d.peers.ports }, portOf),
 			Usage:   "Their ports, one for each address or none; without it 179.",
 			Differs: "As --peer-router-asns."},
+		{Name: "peer-router-prefix-limit", Type: "uint32", Default: "10000", Ours: true, read: one(func(d *draft) *uint32 { return &b(d).PeerLimit }, number[uint32](0, math.MaxInt32)),
+			Usage: "How many prefixes such a router may teach; the rest is refused, and the session stays. 0: any number."},
+		{Name: "peer-router-ttl-security", Type: "uint8", Default: "0", Ours: true, read: one(func(d *draft) *uint8 { return &d.peers.hops }, number[uint8](0, 254)),
+			Usage: "Drop what comes from further away than so many hops in the name of these routers (RFC 5082), 1 for routers in the node's subnet; they must send a TTL of 255. 0: off."},
+		{Name: "accept-default-route", Type: "bool", Default: "false", Ours: true, read: one(func(d *draft) *bool { return &b(d).AcceptDefault }, boolean),
+			Usage: "Take a default route that external peers teach."},
+		{Name: "accept-prefixes", Type: "strings", Ours: true, read: many(func(d *draft) *[]netip.Prefix { return &b(d).Accept }, cidr),
+			Usage: "Take what external peers teach in these ranges even where it is refused by default: in ranges of pods, Services and the node's subnets, and what is no destination."},
 		{Name: "peer-router-passwords", Type: "strings", Secret: true, read: many(func(d *draft) *[]model.Secret { return &d.peers.passwords }, password),
 			Usage: "Their passwords in base64, one for each address or none. Better in a file: a command line is no secret."},
 		{Name: "peer-router-passwords-file", Type: "string", read: one(func(d *draft) *string { return &d.peers.file }, anyText),

@@ -43,7 +43,9 @@ type Neighbor struct {
 	Node     string // the Node that it is; empty: outside
 	Local    netip.Addr
 	Port     uint16
-	TTL      uint8 // 0: directly connected
+	TTL      uint8  // 0: directly connected
+	MinTTL   uint8  // what comes with a lesser TTL isn't the peer's (RFC 5082); 0: any
+	Limit    uint32 // prefixes that it may teach; 0: any number
 	Hold     time.Duration
 	V4, V6   bool          // the families that are exchanged
 	Cluster  netip.Addr    // we reflect routes to it, in this cluster (RFC 4456); zero: we don't
@@ -64,7 +66,8 @@ func (n *Neighbor) String() string {
 		text string
 	}{
 		{n.V4, " IPv4"}, {n.V6, " IPv6"}, {n.Node != "", " node " + n.Node}, {n.Port != 179, fmt.Sprintf(" port %d", n.Port)},
-		{n.TTL > 0, fmt.Sprintf(" ttl %d", n.TTL)}, {n.Hold != 90*time.Second, " hold " + n.Hold.String()},
+		{n.TTL > 0, fmt.Sprintf(" ttl %d", n.TTL)},
+		{n.MinTTL > 0, fmt.Sprintf(" ttl-security %d", n.MinTTL)}, {n.Limit > 0, fmt.Sprintf(" prefix-limit %d", n.Limit)}, {n.Hold != 90*time.Second, " hold " + n.Hold.String()},
 		{n.Cluster.IsValid(), " client in cluster " + n.Cluster.String()},
 		{n.Restart > 0, fmt.Sprintf(" restart %s/%s", n.Restart, n.Deferral)}, {n.Password != "", " password"},
 	} {
@@ -131,6 +134,8 @@ type Exchange struct {
 	Communities  []uint32
 	Large        [][3]uint32
 	Reject       []netip.Prefix // refused with everything longer inside, whoever announces it
+	Default      bool           // routers outside may teach a default route
+	Accept       []netip.Prefix // routers outside may teach these and everything longer inside, though it is held
 }
 
 // String prints what is special.
@@ -144,6 +149,7 @@ func (e *Exchange) String() string {
 		{e.PrependTimes > 0, fmt.Sprintf(" prepend %d x%d", e.PrependAS, e.PrependTimes)},
 		{len(e.Communities) > 0, fmt.Sprintf(" communities %d", e.Communities)},
 		{len(e.Large) > 0, fmt.Sprintf(" large %d", e.Large)}, {len(e.Reject) > 0, fmt.Sprintf(" reject %v", e.Reject)},
+		{e.Default, " default"}, {len(e.Accept) > 0, fmt.Sprintf(" accept %v", e.Accept)},
 	} {
 		if f.on {
 			s += f.text
@@ -155,10 +161,20 @@ func (e *Exchange) String() string {
 	return s
 }
 
+// Held is a range in which routers outside may teach nothing: prefixes in it whose own length is from Min to Max bits.
+type Held struct {
+	Prefix   netip.Prefix
+	Min, Max uint8
+}
+
+// String prints "held 10.244.1.0/24 24..32".
+func (h *Held) String() string { return fmt.Sprintf("held %s %d..%d", h.Prefix, h.Min, h.Max) }
+
 // BGP is everything about the speaker but the addresses of Services.
 type BGP struct {
 	Speaker   *Speaker
 	Exchange  *Exchange
 	Neighbors []*Neighbor // sorted by address
 	Announces []*Announce // sorted by prefix
+	Held      []*Held     // by this node and the cluster as a whole; what other nodes hold is planned node by node
 }

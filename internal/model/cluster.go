@@ -46,6 +46,7 @@ type Node struct {
 	ExternalIPs   []netip.Addr
 	PodCIDRs      []netip.Prefix // annotation kube-router.io/pod-cidrs or pod-cidr, else spec.podCIDRs
 	Zone          string         // label topology.kubernetes.io/zone
+	Created       time.Time      // metadata.creationTimestamp; of two nodes with one range the older has it
 	Labels        map[string]string
 	Unschedulable bool // cordoned
 	Leaving       bool // being deleted, or tainted ToBeDeletedByClusterAutoscaler
@@ -83,6 +84,8 @@ type NodeOptions struct {
 	ASN           ASN // node.asn; 0: the cluster's
 	Communities   []string
 	ImportReject  []netip.Prefix
+	AcceptDefault *bool          // node.bgp.accept-default-route (ours); nil: as the flag says
+	Accept        []netip.Prefix // node.bgp.accept-prefixes (ours): welcome from routers outside although refused by default
 	PrependAS     ASN
 	PrependTimes  uint8
 	Peers         []Peer
@@ -100,7 +103,9 @@ type Peer struct {
 	Port     Port // 0: 179
 	Local    netip.Addr
 	Password Secret
-	Multihop uint8 // TTL; below 2: directly connected
+	Multihop uint8   // TTL; below 2: directly connected
+	Hops     uint8   // TTL security (RFC 5082): the peer is at most so many hops away, 1 in a subnet of ours; 0: off
+	Limit    *uint32 // prefixes that the peer may teach, 0: any number; nil: --peer-router-prefix-limit
 	BFD      *BFD
 }
 
@@ -146,7 +151,19 @@ type Path struct {
 	NextHops []netip.Addr // several for equal-cost paths, sorted
 	External bool         // learned from an external peer, not from another node
 	Kept     bool         // nobody teaches it at present: it is what an earlier life of the daemon left in the kernel
+	Refused  []netip.Addr // peers outside that teach it in vain: the speaker's policy refuses it from them; sorted
 }
 
 // Ref names the Path by its prefix.
 func (p *Path) Ref() Ref { return Ref{KindPath, Name{Name: p.Prefix.String()}} }
+
+// Overflow is a BGP peer outside that teaches more prefixes than it may, or nearly so many.
+type Overflow struct {
+	Peer    netip.Addr
+	Limit   uint32
+	Taught  uint64 // prefixes that the speaker took of it, rounded down to a tenth of the limit: it is a warning, no count
+	Refused bool   // some were refused since its session began
+}
+
+// Ref names the Overflow by the peer's address.
+func (o *Overflow) Ref() Ref { return Ref{KindOverflow, Name{Name: o.Peer.String()}} }

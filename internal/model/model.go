@@ -17,6 +17,7 @@ type Model struct {
 	Nodes      map[string]*Node
 	Links      map[string]*Link
 	Paths      map[netip.Prefix]*Path
+	Overflows  map[string]*Overflow // by the peer's address
 	Attached   map[Name]*Attachment // by container and interface
 
 	servicesAt map[netip.Addr]map[Name]*Service
@@ -43,6 +44,7 @@ func New(s Settings) *Model {
 		Nodes:      map[string]*Node{},
 		Links:      map[string]*Link{},
 		Paths:      map[netip.Prefix]*Path{},
+		Overflows:  map[string]*Overflow{},
 		Attached:   map[Name]*Attachment{},
 		servicesAt: map[netip.Addr]map[Name]*Service{},
 		nodePorts:  map[Port]map[Name]*Service{},
@@ -105,6 +107,8 @@ func (m *Model) Put(o Object) Object {
 		for _, hop := range o.NextHops {
 			index(m.pathsBy, hop, o.Prefix, o)
 		}
+	case *Overflow:
+		m.Overflows[o.Ref().Name.Name] = o
 	case *Attachment:
 		m.Attached[o.Ref().Name] = o
 		index(m.attachOf, o.Pod, o.Ref().Name, o)
@@ -131,6 +135,8 @@ func (m *Model) Delete(r Ref) Object {
 		return take(m.Links, r.Name.Name)
 	case KindPath:
 		return m.deletePath(r.Name.Name)
+	case KindOverflow:
+		return take(m.Overflows, r.Name.Name)
 	case KindAttachment:
 		return m.deleteAttachment(r.Name)
 	}
@@ -181,6 +187,8 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Links)
 	case KindPath:
 		return refs(m.Paths)
+	case KindOverflow:
+		return refs(m.Overflows)
 	case KindAttachment:
 		return refs(m.Attached)
 	}

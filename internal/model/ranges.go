@@ -1,6 +1,10 @@
 package model
 
-import "net/netip"
+import (
+	"maps"
+	"net/netip"
+	"slices"
+)
 
 // ranges finds the nodes' pod ranges that lie around a prefix or in it. Nearly always the ranges of a family are of
 // one length, and then there is nothing to look for.
@@ -93,4 +97,19 @@ func (m *Model) NodesWithin(p netip.Prefix) []string {
 		}
 	}
 	return list
+}
+
+// NodesAround are the nodes with a pod range that is p or lies around it, or with the address that p is, sorted by name.
+func (m *Model) NodesAround(p netip.Prefix) []string {
+	var list []string
+	for bits, count := range m.ranges.lengths[FamilyOf(p.Addr())][:p.Bits()+1] {
+		if count > 0 {
+			list = slices.AppendSeq(list, maps.Keys(m.ranges.at[netip.PrefixFrom(p.Addr(), bits).Masked()]))
+		}
+	}
+	if p.IsSingleIP() {
+		list = slices.AppendSeq(list, maps.Keys(m.nodesBy[p.Addr()]))
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }

@@ -109,6 +109,9 @@ type BGPSettings struct {
 	RestartTime       time.Duration  // --bgp-graceful-restart-time
 	DeferralTime      time.Duration  // --bgp-graceful-restart-deferral-time
 	Peers             []Peer         // --peer-router-*
+	PeerLimit         uint32         // --peer-router-prefix-limit (ours): prefixes that a peer outside may teach; 0: any number
+	AcceptDefault     bool           // --accept-default-route (ours): peers outside may teach a default route
+	Accept            []netip.Prefix // --accept-prefixes (ours): peers outside may teach what lies in these although refused by default
 	IBGPPassword      Secret         // --ibgp-password-file (ours)
 	BFD               *BFD           // --enable-bfd and --bfd-*; nil: off
 	RouterID          string         // --router-id: empty, an IPv4 address, or "generate"

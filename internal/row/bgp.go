@@ -138,6 +138,8 @@ type BgpPeer struct {
 	Local    netip.Addr // our end
 	Port     uint16     // of the peer
 	TTL      uint8      // of a peer that is not directly connected; 0: directly connected
+	MinTTL   uint8      // what comes with a lesser TTL is no packet of the peer's (RFC 5082); 0: any. A node is held to it when it says so
+	Limit    uint32     // prefixes that it may teach; 0: any number
 	Hold     uint32     // seconds
 	V4, V6   bool       // the families of routes that are exchanged
 	Cluster  netip.Addr // the peer is our route reflector client in this cluster (RFC 4456); zero: it isn't
@@ -184,6 +186,12 @@ func (r BgpPeer) String() string {
 	}
 	if r.Password != "" {
 		b.WriteString(" password (secret)")
+	}
+	if r.MinTTL > 0 {
+		fmt.Fprintf(&b, " ttl-security %d", r.MinTTL)
+	}
+	if r.Limit > 0 {
+		fmt.Fprintf(&b, " prefix-limit %d", r.Limit)
 	}
 	return b.String()
 }

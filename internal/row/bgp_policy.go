@@ -18,6 +18,8 @@ const (
 	SetVIPs      BgpSet = "servicevipsdefinedset"        // addresses of Services
 	SetRejected  BgpSet = "customimportrejectdefinedset" // refused whoever announces it
 	SetDefaults  BgpSet = "defaultroutedefinedset"
+	SetAccepted  BgpSet = "customimportacceptdefinedset" // taken from routers outside whatever follows
+	SetHeld      BgpSet = "heldrangesdefinedset"         // not for routers outside to teach
 	SetInternals BgpSet = "iBGPpeerset"
 	SetExternals BgpSet = "externalpeerset"
 	SetPeers     BgpSet = "allpeerset" // every address, and thereby every peer; our own paths come from none
@@ -43,13 +45,27 @@ func (s BgpSet) Peers() bool {
 // Imports tells whether a set decides what is learned, and not what is announced alone.
 func (s BgpSet) Imports() bool {
 	s = BgpSet(strings.TrimSuffix(string(s), "v6"))
-	return s == SetVIPs || s == SetRejected || s == SetDefaults
+	return s == SetVIPs || s == SetRejected || s == SetDefaults || s.outside()
+}
+
+// ImportsOutside tells whether a set decides what is learned of routers outside alone: nodes don't teach each other
+// addresses of Services.
+func (s BgpSet) ImportsOutside() bool {
+	s = BgpSet(strings.TrimSuffix(string(s), "v6"))
+	return s == SetVIPs || s.outside()
+}
+
+func (s BgpSet) outside() bool { return s == SetAccepted || s == SetHeld }
+
+// Exports tells whether a set decides what is announced.
+func (s BgpSet) Exports() bool {
+	return !s.Imports() || strings.TrimSuffix(string(s), "v6") == string(SetVIPs)
 }
 
 // BgpSets are all our sets.
 func BgpSets() []BgpSet {
 	var all []BgpSet
-	for _, s := range []BgpSet{SetPods, SetPodsOut, SetVIPs, SetRejected, SetDefaults, SetInternals, SetExternals, SetPeers} {
+	for _, s := range []BgpSet{SetPods, SetPodsOut, SetVIPs, SetRejected, SetDefaults, SetAccepted, SetHeld, SetInternals, SetExternals, SetPeers} {
 		all = append(all, s, s.V6())
 	}
 	return all
@@ -78,7 +94,7 @@ func (r BgpMember) String() string {
 
 // MaxStatements bounds the statements of a policy, MaxCommunities the communities that one adds.
 const (
-	MaxStatements  = 16
+	MaxStatements  = 24
 	MaxCommunities = 16
 )
 

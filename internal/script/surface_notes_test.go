@@ -74,6 +74,8 @@ func nodeNotes() []note {
 		on("node.asn", "64600", "--nodes-full-mesh=false", lines{"remark: every node needs its AS number"}, lines{"bgp: global as 64600"}, "x"),
 		on("node.bgp.communities", "16:16", withRouter, lines{"bgp: policy export"}, lines{"bgp: 16:16"}, "x"),
 		on("node.bgp.customimportreject", "10.9.0.0/16", withRouter, nil, lines{"bgp: customimportrejectdefinedset 10.9.0.0/16"}, "x"),
+		on("node.bgp.accept-default-route", "true", withRouter, lines{"bgp: defaultroutedefinedset 0.0.0.0/0"}, nil, "x"),
+		on("node.bgp.accept-prefixes", "10.0.0.0/24", withRouter, nil, lines{"bgp: customimportacceptdefinedset 10.0.0.0/24 24..32"}, "x"),
 		on("node.bgp.local-pref", "200", "", lines{"bgp: path 10.244.1.0/24 nexthop 10.0.0.1"}, lines{"bgp: path 10.244.1.0/24 nexthop 10.0.0.1 local-pref 200"}, "x"),
 		on("node.bgp.med", "5", withRouter, lines{"bgp: policy export"}, lines{"bgp: med 5"}, "x"),
 		on("path-prepend.as", "64512", withRouter, lines{"bgp: policy export", "remark: needs a valid kube-router.io/path-prepend.as"}, lines{"bgp: prepend"}, "x").beside("path-prepend.repeat-n", "3"),

@@ -56,9 +56,9 @@ func serviceEffects() []effect {
 			less: []string{"nft: services-heads4 { 10.96.0.10 . tcp . 8080"},
 			more: []string{"ipvs: -A -t 10.96.0.10:8080 -s rr", "ipvs has: -a -t 10.96.0.10:8080 -r 10.244.1.5:8080 -m -w 1", "rtnl: addr 10.96.0.10/32 dev kube-dummy-if", "sysctl: net.ipv4.vs.conntrack = 1"}},
 		{name: "service-cluster-ip-range", value: "10.100.0.0/16",
-			less: []string{"nft: policy-fronts4 { 10.96.0.0-10.111.255.255 }"}, more: []string{"nft: policy-fronts4 { 10.100.0.0-10.100.255.255 }"}},
+			less: []string{"nft: policy-fronts4 { 10.96.0.0-10.111.255.255 }", "bgp: heldrangesdefinedset 10.96.0.0/12"}, more: []string{"nft: policy-fronts4 { 10.100.0.0-10.100.255.255 }", "bgp: heldrangesdefinedset 10.100.0.0/16"}},
 		{name: "service-external-ip-range", value: "198.51.100.0/24",
-			less: []string{"remark: spec.externalIPs[0]: 198.51.100.7 ignored"}, more: []string{"nft: services-heads4 { 198.51.100.7 . tcp . 8080", "nft: policy-fronts4 { 198.51.100.0-198.51.100.255 }"}},
+			less: []string{"remark: spec.externalIPs[0]: 198.51.100.7 ignored"}, more: []string{"nft: services-heads4 { 198.51.100.7 . tcp . 8080", "nft: policy-fronts4 { 198.51.100.0-198.51.100.255 }", "bgp: heldrangesdefinedset 198.51.100.0/24"}},
 		{name: "service-node-port-range", value: "20000:20010",
 			less: []string{"nft: policy-node-ports { tcp . 30000-32767 }"}, more: []string{"nft: policy-node-ports { tcp . 20000-20010 }"}},
 		{name: "strict-external-ip-validation", value: "false",
@@ -83,7 +83,7 @@ func serviceEffects() []effect {
 		{name: "service-tcpfin-timeout", value: "1m", also: withIPVS, more: []string{"ipvs: --set 0 60 0"}},
 		{name: "service-udp-timeout", value: "1m", also: withIPVS, more: []string{"ipvs: --set 0 0 60"}},
 		{name: "loadbalancer-ip-range", value: "203.0.113.0/24",
-			less: []string{"remark: 203.0.113.5 ignored"}, more: []string{"nft: services-heads4 { 203.0.113.5 . tcp . 8080", "nft: policy-fronts4 { 203.0.113.0-203.0.113.255 }"}},
+			less: []string{"remark: 203.0.113.5 ignored"}, more: []string{"nft: services-heads4 { 203.0.113.5 . tcp . 8080", "nft: policy-fronts4 { 203.0.113.0-203.0.113.255 }", "bgp: heldrangesdefinedset 203.0.113.0/24"}},
 		{name: "loadbalancer-default-class", value: "false", also: "--run-loadbalancer " + withRange, less: []string{"balancer: service default/wish external-ip 203.0.113.1"}},
 		{name: "loadbalancer-sync-period", value: "20s", also: "--run-loadbalancer " + withRange,
 			less: []string{"pace: balancer is read every 1m0s"}, more: []string{"pace: balancer is read every 20s"}},
@@ -127,15 +127,17 @@ func routeEffects() []effect {
 
 func speakerEffects() []effect {
 	const node = "bgp: neighbor 10.0.0.2 as 64512 local 10.0.0.1 port 179 hold-time 90 family ipv4 node n2"
+	const held = node + " graceful-restart 90/1"
+	const outside = "bgp: neighbor 10.0.0.254 as 65001 local 10.0.0.1 port 179 hold-time 90 family ipv4"
 	const graceful = "--bgp-graceful-restart"
 	return []effect{
 		{name: "cluster-asn", value: "64600", less: []string{"bgp: global as 64512"}, more: []string{"bgp: global as 64600", "bgp: neighbor 10.0.0.2 as 64600"}},
 		{name: "enable-ibgp", value: "false", less: []string{node}},
 		{name: "nodes-full-mesh", value: "false", less: []string{node}, more: []string{"remark: with --nodes-full-mesh=false every node needs its AS number"}},
-		{name: "ibgp-password-file", value: "testdata/surface/password", less: []string{node}, more: []string{node + " password (secret)"}},
+		{name: "ibgp-password-file", value: "testdata/surface/password", less: []string{node}, more: []string{held + " password (secret)"}},
 		{name: "bgp-port", value: "1179", less: []string{"bgp: listen-port 179", "nft: services-own-ports { tcp . 179 }"}, more: []string{"nft: services-own-ports { tcp . 1179 }", "bgp: listen-port 1179", "bgp: neighbor 10.0.0.2 as 64512 local 10.0.0.1 port 1179"}},
 		{name: "bgp-holdtime", value: "30s", less: []string{"bgp: port 179 hold-time 90"}, more: []string{"bgp: port 179 hold-time 30"}},
-		{name: "bgp-graceful-restart", value: "true", less: []string{node}, more: []string{node + " graceful-restart 90/1"}},
+		{name: "bgp-graceful-restart", value: "true", also: withRouter, less: []string{outside}, more: []string{outside + " graceful-restart 90/1"}},
 		{name: "bgp-graceful-restart-time", value: "60s", also: graceful, less: []string{node + " graceful-restart 90/1"}, more: []string{node + " graceful-restart 60/1"}},
 		{name: "bgp-graceful-restart-deferral-time", value: "2m", also: graceful, given: "reflector.yaml",
 			less: []string{node + " graceful-restart 90/360"}, more: []string{node + " graceful-restart 90/120"}},
@@ -154,7 +156,11 @@ func peerEffects() []effect {
 		{name: "peer-router-passwords", value: "aGlkZGVu", also: withRouter, less: []string{router}, more: []string{router + " password (secret)", "remark: everybody on the host can read a command line"}},
 		{name: "peer-router-passwords-file", value: "testdata/surface/passwords", also: withRouter, less: []string{router}, more: []string{router + " password (secret)"}},
 		{name: "peer-router-multihop-ttl", value: "5", also: withRouter, less: []string{router}, more: []string{router + " multihop-ttl 5"}},
-		{name: "enable-bfd", value: "true", also: withRouter, less: []string{router}, more: []string{watched, "bgp: node n2 bfd port 3784", "nft: services-own-ports { udp . 3784 }"}},
+		{name: "peer-router-prefix-limit", value: "300", also: withRouter, less: []string{router + " prefix-limit 10000"}, more: []string{router + " prefix-limit 300"}},
+		{name: "peer-router-ttl-security", value: "2", also: withRouter, less: []string{router + " prefix-limit 10000"}, more: []string{router + " ttl-security 254"}},
+		{name: "accept-default-route", value: "true", also: withRouter, less: []string{"bgp: defaultroutedefinedset 0.0.0.0/0"}},
+		{name: "accept-prefixes", value: "10.0.0.0/24", also: withRouter, more: []string{"bgp: customimportacceptdefinedset 10.0.0.0/24 24..32"}},
+		{name: "enable-bfd", value: "true", also: withRouter, less: []string{router}, more: []string{watched, "bgp: node n2 graceful-restart 90/1 bfd port 3784", "nft: services-own-ports { udp . 3784 }"}},
 		{name: "bfd-port", value: "4784", also: withBFD, less: []string{watched}, more: []string{router + " bfd port 4784", "nft: services-own-ports { udp . 4784 }"}},
 		{name: "bfd-detection-multiplier", value: "5", also: withBFD, less: []string{watched}, more: []string{router + " bfd port 3784 multiplier 5"}},
 		{name: "bfd-desired-min-tx-interval", value: "300", also: withBFD, less: []string{watched}, more: []string{"bgp: tx 300000us rx 1000000us"}},

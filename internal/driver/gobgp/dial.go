@@ -6,45 +6,65 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"reflect"
+	"os"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/osrg/gobgp/v4/api"
-	"github.com/osrg/gobgp/v4/pkg/server"
 	"golang.org/x/sys/unix"
 
 	"kube-router/internal/row"
 )
 
-// dial tries a peer again and again until its session stands, or for as long as eager. Whoever calls holds mu.
+// dialer is the calling of one peer.
+type dialer struct{ stop context.CancelFunc }
+
+// dial calls a peer again and again until its session stands. Whoever calls this holds mu.
 func (h *haste) dial(p row.BgpPeer) {
 	if h.ctx.Err() != nil {
 		return
 	}
-	if stop := h.dialing[p.Addr]; stop != nil {
-		stop()
-	}
-	ctx, stop := context.WithTimeout(h.ctx, eager)
-	h.dialing[p.Addr] = stop
+	h.hush(p.Addr)
+	ctx, stop := context.WithCancel(h.ctx)
+	d := &dialer{stop}
+	h.dialing[p.Addr] = d
 	h.tasks.Go(func() {
-		defer stop()
-		gap := time.Duration(0)
-		if p.Local.Less(p.Addr) {
-			gap = deference
-		}
-		for next := firstGap; pause(ctx, gap); next = min(2*next, lastGap) {
-			is := h.look(p.Addr)
-			switch is.GetState().GetSessionState() {
-			case api.PeerState_SESSION_STATE_ESTABLISHED:
-				return
-			case api.PeerState_SESSION_STATE_ACTIVE:
-				h.try(ctx, p, is.GetConf().GetType() == api.PeerType_PEER_TYPE_EXTERNAL)
-			}
-			gap = next
+		h.call(ctx, p)
+		stop()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.dialing[p.Addr] == d {
+			delete(h.dialing, p.Addr)
 		}
 	})
+}
+
+// hush ends the calling of a peer. Whoever calls this holds mu.
+func (h *haste) hush(a netip.Addr) {
+	if d := h.dialing[a]; d != nil {
+		d.stop()
+		delete(h.dialing, a)
+	}
+}
+
+func (h *haste) call(ctx context.Context, p row.BgpPeer) {
+	gap := time.Duration(0)
+	if p.Local.Less(p.Addr) {
+		gap = deference
+	}
+	begun := time.Now()
+	for next := firstGap; pause(ctx, gap); next = min(2*next, lastGap) {
+		is := h.look(p.Addr)
+		switch is.GetState().GetSessionState() {
+		case api.PeerState_SESSION_STATE_ESTABLISHED:
+			return
+		case api.PeerState_SESSION_STATE_ACTIVE:
+			h.try(ctx, p, is.GetConf().GetType() == api.PeerType_PEER_TYPE_EXTERNAL)
+		}
+		if gap = next; time.Since(begun) > eager {
+			gap = redial * time.Second
+		}
+	}
 }
 
 // try connects to a peer and, if that would talk to us, hands the connection over.
@@ -68,17 +88,7 @@ func (h *haste) try(ctx context.Context, p row.BgpPeer, external bool) {
 		conn.Close()
 		return
 	}
-	door, err := door(h.server)
-	if err != nil {
-		h.log.Warn("no haste", "error", err)
-		conn.Close()
-		return
-	}
-	select {
-	case door <- conn:
-	default:
-		conn.Close()
-	}
+	h.gate.hand(h.gate.guard(conn))
 }
 
 // connectTo connects to a peer as the engine would: from our address, with its password, and over no more
@@ -102,25 +112,40 @@ func connectTo(ctx context.Context, p row.BgpPeer) (*net.TCPConn, error) {
 	return conn.(*net.TCPConn), nil
 }
 
-// prepare sets a socket up for a peer: the routers that it may pass, and TCP-MD5 (RFC 2385).
+// prepare sets a socket up for a peer: the routers that packets may pass on either way, and TCP-MD5 (RFC 2385).
 func prepare(fd int, p row.BgpPeer) error {
-	level, option := unix.IPPROTO_IP, unix.IP_TTL
-	// The key is for a struct sockaddr_in: port, address; or sockaddr_in6: port, flow, address.
-	sig, addr := unix.TCPMD5Sig{Addr: unix.SockaddrStorage{Family: unix.AF_INET}}, 2
+	level, ttl, least := unix.IPPROTO_IP, unix.IP_TTL, unix.IP_MINTTL
 	if p.Addr.Is6() {
-		level, option = unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS
-		sig.Addr.Family, addr = unix.AF_INET6, 6
+		level, ttl, least = unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, unix.IPV6_MINHOPCOUNT
+	}
+	if p.Node != "" || p.MinTTL > 0 {
+		p.TTL = fullTTL
 	}
 	if p.TTL > 0 {
-		if err := unix.SetsockoptInt(fd, level, option, int(p.TTL)); err != nil {
+		if err := unix.SetsockoptInt(fd, level, ttl, int(p.TTL)); err != nil {
+			return err
+		}
+	}
+	if p.MinTTL > 0 && p.Node == "" {
+		if err := unix.SetsockoptInt(fd, level, least, int(p.MinTTL)); err != nil {
 			return err
 		}
 	}
 	if p.Password == "" {
 		return nil
 	}
-	copy(sig.Addr.Data[addr:], p.Addr.AsSlice())
-	sig.Keylen = uint16(copy(sig.Key[:], p.Password))
+	return sign(fd, p.Addr, string(p.Password))
+}
+
+// sign sets the password of what is exchanged with an address (TCP MD5, RFC 2385); empty: there is none any more.
+func sign(fd int, a netip.Addr, password string) error {
+	// The key is for a struct sockaddr_in: port, address; or sockaddr_in6: port, flow, address.
+	sig, at := unix.TCPMD5Sig{Addr: unix.SockaddrStorage{Family: unix.AF_INET}}, 2
+	if a.Is6() {
+		sig.Addr.Family, at = unix.AF_INET6, 6
+	}
+	copy(sig.Addr.Data[at:], a.AsSlice())
+	sig.Keylen = uint16(copy(sig.Key[:], password))
 	return unix.SetsockoptTCPMD5Sig(fd, unix.IPPROTO_TCP, unix.TCP_MD5SIG, &sig)
 }
 
@@ -148,7 +173,7 @@ func signs(p row.BgpPeer) error {
 }
 
 // speaks waits until the peer has said something, and leaves that for the engine to hear. All speakers open
-// a session without waiting for us (RFC 4271 section 8.2.2); those that don't are left to the engine.
+// a session without waiting for us (RFC 4271 section 8.2.2); one that doesn't for a second gets to hear us first.
 func speaks(conn *net.TCPConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -161,21 +186,13 @@ func speaks(conn *net.TCPConn) error {
 	if e := raw.Read(func(fd uintptr) bool {
 		n, _, err = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK)
 		return !errors.Is(err, unix.EAGAIN)
-	}); e != nil {
+	}); errors.Is(e, os.ErrDeadlineExceeded) {
+		n, err = 1, nil
+	} else if e != nil {
 		return e
 	}
 	if err == nil && n == 0 {
 		err = errors.New("closed")
 	}
 	return errors.Join(err, conn.SetReadDeadline(time.Time{}))
-}
-
-// door is the channel by which the engine takes what its listeners accept. It shows it to nobody; a test
-// tells when a new version of the engine has another one.
-func door(s *server.BgpServer) (chan<- net.Conn, error) {
-	f := reflect.ValueOf(s).Elem().FieldByName("acceptCh")
-	if !f.IsValid() || f.Type() != reflect.TypeFor[chan net.Conn]() {
-		return nil, fmt.Errorf("the engine has no channel of accepted connections")
-	}
-	return *(*chan net.Conn)(unsafe.Pointer(f.UnsafeAddr())), nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -34,26 +35,35 @@ type Engine struct {
 // Run is the speaker. It has no configuration: the daemon gives it everything over its socket. It ends when
 // ctx ends or when it is told to stop, with its sessions closed; what makes it die makes it die alone.
 func (e *Engine) Run(ctx context.Context) error {
-	lock, err := e.claim()
+	lock, again, err := e.claim()
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
 	// Whoever may write to the socket rules the node's routes.
 	unix.Umask(0o177)
+	// Its table is small beside what a peer may say in a short time: garbage is collected early.
+	debug.SetGCPercent(40)
 	e.heard.Store(time.Now().UnixNano())
 	s := server.NewBgpServer(
 		server.GrpcListenAddress("unix://"+filepath.Join(e.Dir, socketName)+",unix://"+filepath.Join(e.Dir, adminName)),
 		server.GrpcOption([]grpc.ServerOption{grpc.UnaryInterceptor(e.unary), grpc.StreamInterceptor(e.stream)}),
 		server.LoggerOption(slog.New(calm{e.Log.Handler()}), nil),
 	)
+	rush, calm := context.WithCancel(ctx)
+	g, err := newGate(rush, s, e.Log)
+	if err != nil {
+		calm()
+		return err
+	}
+	g.again = again
+	defer g.close()
 	ended := make(chan struct{})
 	go func() {
 		s.Serve()
 		close(ended)
 	}()
-	rush, calm := context.WithCancel(ctx)
-	h := hurry(rush, s, e.Log)
+	h := hurry(rush, s, g, e.Log)
 	e.haste.Store(h)
 	e.wait(ctx, s, ended)
 	calm()
@@ -69,38 +79,43 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) wait(ctx context.Context, s *server.BgpServer, ended <-chan struct{}) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	graceful := false
 	for {
 		select {
 		case <-ended:
 			return
 		case <-ctx.Done():
+			graceful = true // another one is to follow: who agreed to that keeps our routes (RFC 4724)
 		case <-tick.C:
 			if alone := time.Since(time.Unix(0, e.heard.Load())); e.Orphan == 0 || alone < e.Orphan {
 				continue
 			}
 			e.Log.Warn("no daemon any more: sessions end and routes are withdrawn", "after", e.Orphan)
 		}
-		if err := s.StopBgp(context.Background(), &api.StopBgpRequest{}); err != nil {
+		if err := s.StopBgp(context.Background(), &api.StopBgpRequest{AllowGracefulRestart: graceful}); err != nil {
 			e.Log.Warn("stop BGP", "error", err)
 		}
 		return
 	}
 }
 
-// claim takes the lock that tells others who the speaker of this directory is.
-func (e *Engine) claim() (*os.File, error) {
+// claim takes the lock that tells others who the speaker of this directory is, and tells whether there was one before,
+// since the machine started.
+func (e *Engine) claim() (lock *os.File, again bool, err error) {
+	_, err = os.Stat(filepath.Join(e.Dir, lockName))
+	again = err == nil
 	f, err := os.OpenFile(filepath.Join(e.Dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("claim the speaker's place: %w", err)
+		return nil, false, fmt.Errorf("claim the speaker's place: %w", err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("another speaker is at work in %s: %w", e.Dir, err)
+		return nil, false, fmt.Errorf("another speaker is at work in %s: %w", e.Dir, err)
 	}
 	for _, name := range []string{socketName, adminName} {
 		if err := os.Remove(filepath.Join(e.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			f.Close()
-			return nil, fmt.Errorf("remove an old socket: %w", err)
+			return nil, false, fmt.Errorf("remove an old socket: %w", err)
 		}
 	}
 	if err := f.Truncate(0); err == nil {
@@ -108,9 +123,9 @@ func (e *Engine) claim() (*os.File, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("sign the speaker's place: %w", err)
+		return nil, false, fmt.Errorf("sign the speaker's place: %w", err)
 	}
-	return f, nil
+	return f, again, nil
 }
 
 // private tells whether a call came over the daemon's own socket.
@@ -126,7 +141,7 @@ func (e *Engine) unary(ctx context.Context, r any, _ *grpc.UnaryServerInfo, next
 		e.heard.Store(time.Now().UnixNano())
 	}
 	if h := e.haste.Load(); h != nil {
-		return h.call(ctx, r, next)
+		return h.answer(ctx, r, next)
 	}
 	return next(ctx, r)
 }

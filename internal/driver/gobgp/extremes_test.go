@@ -38,11 +38,11 @@ func TestExtremes(t *testing.T) {
 		row.BgpMember{Set: row.SetRejected, Net: pfx("255.255.255.255/32"), Min: 32, Max: 32},
 		row.BgpPath{Prefix: pfx("10.0.0.0/8"), NextHop: addr("127.0.0.1"), LocalPref: math.MaxUint32},
 		row.BgpPeer{Addr: addr("127.0.1.1"), ASN: math.MaxUint32 - 1, Local: addr("127.0.0.1"), Port: math.MaxUint16, Hold: math.MaxUint16,
-			V4: true, V6: true, TTL: math.MaxUint8, Restart: 4095, Deferral: 64800,
+			V4: true, V6: true, TTL: math.MaxUint8, Limit: math.MaxInt32, Restart: 4095, Deferral: 64800,
 			BFD: row.BgpBFD{Port: math.MaxUint16, Multiplier: math.MaxUint8, Tx: 4294967000, Rx: 4294967000}},
-		row.BgpPeer{Addr: addr("127.0.1.2"), ASN: 1, Local: addr("127.0.0.1"), Port: 1, Hold: 3, V4: true,
+		row.BgpPeer{Addr: addr("127.0.1.2"), ASN: 1, Local: addr("127.0.0.1"), Port: 1, Hold: 3, V4: true, MinTTL: 1, Limit: 1,
 			BFD: row.BgpBFD{Port: 1, Multiplier: 1, Tx: 1000, Rx: 1000}},
-		row.BgpPeer{Addr: addr("127.0.1.3"), ASN: 64512, Node: "a.very-long.name", Local: addr("127.0.0.1"), Port: 179, Hold: 90, V6: true, Cluster: addr("255.255.255.255")},
+		row.BgpPeer{Addr: addr("127.0.1.3"), ASN: 64512, Node: "a.very-long.name", Local: addr("127.0.0.1"), Port: 179, Hold: 90, V6: true, Cluster: addr("255.255.255.255"), MinTTL: 255},
 	)
 	want := conform.Index[row.BgpKey](all)
 	if err := d.Apply(t.Context(), conform.Diff(map[row.BgpKey]row.Bgp{}, want)); err != nil {

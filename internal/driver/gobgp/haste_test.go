@@ -19,18 +19,18 @@ import (
 	"kube-router/internal/row"
 )
 
-// TestDoor tells when the engine no longer has what haste hands connections to.
+// TestDoor tells when the engine no longer has what the gate hands connections to.
 func TestDoor(t *testing.T) {
 	s := server.NewBgpServer()
-	go s.Serve()
-	defer s.Stop()
-	g := &api.Global{Asn: 64512, RouterId: "10.0.0.1", ListenPort: 17999, ListenAddresses: []string{"127.0.0.1"}}
-	if err := s.StartBgp(context.Background(), &api.StartBgpRequest{Global: g}); err != nil {
+	door, err := newGate(t.Context(), s, logger(t))
+	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := door(s)
-	if err != nil || d == nil {
-		t.Fatalf("%v, %v", d, err)
+	go s.Serve()
+	defer s.Stop()
+	g := &api.Global{Asn: 64512, RouterId: "10.0.0.1", ListenPort: -1}
+	if err := s.StartBgp(context.Background(), &api.StartBgpRequest{Global: g}); err != nil {
+		t.Fatal(err)
 	}
 	// Nobody's connection goes through it and is closed.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,7 +42,7 @@ func TestDoor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d <- conn
+	door.hand(conn)
 	until(t, "the engine closes it", 5*time.Second, func() bool { return conn.SetDeadline(time.Now()) != nil })
 }
 

@@ -29,11 +29,15 @@ func peerMessage(r row.BgpPeer, restarting bool) *api.Peer {
 			NeighborAddress: r.Addr.String(), PeerAsn: r.ASN, AuthPassword: string(r.Password),
 			Description: strings.TrimSpace(described + " " + r.Node),
 		},
-		Transport: &api.Transport{RemotePort: uint32(r.Port), LocalAddress: r.Local.String()},
+		// It is called beside the engine (dial.go).
+		Transport: &api.Transport{RemotePort: uint32(r.Port), LocalAddress: r.Local.String(), PassiveMode: true},
 		Timers:    &api.Timers{Config: &api.TimersConfig{HoldTime: uint64(r.Hold), ConnectRetry: redial, IdleHoldTimeAfterReset: rest}},
 	}
 	if r.TTL > 0 {
 		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(r.TTL)}
+	}
+	if r.Node != "" || r.MinTTL > 0 { // a node is sent the full TTL, whatever is expected of it
+		p.TtlSecurity = &api.TtlSecurity{Enabled: true, TtlMin: uint32(r.MinTTL)}
 	}
 	if r.Cluster.IsValid() {
 		p.RouteReflector = &api.RouteReflector{RouteReflectorClient: true, RouteReflectorClusterId: r.Cluster.String()}
@@ -51,6 +55,7 @@ func peerMessage(r row.BgpPeer, restarting bool) *api.Peer {
 			})
 		}
 	}
+	limit(p, r.Limit)
 	if b := r.BFD; b != (row.BgpBFD{}) {
 		p.Bfd = &api.BfdPeerConfig{
 			Enabled: true, Port: uint32(b.Port), DetectionMultiplier: uint32(b.Multiplier),
@@ -84,7 +89,11 @@ func readPeer(p *api.Peer) (row.BgpPeer, bool) {
 	if g := p.GetGracefulRestart(); g.GetEnabled() {
 		r.Restart, r.Deferral = uint16(g.RestartTime), uint16(g.DeferralTime)
 	}
+	if s := p.GetTtlSecurity(); s.GetEnabled() {
+		r.MinTTL = uint8(s.TtlMin)
+	}
 	for _, a := range p.AfiSafis {
+		r.Limit = max(r.Limit, a.GetPrefixLimits().GetMaxPrefixes())
 		r.V4 = r.V4 || a.GetConfig().GetFamily().GetAfi() == api.Family_AFI_IP
 		r.V6 = r.V6 || a.GetConfig().GetFamily().GetAfi() == api.Family_AFI_IP6
 	}
@@ -152,8 +161,8 @@ func (t *turn) addPeer(ctx context.Context, is row.BgpPeer, there bool, want row
 		return fmt.Errorf("local address %s is of another family than %s", want.Local, want.Addr)
 	case there && is == want:
 		return nil
-	case there && is.Cluster != want.Cluster:
-		// The engine takes no change of reflection in a peer that is there.
+	case there && (is.Cluster != want.Cluster || is.Limit != want.Limit || want.Node == "" && is.MinTTL != want.MinTTL):
+		// The engine takes no change of reflection in a peer that is there, and what it taught must be counted anew.
 		if err := t.removePeer(ctx, is); err != nil {
 			return err
 		}

@@ -13,8 +13,7 @@ func (t *turn) reset(_, _ []change) error {
 		if err := t.soft("all", api.ResetPeerRequest_DIRECTION_IN); err != nil {
 			return err
 		}
-	} else if t.resetVIP {
-		// Nodes don't teach each other addresses of Services, so it is about routers alone.
+	} else if t.resetOutside {
 		have, err := t.known()
 		if err != nil {
 			return err

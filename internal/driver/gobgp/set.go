@@ -93,10 +93,10 @@ func (t *turn) judge(members, all []change) {
 		}
 	}
 	for _, c := range members {
-		vip := c.Key.Set == row.SetVIPs || c.Key.Set == row.SetVIPs.V6()
-		t.resetVIP = t.resetVIP || vip
-		t.resetIn = t.resetIn || c.Key.Set.Imports() && !vip
-		t.resetOut = t.resetOut || !with[c.Key.Net]
+		outside := c.Key.Set.ImportsOutside()
+		t.resetOutside = t.resetOutside || outside
+		t.resetIn = t.resetIn || c.Key.Set.Imports() && !outside
+		t.resetOut = t.resetOut || c.Key.Set.Exports() && !with[c.Key.Net]
 	}
 }
 

@@ -33,8 +33,8 @@ const (
 )
 
 // Run starts a speaker or adopts the one that an earlier life of the daemon left, and starts it again with
-// back-off when it dies or hangs. When ctx ends it stops the speaker, which closes its sessions so that
-// peers withdraw our routes, unless Graceful leaves it.
+// back-off when it dies or hangs. When ctx ends it stops the speaker, unless Graceful leaves it: peers withdraw our
+// routes, but for those that agreed to wait for its successor (RFC 4724), as other nodes do.
 func (s *Supervisor) Run(ctx context.Context) error {
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return fmt.Errorf("make the speaker's directory: %w", err)
@@ -57,7 +57,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			s.watch(ctx, p)
 			if ctx.Err() != nil {
 				if !s.Graceful {
-					p.stop(s.client, false)
+					p.stop(s.client, true)
 				}
 				return nil
 			}
@@ -97,7 +97,7 @@ func (s *Supervisor) attach() (*process, error) {
 			return p, nil
 		}
 		s.Log.Info("replacing the BGP speaker of another version", "was", p.token, "is", s.Token)
-		p.stop(s.client, s.Graceful)
+		p.stop(s.client, true)
 	}
 	return start(s.Path, s.Args, s.Token, func(line string) { s.Log.Info("speaker: " + line) })
 }

@@ -29,7 +29,8 @@ type turn struct {
 	fresh    bool // this turn began the speaker's life
 	resetOut bool // what peers have of ours must be judged again
 	resetIn  bool // what we have of theirs too
-	resetVIP bool // and, of routers outside, what may be addresses of Services
+	// and, of routers outside, what we have of theirs: it is about them alone
+	resetOutside bool
 }
 
 // run applies the changes. An error means that nothing is known about any of them.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
@@ -21,6 +22,8 @@ func exchange(m *model.Model, self *model.Node, note *remarks) *intent.Exchange 
 		NextHopSelf: m.Settings.BGP.OverrideNextHop,
 		MED:         o.MED,
 		Reject:      slices.Clone(o.ImportReject),
+		Default:     holder.AcceptsDefault(m),
+		Accept:      holder.Permitted(m),
 	}
 	if o.PrependAS != 0 && o.PrependTimes > 0 {
 		e.PrependAS, e.PrependTimes = uint32(o.PrependAS), o.PrependTimes

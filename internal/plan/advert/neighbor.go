@@ -15,9 +15,19 @@ import (
 // defaultPort is BGP's port (RFC 4271), at which routers outside listen whatever ours is.
 const defaultPort = 179
 
+// fullTTL is the TTL of what passed no router, where the sender gives all that there is (RFC 5082).
+const fullTTL = 255
+
 // defer1s is the deferral of a node that reflects nothing: what it announces doesn't depend on what it
 // learns, so after a restart it need not wait for everybody else (RFC 4724 section 4.1).
 const defer1s = time.Second
+
+// deferReflector is the deferral of a reflector by default, and longestRestart the longest restart that can be said (RFC
+// 4724 section 3: 12 bits of seconds).
+const (
+	deferReflector = 5 * time.Second
+	longestRestart = 4095 * time.Second
+)
 
 // routers plans the peers outside of the cluster, by address.
 func routers(m *model.Model, self *model.Node, note *remarks) []*intent.Neighbor {
@@ -52,6 +62,12 @@ func router(m *model.Model, self *model.Node, p model.Peer, field string, note *
 	if p.Multihop >= 2 {
 		n.TTL = p.Multihop
 	}
+	if p.Hops > 0 {
+		n.TTL, n.MinTTL = 0, fullTTL-p.Hops+1
+	}
+	if n.Limit = m.Settings.BGP.PeerLimit; p.Limit != nil {
+		n.Limit = *p.Limit
+	}
 	if p.BFD != nil {
 		n.BFD = bfd(p.BFD)
 	}
@@ -81,6 +97,19 @@ func base(m *model.Model, self *model.Node, as uint32) *intent.Neighbor {
 		}
 	}
 	return n
+}
+
+// graceful lets nodes keep each other's routes over a restart whatever the flag says, which is about routers outside. A
+// reflector that was told nothing else waits only as long as clients need to come back.
+func graceful(m *model.Model, self *model.Node, n *intent.Neighbor) {
+	b := &m.Settings.BGP
+	if b.GracefulRestart || b.RestartTime <= 0 {
+		return
+	}
+	n.Restart, n.Deferral = min(b.RestartTime, longestRestart), defer1s
+	if self.Options.RRServer != "" {
+		n.Deferral = deferReflector
+	}
 }
 
 // bfd fills in the defaults of RFC 5881 and of --bfd-*.
@@ -205,6 +234,10 @@ func session(m *model.Model, self, other *model.Node) (*intent.Neighbor, string)
 	if b := m.Settings.BGP.BFD; b != nil {
 		n.BFD = bfd(b)
 	}
+	if m.LinkTo(n.Addr) != nil {
+		n.MinTTL = fullTTL
+	}
+	graceful(m, self, n)
 	if !n.V4 && !n.V6 {
 		return nil, "no enabled address family in common"
 	}
@@ -223,4 +256,19 @@ func common(a, b *model.Node) (model.Family, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Overflow remarks on a router outside that teaches more prefixes than it may, or nearly so many.
+func Overflow(m *model.Model, peer string) []model.Remark {
+	o := m.Overflows[peer]
+	if o == nil {
+		return nil
+	}
+	note := remarks{object: o.Ref()}
+	if o.Refused {
+		note.add("", "it teaches more than %d prefixes: the rest is refused, its session stays (--peer-router-prefix-limit, prefixlimit)", o.Limit)
+	} else {
+		note.add("", "it teaches at least %d prefixes of the %d that it may (--peer-router-prefix-limit, prefixlimit)", o.Taught, o.Limit)
+	}
+	return note.list
 }

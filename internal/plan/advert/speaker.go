@@ -39,9 +39,27 @@ func Speaker(m *model.Model) (*intent.BGP, []model.Remark) {
 		Exchange:  exchange(m, self, &note),
 		Neighbors: routers(m, self, &note),
 		Announces: pods(m, self, &note),
+		Held:      held(append(holder.Nowhere(), holder.Home(m)...)),
 	}
 	alone(m, self, &note)
 	return b, note.list
+}
+
+// Held plans what routers outside may not teach because a node holds it.
+func Held(m *model.Model, node string) []*intent.Held {
+	self := m.Self()
+	if self == nil || !m.Settings.Router || asOf(m, self) == 0 || !self.PrimaryIP().IsValid() {
+		return nil
+	}
+	return held(holder.OfNode(m, node))
+}
+
+func held(list []holder.Held) []*intent.Held {
+	all := make([]*intent.Held, len(list))
+	for i, h := range list {
+		all[i] = &intent.Held{Prefix: h.Prefix, Min: h.Min, Max: h.Max}
+	}
+	return all
 }
 
 // asOf is a node's AS: the cluster's in a full mesh, else the node's own or 0.

@@ -1,9 +1,12 @@
 package route
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
@@ -18,6 +21,16 @@ func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark)
 		return nil, nil
 	}
 	note := remarks{object: p.Ref()}
+	why := ""
+	if p.External || len(p.Refused) > 0 {
+		why = holder.MayTeach(m, prefix)
+	}
+	if len(p.Refused) > 0 && m.Settings.Has(family(prefix)) {
+		note.add("", "not taken from "+joined(p.Refused)+": "+cmp.Or(why, "the policy of this node refuses it (node.bgp.customimportreject, or it is an address that this node announces)"))
+	}
+	if len(p.NextHops) == 0 {
+		return nil, note.list
+	}
 	switch {
 	case !m.Settings.Has(family(prefix)):
 		note.add("", "ignored: "+family(prefix).String()+" is not enabled")
@@ -32,7 +45,10 @@ func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark)
 		note.add("", "ignored: "+near(m, prefix))
 		return nil, note.list
 	case m.Settings.Routes.Source == SourceAPI && (!p.External || m.IsRange(prefix) || p.Kept && !fromRouters(m, p)):
-		return nil, nil
+		return nil, note.list
+	case why != "" && p.External && !fromNodes(m, p):
+		note.add("", "ignored: "+why)
+		return nil, note.list
 	}
 	return build(m, prefix, p.NextHops, &note), note.list
 }
@@ -187,6 +203,20 @@ func ownRange(m *model.Model, p netip.Prefix) bool {
 	return n != nil && slices.ContainsFunc(n.PodCIDRs, func(own netip.Prefix) bool {
 		return own.Bits() <= p.Bits() && own.Contains(p.Addr())
 	})
+}
+
+// fromNodes tells whether a path is one that an earlier life left in the kernel, which doesn't tell who taught it, and
+// leads to nodes alone.
+func fromNodes(m *model.Model, p *model.Path) bool {
+	return p.Kept && !slices.ContainsFunc(p.NextHops, func(hop netip.Addr) bool { return m.NodeAt(hop) == nil })
+}
+
+func joined(addrs []netip.Addr) string {
+	words := make([]string, len(addrs))
+	for i, a := range addrs {
+		words[i] = a.String()
+	}
+	return strings.Join(words, ", ")
 }
 
 // fromRouters tells whether a path leads through peers outside alone. Of what an earlier life left in the kernel

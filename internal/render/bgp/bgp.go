@@ -20,7 +20,15 @@ func Speaker(b *intent.BGP) []row.Bgp {
 	for _, n := range b.Neighbors {
 		rows = append(rows, Neighbor(n)...)
 	}
+	for _, h := range b.Held {
+		rows = append(rows, Held(h))
+	}
 	return rows
+}
+
+// Held renders a range in which routers outside may teach nothing.
+func Held(h *intent.Held) row.Bgp {
+	return row.BgpMember{Set: row.SetHeld.Of(h.Prefix.Addr()), Net: h.Prefix, Min: h.Min, Max: h.Max}
 }
 
 // Announce renders a prefix that we originate: its path, and its place in the set that says where it goes.
@@ -46,7 +54,7 @@ func Neighbor(n *intent.Neighbor) []row.Bgp {
 		set = row.SetInternals
 	}
 	peer := row.BgpPeer{
-		Addr: n.Addr, ASN: n.ASN, Node: n.Node, Local: n.Local, Port: n.Port, TTL: n.TTL, Hold: seconds(n.Hold),
+		Addr: n.Addr, ASN: n.ASN, Node: n.Node, Local: n.Local, Port: n.Port, TTL: n.TTL, MinTTL: n.MinTTL, Limit: n.Limit, Hold: seconds(n.Hold),
 		V4: n.V4, V6: n.V6, Cluster: n.Cluster, Password: row.BgpSecret(n.Password),
 		Restart: uint16(seconds(n.Restart)), Deferral: uint16(seconds(n.Deferral)),
 	}

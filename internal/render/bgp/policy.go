@@ -16,9 +16,17 @@ func exchange(e *intent.Exchange) []row.Bgp {
 			Set: row.SetRejected.Of(p.Addr()), Net: p, Min: uint8(p.Bits()), Max: uint8(p.Addr().BitLen()),
 		})
 	}
+	for _, p := range e.Accept {
+		rows = append(rows, row.BgpMember{
+			Set: row.SetAccepted.Of(p.Addr()), Net: p, Min: uint8(p.Bits()), Max: uint8(p.Addr().BitLen()),
+		})
+	}
 	for _, all := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 		p := netip.PrefixFrom(all, 0)
-		rows = append(rows, exactly(row.SetDefaults, p), exactly(row.SetPeers, p))
+		rows = append(rows, exactly(row.SetPeers, p))
+		if !e.Default {
+			rows = append(rows, exactly(row.SetDefaults, p))
+		}
 	}
 	return rows
 }
@@ -77,13 +85,15 @@ func outside(e *intent.Exchange) row.BgpStatement {
 }
 
 // imports is the import policy: whoever announces them, addresses of our Services, default routes and what
-// the node's annotation names are refused. Our own paths pass through it too, but come from no peer.
+// the node's annotation names are refused, and of routers outside what isn't theirs to teach, unless it is permitted. Our
+// own paths pass through it too, but come from no peer.
 func imports(e *intent.Exchange) row.BgpPolicy {
 	p := row.BgpPolicy{Import: true, Accept: true}
 	for _, prefixes := range []row.BgpSet{row.SetVIPs, row.SetDefaults, row.SetRejected} {
 		p = statements(e, p, row.BgpStatement{}, prefixes, row.SetPeers)
 	}
-	return p
+	p = statements(e, p, row.BgpStatement{Accept: true}, row.SetAccepted, row.SetExternals)
+	return statements(e, p, row.BgpStatement{}, row.SetHeld, row.SetExternals)
 }
 
 // statements adds a statement to p for each twin of a set of prefixes and of a set of peers: a session over

@@ -28,6 +28,12 @@ func nodeAnnotations() []annotation[model.Node] {
 		{"node.bgp.customimportreject", "list of CIDRs", "learned routes inside of these are refused", func(n *model.Node, in input) {
 			n.Options.ImportReject = in.remarks.prefixes(in.field(), csv(in.text))
 		}},
+		{"node.bgp.accept-default-route", "true or false", "peers outside may teach this node a default route; in place of --accept-default-route", func(n *model.Node, in input) {
+			n.Options.AcceptDefault = override(in)
+		}},
+		{"node.bgp.accept-prefixes", "list of CIDRs", "peers outside may teach this node what lies in these although it is refused by default, beside those of --accept-prefixes", func(n *model.Node, in input) {
+			n.Options.Accept = in.remarks.prefixes(in.field(), csv(in.text))
+		}},
 		{"node.bgp.local-pref", "number", "LOCAL_PREF of what is announced to nodes of the same AS", func(n *model.Node, in input) {
 			n.Options.LocalPref = number(in)
 		}},
@@ -36,7 +42,7 @@ func nodeAnnotations() []annotation[model.Node] {
 		}},
 		{"path-prepend.as", "AS number", "put in front of the AS path to external peers; with path-prepend.repeat-n", parsePrepend},
 		{"path-prepend.repeat-n", "1 to 255", "how many times path-prepend.as is put there", parseRepeat},
-		{"peers", "YAML list", "external BGP peers of this node: remoteip, remoteasn, localip, password, port, bfd", parsePeers},
+		{"peers", "YAML list", "external BGP peers of this node: remoteip, remoteasn, localip, password, port, ttlsecurity, prefixlimit, bfd", parsePeers},
 		{"peer.ips", "list of addresses", "external BGP peers of this node, in the older form", parseOldPeers},
 		{"peer.asns", "list of AS numbers", "their AS numbers, one for each of peer.ips", needsPeerIPs},
 		{"peer.ports", "list of ports", "their ports, one for each of peer.ips; 179 when absent", needsPeerIPs},

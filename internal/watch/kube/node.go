@@ -19,6 +19,7 @@ func ConvertNode(o *corev1.Node) *model.Node {
 		Name:          o.Name,
 		UID:           string(o.UID),
 		Zone:          o.Labels[labelZone],
+		Created:       o.CreationTimestamp.Time,
 		Labels:        o.Labels,
 		Unschedulable: o.Spec.Unschedulable,
 		ProviderID:    o.Spec.ProviderID,

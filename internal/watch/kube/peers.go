@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ type peerYAML struct {
 	LocalIP   string   `json:"localip"`
 	Password  string   `json:"password"` // base64
 	Port      uint64   `json:"port"`
+	Hops      uint64   `json:"ttlsecurity"` // RFC 5082: at most so many hops away; 1: in a subnet of the node
+	Limit     *uint64  `json:"prefixlimit"` // 0: any number
 	BFD       *bfdYAML `json:"bfd"`
 }
 
@@ -112,6 +115,17 @@ func (y *peerYAML) peer() (model.Peer, error) {
 		if p.Port, err = parsePort(y.Port); err != nil {
 			return p, fmt.Errorf("port: %w", err)
 		}
+	}
+	if y.Hops > 254 {
+		return p, fmt.Errorf("ttlsecurity: %d is not a number of hops from 1 to 254", y.Hops)
+	}
+	p.Hops = uint8(y.Hops)
+	if y.Limit != nil {
+		if *y.Limit > math.MaxInt32 {
+			return p, fmt.Errorf("prefixlimit: %d is not a number from 0 to %d", *y.Limit, math.MaxInt32)
+		}
+		n := uint32(*y.Limit)
+		p.Limit = &n
 	}
 	if p.Password, err = parsePassword(y.Password); err != nil {
 		return p, err

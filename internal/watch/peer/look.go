@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"kube-router/internal/model"
 )
@@ -30,27 +32,18 @@ func (w *Watch) look(ctx context.Context, only []netip.Prefix) error {
 			return err
 		}
 	}
+	// Afterwards, for what is offered before it is found has been judged by then.
+	offered, err := w.offers(ctx, only)
+	if err != nil {
+		return err
+	}
 	found := map[netip.Prefix]told{}
-	for _, f := range []struct {
-		afi api.Family_Afi
-		v4  bool
-	}{{api.Family_AFI_IP, true}, {api.Family_AFI_IP6, false}} {
-		r := &api.ListPathRequest{
-			TableType: api.TableType_TABLE_TYPE_GLOBAL,
-			Family:    &api.Family{Afi: f.afi, Safi: api.Family_SAFI_UNICAST},
-		}
-		for _, p := range only {
-			if p.Addr().Is4() == f.v4 {
-				r.Prefixes = append(r.Prefixes, &api.TableLookupPrefix{Prefix: p.String(), Type: api.TableLookupPrefix_TYPE_EXACT})
-			}
-		}
-		if only != nil && len(r.Prefixes) == 0 {
-			continue
-		}
+	for _, r := range requests(api.TableType_TABLE_TYPE_GLOBAL, "", only) {
 		if err := w.list(ctx, r, found); err != nil {
 			return err
 		}
 	}
+	refuse(found, offered)
 	if only == nil {
 		for p := range w.told {
 			only = append(only, p)
@@ -65,13 +58,79 @@ func (w *Watch) look(ctx context.Context, only []netip.Prefix) error {
 	return nil
 }
 
+// requests ask for a table, of each family in which there is something to be asked for: some prefixes, or all (nil).
+func requests(table api.TableType, peer string, only []netip.Prefix) []*api.ListPathRequest {
+	var list []*api.ListPathRequest
+	for _, f := range []struct {
+		afi api.Family_Afi
+		v4  bool
+	}{{api.Family_AFI_IP, true}, {api.Family_AFI_IP6, false}} {
+		r := &api.ListPathRequest{TableType: table, Name: peer, Family: &api.Family{Afi: f.afi, Safi: api.Family_SAFI_UNICAST}}
+		for _, p := range only {
+			if p.Addr().Is4() == f.v4 {
+				r.Prefixes = append(r.Prefixes, &api.TableLookupPrefix{Prefix: p.String(), Type: api.TableLookupPrefix_TYPE_EXACT})
+			}
+		}
+		if only == nil || len(r.Prefixes) > 0 {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// offers are what routers outside teach, whether our policy takes it or not, by prefix.
+func (w *Watch) offers(ctx context.Context, only []netip.Prefix) (map[netip.Prefix][]netip.Addr, error) {
+	all := map[netip.Prefix][]netip.Addr{}
+	for peer, is := range w.peers {
+		if is.Node != "" || !is.Established() {
+			continue
+		}
+		for _, r := range requests(api.TableType_TABLE_TYPE_ADJ_IN, peer.String(), only) {
+			stream, err := w.api.ListPath(ctx, r)
+			for err == nil {
+				var m *api.ListPathResponse
+				if m, err = stream.Recv(); err != nil {
+					break
+				}
+				if p, wrong := netip.ParsePrefix(m.GetDestination().GetPrefix()); wrong == nil {
+					all[p] = append(all[p], peer)
+				}
+			}
+			// A peer that has just gone has no table, nor has a family that it doesn't speak.
+			if c := status.Code(err); c == codes.Unavailable || c == codes.Canceled {
+				return nil, fmt.Errorf("read what %s teaches: %w", peer, err)
+			}
+		}
+	}
+	return all, nil
+}
+
+// refuse notes of what is offered and not in the table that it is refused.
+func refuse(found map[netip.Prefix]told, offered map[netip.Prefix][]netip.Addr) {
+	for p, peers := range offered {
+		t, there := found[p]
+		if !there {
+			t.path = &model.Path{Prefix: p}
+		}
+		for _, a := range peers {
+			if !slices.Contains(t.taken, a) {
+				t.path.Refused = append(t.path.Refused, a)
+			}
+		}
+		slices.SortFunc(t.path.Refused, netip.Addr.Compare)
+		if there || len(t.path.Refused) > 0 {
+			found[p] = t
+		}
+	}
+}
+
 // list reads destinations into found.
 func (w *Watch) list(ctx context.Context, r *api.ListPathRequest, found map[netip.Prefix]told) error {
 	stream, err := w.api.ListPath(ctx, r)
 	for err == nil {
 		var m *api.ListPathResponse
 		if m, err = stream.Recv(); err == nil {
-			if t, ok := read(m.Destination, w.peers); ok {
+			if t, ok := read(m.Destination, w.peers); ok || len(t.taken) > 0 {
 				found[t.path.Prefix] = t
 			}
 		}
@@ -91,11 +150,14 @@ func read(d *api.Destination, peers map[netip.Addr]State) (told, bool) {
 	}
 	t := told{path: &model.Path{Prefix: prefix}}
 	for _, p := range d.Paths {
-		if !p.Best || p.IsWithdraw || p.IsNexthopInvalid {
+		from, err := netip.ParseAddr(p.GetNeighborIp())
+		if err == nil && !p.IsWithdraw {
+			t.taken = append(t.taken, from.Unmap())
+		}
+		if !p.GetBest() || p.IsWithdraw || p.IsNexthopInvalid {
 			continue
 		}
-		from, err := netip.ParseAddr(p.NeighborIp)
-		hop := nextHop(p)
+		hop := nextHop(p, prefix.Addr().Is4())
 		if err != nil || !hop.IsValid() || hop.IsUnspecified() {
 			continue
 		}
@@ -108,18 +170,20 @@ func read(d *api.Destination, peers map[netip.Addr]State) (told, bool) {
 	return t, len(t.path.NextHops) > 0
 }
 
-// nextHop is a path's next hop, in whichever attribute its family has it.
-func nextHop(p *api.Path) netip.Addr {
+// nextHop is a path's next hop, in whichever attribute its family has it: an UPDATE may announce prefixes of both.
+func nextHop(p *api.Path, v4 bool) netip.Addr {
+	var found netip.Addr
 	for _, a := range p.Pattrs {
 		text := a.GetNextHop().GetNextHop()
 		if hops := a.GetMpReach().GetNextHops(); len(hops) > 0 {
 			text = hops[0]
 		}
-		if addr, err := netip.ParseAddr(text); err == nil {
-			return addr.Unmap()
+		addr, err := netip.ParseAddr(text)
+		if addr = addr.Unmap(); err == nil && (!found.IsValid() || addr.Is4() == v4) {
+			found = addr
 		}
 	}
-	return netip.Addr{}
+	return found
 }
 
 // prefixOf is the prefix that an event is about.
@@ -141,6 +205,15 @@ func (w *Watch) tell(prefixes []netip.Prefix, found map[netip.Prefix]told, all b
 		was, known := w.told[p]
 		is, there := found[p]
 		switch {
+		case there && known && was.stale && len(is.path.NextHops) == 0:
+			// What others offer in vain doesn't tell that those who taught it have it no more.
+			w.offered(p, was, is.path.Refused)
+		case there && is.empty():
+			// A path of ours is the best one.
+			delete(w.told, p)
+			if known && w.synced {
+				w.Inbox.Delete(was.path.Ref())
+			}
 		case there:
 			w.told[p] = is
 			if w.synced && (!known || !reflect.DeepEqual(was.path, is.path)) {
@@ -193,13 +266,46 @@ func (w *Watch) sweep(ctx context.Context, age time.Duration) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for k, t := range w.told {
-		told := len(t.from) > 0 && len(peers) > 0 && !slices.ContainsFunc(t.from, func(a netip.Addr) bool { return !back(a) })
-		if t.stale && (told || everybody || age > keepStale) {
+		settledAll := len(t.from) > 0 && len(peers) > 0 && !slices.ContainsFunc(t.from, func(a netip.Addr) bool { return !back(a) })
+		if t.stale && (settledAll || everybody || age > keepStale) {
 			delete(w.told, k)
-			w.Inbox.Delete(t.path.Ref())
+			if len(t.path.Refused) == 0 {
+				w.Inbox.Delete(t.path.Ref())
+				continue
+			}
+			now := told{path: &model.Path{Prefix: k, Refused: t.path.Refused}}
+			w.told[k] = now
+			w.Inbox.Put(now.path)
 		}
 	}
 	return nil
+}
+
+// offered adds to a route of an earlier life who offers it now, in vain. Whoever calls this holds mu.
+func (w *Watch) offered(p netip.Prefix, was told, by []netip.Addr) {
+	if slices.Equal(was.path.Refused, by) {
+		return
+	}
+	path := *was.path
+	path.Refused = by
+	was.path = &path
+	w.told[p] = was
+	if w.synced {
+		w.Inbox.Put(&path)
+	}
+}
+
+// inVain are the prefixes that somebody offers in vain.
+func (w *Watch) inVain() []netip.Prefix {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var list []netip.Prefix
+	for p, t := range w.told {
+		if len(t.path.Refused) > 0 {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 func (w *Watch) anyStale() bool {

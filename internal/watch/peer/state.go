@@ -28,6 +28,8 @@ type State struct {
 	Received   uint64    // prefixes
 	Accepted   uint64    // of them, by our policy
 	Advertised uint64    // by us, where it was asked for
+	Limit      uint32    // prefixes that it may teach; 0: any number
+	Beyond     uint64    // announcements that were refused since its session began, because they were beyond the limit
 	BFD        string    // UP, DOWN, INIT, ADMIN_DOWN; empty: none
 	Flaps      uint32    // sessions that ended
 }
@@ -115,7 +117,9 @@ func state(p *api.Peer) (State, bool) {
 	if at != nil {
 		s.Since = at.AsTime()
 	}
+	s.Beyond = p.GetState().GetMessages().GetReceived().GetDiscarded()
 	for _, a := range p.AfiSafis {
+		s.Limit = max(s.Limit, a.GetPrefixLimits().GetMaxPrefixes())
 		s.Received += a.GetState().GetReceived()
 		s.Accepted += a.GetState().GetAccepted()
 		s.Advertised += a.GetState().GetAdvertised()

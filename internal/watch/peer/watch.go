@@ -41,6 +41,8 @@ type Watch struct {
 	api  api.GoBgpServiceClient
 
 	peers map[netip.Addr]State // who they are; may be old, but for the addresses' owners
+	heard bool                 // something has been taught, or a session changed, since prefixes were counted
+	over  map[netip.Addr]model.Overflow
 
 	mu     sync.Mutex
 	synced bool
@@ -52,8 +54,12 @@ type Watch struct {
 type told struct {
 	path  *model.Path
 	from  []netip.Addr // the peers that taught it; none: unknown
+	taken []netip.Addr // the peers that the speaker has it of, best or not
 	stale bool         // of an earlier life
 }
+
+// empty tells whether there is nothing to tell.
+func (t told) empty() bool { return len(t.path.NextHops) == 0 && len(t.path.Refused) == 0 }
 
 // The times after which routes of an earlier life are dropped.
 const (
@@ -73,7 +79,7 @@ func New(o Options) (*Watch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the connection to the BGP speaker: %w", err)
 	}
-	return &Watch{Options: o, conn: conn, api: api.NewGoBgpServiceClient(conn), told: map[netip.Prefix]told{}}, nil
+	return &Watch{Options: o, conn: conn, api: api.NewGoBgpServiceClient(conn), told: map[netip.Prefix]told{}, over: map[netip.Addr]model.Overflow{}}, nil
 }
 
 // HasSynced tells whether what was known at the start has been told. It doesn't wait for peers.
@@ -143,6 +149,8 @@ func (w *Watch) follow(ctx context.Context) error {
 		Peer: &api.WatchEventRequest_Peer{},
 		Table: &api.WatchEventRequest_Table{Filters: []*api.WatchEventRequest_Table_Filter{
 			{Type: api.WatchEventRequest_Table_Filter_TYPE_BEST},
+			// What policy refuses is no best path, and to be told of.
+			{Type: api.WatchEventRequest_Table_Filter_TYPE_POST_POLICY},
 		}},
 		BatchSize: 1024,
 	})
@@ -153,7 +161,7 @@ func (w *Watch) follow(ctx context.Context) error {
 	if err := begun(stream); err != nil {
 		return fmt.Errorf("watch the BGP speaker: %w", err)
 	}
-	w.peers = nil
+	w.peers, w.heard = nil, true
 	if err := w.look(ctx, nil); err != nil {
 		return err
 	}
@@ -176,13 +184,22 @@ func (w *Watch) work(ctx context.Context, h *hints, ended <-chan error) error {
 		case <-h.wake:
 			prefixes, peers := h.take()
 			if peers {
+				// With a session goes what was offered in it, of which no event tells.
 				w.peers = nil
+				prefixes = append(prefixes, w.inVain()...)
+			}
+			w.heard = true
+			if len(prefixes) == 0 {
+				continue
 			}
 			if err := w.look(ctx, prefixes); err != nil {
 				return err
 			}
 		case <-tick.C:
 			if err := w.sweep(ctx, time.Since(since)); err != nil {
+				return err
+			}
+			if err := w.count(ctx); err != nil {
 				return err
 			}
 		}
@@ -231,7 +248,7 @@ func (h *hints) fill(s grpc.ServerStreamingClient[api.WatchEventResponse]) error
 				h.prefixes[prefix] = true
 			}
 		}
-		if len(h.prefixes) > 0 {
+		if h.peers || len(h.prefixes) > 0 {
 			select {
 			case h.wake <- struct{}{}:
 			default:
