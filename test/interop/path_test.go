@@ -104,7 +104,8 @@ func TestAggregates(t *testing.T) {
 
 // TestJoin measures how long a node that joins takes to be reached by the others.
 func TestJoin(t *testing.T) {
-	w := begin(t, lab.Config{Nodes: 3})
+	// A daemon that ends leaves its routes with the others for as long as a restart may take.
+	w := begin(t, lab.Config{Nodes: 3}, "--bgp-graceful-restart-time=1s")
 	w.until("the mesh stands", 15*time.Second, func() error { return peers(w, "n1", "n2", "n3") })
 	n3 := w.node("n3")
 	if err := n3.StopDaemon(); err != nil {
