@@ -35,7 +35,7 @@ const (
 	NftForget            // delete Key from @Set, a dynamic map (Linux 5.4)
 	NftNotrack           // bypass conntrack
 	NftMSS               // lower the TCP MSS option to Num where it is more
-	NftDnatTo            // dnat to Key map @Set, whose values are address . port, or an address where Num is 1
+	NftDnatTo            // dnat to Key map @Set, whose values are address . port, or an address where Num is 1; without Set to Key, an address
 	NftSnatTo            // snat to Prefix's address
 	NftMasquerade        // masquerade fully-random
 	NftVmap              // Key vmap @Set; with Via: (Data map @Via) vmap @Set
@@ -227,6 +227,9 @@ func (s NftStmt) action() string {
 	case NftMSS:
 		return fmt.Sprintf("tcp option maxseg size set %d", s.Num)
 	case NftDnatTo:
+		if s.Set == "" {
+			return fmt.Sprintf("dnat %s to %s", family(s.Key.V6()), s.Key)
+		}
 		return fmt.Sprintf("dnat %s to %s map @%s", family(s.Key.V6()), s.Key, s.Set)
 	case NftSnatTo:
 		return "snat " + family(s.Prefix.Addr().Is6()) + " to " + s.Prefix.Addr().String()

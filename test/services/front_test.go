@@ -19,7 +19,7 @@ import (
 
 const frontGroup = "fronts, sources, flows"
 
-// TestTwoOnOneFront gives two Services the same external address and port: the first by name has it, the other is told so, and stands
+// TestTwoOnOneFront gives two Services the same external address and port: the older has it, of one second the first by name, the other is told so, and stands
 // when the first is gone.
 func TestTwoOnOneFront(t *testing.T) {
 	w, n := shared, 60
@@ -36,7 +36,7 @@ func TestTwoOnOneFront(t *testing.T) {
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
-		if !strings.Contains(out, "twin-b") || !strings.Contains(out, "twin-a has it") {
+		if !strings.Contains(out, "twin-b") || !strings.Contains(out, "external address of Service default/twin-a") {
 			return fmt.Errorf("no remark in %.600s", out)
 		}
 		return nil

@@ -241,6 +241,10 @@ func (p *program) nat(s row.NftStmt) {
 		p.needFamily(s.Key.V6())
 		p.load(s.Key, 0)
 		e := &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(p.family), RegAddrMin: reg0}
+		if s.Set == "" {
+			p.emit(e)
+			return
+		}
 		if s.Num != 1 {
 			e.RegProtoMin = reg0 + 1
 			if s.Key.V6() {

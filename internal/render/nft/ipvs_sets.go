@@ -13,9 +13,14 @@ const (
 	ipvsPostrouting = "ipvs-postrouting"
 	ipvsUnmark      = "ipvs-unmark"
 	ipvsSent        = "ipvs-sent"
-	dsrClamp        = "dsr-clamp"
+
+	ipvsKeepPrerouting = "ipvs-keep-prerouting"
+	ipvsKeepOutput     = "ipvs-keep-output"
+
+	dsrClamp = "dsr-clamp"
 
 	priorityMangle = -150
+	priorityKeep   = priorityDnat + 1 // after the fronts for which nftables chooses, before the NAT of others
 )
 
 // IpvsMarkMask are the bits of the packet mark that firewall marks of virtual servers use.

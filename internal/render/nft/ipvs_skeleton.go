@@ -11,7 +11,7 @@ type IpvsParams struct {
 // IpvsSkeleton is the part of the ipvs engine's rules that is there without any Service.
 func IpvsSkeleton(p IpvsParams) []row.Nft {
 	rows := []row.Nft{ipvsUsed()}
-	var marking, refuse, snat, clamp []row.NftBody
+	var marking, keep, refuse, snat, clamp []row.NftBody
 	for _, plain := range p.families() {
 		f := ipvsFamily{plain}
 		for _, s := range f.sets() {
@@ -23,13 +23,35 @@ func IpvsSkeleton(p IpvsParams) []row.Nft {
 		}
 		rows = append(rows, f.hiding(f.hide(), p.ServiceParams)...)
 		marking = append(marking, f.marking()...)
+		keep = append(keep, f.keeping()...)
 		refuse = append(refuse, f.ipvsRefusals(!p.Open)...)
 		snat = append(snat, f.masquerading()...)
 		if p.MTU > 0 {
 			clamp = append(clamp, f.clamp(p.MTU))
 		}
 	}
+	rows = append(rows, keepChains(keep)...)
 	return append(rows, ipvsChains(marking, refuse, snat, clamp)...)
+}
+
+// keepChains are where what is a Service's stays so: nat chains of others come after them.
+func keepChains(keep []row.NftBody) []row.Nft {
+	rows := []row.Nft{
+		row.NftChain{Name: ipvsKeepPrerouting, Hook: row.NftPrerouting, Nat: true, Priority: priorityKeep},
+		row.NftChain{Name: ipvsKeepOutput, Hook: row.NftOutput, Nat: true, Priority: priorityKeep},
+	}
+	rows = append(rows, row.NftRules(ipvsKeepPrerouting, keep...)...)
+	return append(rows, row.NftRules(ipvsKeepOutput, keep...)...)
+}
+
+// keeping takes what is a Service's out of the hands of others' destination NAT. Every address of a Service is local on
+// this node, so rules for host ports, which are about whatever is local (the portmap plugin's, Docker's), would take its
+// connections before IPVS sees them (CVE-2019-9946). A connection gets one destination NAT: the first, which is this one,
+// and it changes nothing. The addresses that are no node's are kept with all their ports.
+func (f ipvsFamily) keeping() []row.NftBody {
+	front := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.frontKey()...), Set: f.fronts().Name}
+	vip := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.daddr()), Set: f.vips().Name}
+	return []row.NftBody{body(f.is(), front, f.keep()), body(f.is(), vip, f.keep())}
 }
 
 func ipvsChains(marking, refuse, snat, clamp []row.NftBody) []row.Nft {

@@ -32,7 +32,7 @@ func ServiceSkeleton(p ServiceParams) []row.Nft {
 			rows = append(rows, s)
 		}
 		class := row.NftStmt{Op: row.NftVmap, Data: row.NftKeyOf(f.frontKey()...), Via: f.heads().Name, Set: f.classes().Name}
-		dnat = append(dnat, body(f.is(), class))
+		dnat = append(dnat, body(f.is(), class), f.keepRefused())
 		refuse = append(refuse, f.refusals(p.Open)...)
 		rows = append(rows, f.hiding(f.hide(), p)...)
 		snat = append(snat, f.masqueradeMarked(), f.masqueradeHairpin())
@@ -93,6 +93,19 @@ func (f family) refusals(open bool) []row.NftBody {
 		return rows
 	}
 	return append(rows, body(f.is(), tcp, vips, reset), body(f.is(), vips, unreachable))
+}
+
+// keep is a destination NAT that changes nothing. A connection gets but one, so others' rules, for host ports for example,
+// don't take it.
+func (f family) keep() row.NftStmt {
+	return row.NftStmt{Op: row.NftDnatTo, Key: row.NftKeyOf(f.daddr())}
+}
+
+// keepRefused keeps connections to fronts without an endpoint, which are refused thereafter, from a pod that has the port
+// of a node's address for its host port: it is the Service's, endpoints or not.
+func (f family) keepRefused() row.NftBody {
+	none := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.frontKey()...), Set: f.none().Name}
+	return body(f.is(), none, f.keep())
 }
 
 // masqueradeMarked replaces the source of what a chain of Services has marked. The mark goes, so that an
