@@ -72,6 +72,7 @@ func tables() string {
 	}
 	linuxTables(&b, host)
 	nftTables(&b)
+	guardTable(&b)
 	sysctls := append(linux.Sysctls(host), linux.Accounting())
 	block(&b, "Settings", "Below /proc/sys. What each was before is kept in `sysctl.json` beside the control socket (below /run) and comes back at cleanup,\n"+
 		"unless somebody else has changed it since. “Where it was 1”: another value is the operator's choice and stays.", sysctls)
@@ -118,6 +119,19 @@ func nftTables(b *strings.Builder) {
 		nft.Egress(&intent.Egress{Pods: inside, Keep: prefixes("192.0.2.0/24")}), nft.Peer(&intent.Peer{Ranges: inside, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}})...))
 	block(b, "Rules: who may speak to tunnels", "With overlays; here of vxlan. The nodes are those of host-nodes.", nft.TunnelGuard(
 		&intent.TunnelGuard{V4: true, V6: true, Encap: intent.VXLAN, Port: 8472, Own: append(inside, prefixes("10.96.0.0/12")...)}))
+}
+
+func guardTable(b *strings.Builder) {
+	rows := nft.GuardBase()
+	for _, p := range []*intent.Port{
+		{Kind: intent.PodPort, Name: "veth1", Pod: "default/web", MAC: [6]byte{2, 0, 0, 0, 0, 1}, Addrs: []netip.Addr{
+			netip.MustParseAddr("10.244.1.5"), netip.MustParseAddr("fd00:10:244:1::5"), netip.MustParseAddr("fe80::ff:fe00:1")}},
+		{Kind: intent.FreePort, Name: "veth2", Pod: "vms/one"},
+	} {
+		rows = append(rows, nft.GuardPort(p)...)
+	}
+	block(b, "Frames: table bridge "+row.NftTable, "The guard of pods' ports: a frame that comes in there is the pod's own, or it ends. Shown with a pod at port veth1, and one at veth2\n"+
+		"whose Namespace frees its pods.", rows)
 }
 
 func others(b *strings.Builder) {

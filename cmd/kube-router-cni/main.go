@@ -1,13 +1,15 @@
-// Command kube-router-cni is a chained CNI plugin that makes a pod's start wait until its network policy is
-// in the kernel. It follows the plugin that made the interface, hands the pod's name and addresses to the
+// Command kube-router-cni is a chained CNI plugin that makes a pod's start wait until its network policy and the guard
+// of its port are in the kernel. It follows the plugin that made the interface, hands the pod's name and addresses to the
 // daemon over a unix socket, and passes the result on unchanged. Until the daemon has answered, the static
-// rules of the firewall refuse the address, so no packet of the pod is ever ahead of its policy.
+// rules of the firewall refuse the address, so no packet of the pod is ever ahead of its policy. In the pod it sees to it
+// that nobody there listens to router advertisements, and tells the neighbours whose the pod's addresses are now.
 package main
 
 import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/skel"
@@ -93,8 +95,24 @@ func attachment(args *skel.CmdArgs, prev *current.Result) (*model.Attachment, er
 				a.Addrs = append(a.Addrs, addr.Unmap())
 			}
 		}
+		a.Port, a.MAC = ends(args.IfName, prev)
 	}
 	return a, nil
+}
+
+// ends finds the link at the node's end of a pod's interface and the Ethernet address of the other. A result names the
+// interface of the pod with its namespace, and before it those of the node: the bridge, if there is one, and the link.
+func ends(ifname string, prev *current.Result) (port string, mac model.MAC) {
+	for _, i := range prev.Interfaces {
+		if i.Sandbox == "" {
+			port = i.Name
+			continue
+		}
+		if m, err := model.ParseMAC(i.Mac); i.Name == ifname && err == nil {
+			return port, m
+		}
+	}
+	return "", model.MAC{}
 }
 
 func add(args *skel.CmdArgs) error {
@@ -110,9 +128,16 @@ func add(args *skel.CmdArgs) error {
 		return err
 	}
 	if a != nil {
+		if err := within(args.Netns, func() error { return deaf(args.IfName) }); err != nil {
+			return types.NewError(types.ErrIOFailure, fmt.Sprintf("can't set up the interface of pod %s", a.Pod), err.Error())
+		}
 		if err := ask(c.Socket, c.wait(), model.AttachRequest{Verb: model.AttachAdd, Attachment: a}); err != nil {
 			return types.NewError(types.ErrTryAgainLater,
 				fmt.Sprintf("the network policy of pod %s is not in the kernel yet", a.Pod), err.Error())
+		}
+		if err := within(args.Netns, func() error { return announce(args.IfName, a.MAC, a.Addrs) }); err != nil {
+			// Nobody but those who knew the address's last owner misses it, and they ask again by themselves.
+			fmt.Fprintf(os.Stderr, "kube-router-cni: announce the addresses of pod %s: %v\n", a.Pod, err)
 		}
 	}
 	return types.PrintResult(prev, c.CNIVersion)

@@ -144,7 +144,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	a.thinker.synced, a.thinker.settle, a.thinker.said = a.synced, a.settle, a.reports.planned
 	a.thinker.begin = a.ledgers.nft.Begin
 	a.listen()
-	return a, a.guard(o, log)
+	return a, a.accompany(o, log)
 }
 
 // open opens the tables and prepares what fills them.

@@ -3,10 +3,12 @@ package agent
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	drv "kube-router/internal/driver/nft"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/render/nft"
@@ -50,13 +52,19 @@ func (a *agent) dropCounts(ctx context.Context) ([]dropped, error) {
 	if err != nil {
 		return nil, err
 	}
-	chains := make([]string, 0, len(of))
-	for key := range of {
-		chains = append(chains, key.Name)
-	}
-	counters, err := table.ChainCounters(ctx, chains...)
-	if err != nil {
-		return nil, err
+	counters := map[row.NftKey]drv.Counter{}
+	for _, bridge := range []bool{false, true} {
+		var chains []string
+		for key := range of {
+			if key.Bridge == bridge {
+				chains = append(chains, key.Name)
+			}
+		}
+		some, err := table.ChainCounters(ctx, bridge, chains...)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(counters, some)
 	}
 	var list []dropped
 	for key, d := range of {

@@ -37,24 +37,21 @@ type waiting interface {
 
 // counting is a table that tells what its rules have counted.
 type counting interface {
-	ChainCounters(context.Context, ...string) (map[row.NftKey]drv.Counter, error)
+	ChainCounters(context.Context, bool, ...string) (map[row.NftKey]drv.Counter, error)
 }
 
-// guard prepares the firewall's companions on a real node.
-func (a *agent) guard(o *config.Options, log *slog.Logger) error {
+// accompany prepares the firewall's companions on a real node.
+func (a *agent) accompany(o *config.Options, log *slog.Logger) error {
 	f := a.firewall
 	f.drops = nflog.NewReader(0, nft.PolicyLogGroup)
 	s := &o.Settings
-	if !s.Firewall {
-		return nil
-	}
-	if s.CNI.Socket != "" {
+	if s.Guards() {
 		f.attach = cni.New(s.CNI.Socket, a.inbox, a, log)
 		if err := f.attach.Load(); err != nil {
 			return err
 		}
 	}
-	if s.Policy.KeepFlows {
+	if !s.Firewall || s.Policy.KeepFlows {
 		return nil
 	}
 	flows, err := conntrack.Open(netns.None())
@@ -110,11 +107,8 @@ func (a *agent) forbidden(ctx context.Context, flows []conntrack.Flow, marked fu
 	return bad, err
 }
 
-// Stands returns when the policy of an attached pod is in the kernel.
+// Stands returns when the policy of an attached pod is in the kernel, and the guard of its port.
 func (a *agent) Stands(ctx context.Context, at *model.Attachment) error {
-	if !a.o.Settings.Firewall {
-		return nil
-	}
 	w := &waiter{a: at, keys: make(chan []row.NftKey, 1)}
 	err := a.thinker.query(ctx, func(m *model.Model) {
 		if keys, ok := a.policies.decided(m, at); ok {
@@ -135,7 +129,7 @@ func (a *agent) Stands(ctx context.Context, at *model.Attachment) error {
 	// The plugin may be gone already, the question is still whose waiter it was.
 	_ = a.thinker.query(context.WithoutCancel(ctx), func(m *model.Model) {
 		delete(a.policies.waiting, w)
-		if m.Pods[at.Pod] == nil {
+		if a.o.Settings.Firewall && m.Pods[at.Pod] == nil {
 			why = fmt.Errorf("the API has not told of pod %s yet", at.Pod)
 		}
 	})

@@ -15,14 +15,16 @@ type touch func(m *model.Model, c change, add func(model.Ref))
 // flow is the architecture on one screen: what changed, and for each stage what that touches. A stage that
 // keeps an index of its own (policy) tells the rest through its note function.
 var flow = map[model.Kind]map[string]touch{
-	model.KindService: {"service": contenders, "advert": contenders, "balancer": whole},
-	model.KindSlice:   {"service": itsService, "advert": itsContenders},
+	model.KindService: {"service": contenders, "advert": contenders, "balancer": whole, "guard": answering},
+	model.KindSlice:   {"service": itsService, "advert": itsContenders, "guard": answering},
 	model.KindPod:     {"service": podServices},
 	model.KindNode: {"service": ifSelf(whole), "host": ifSelf(whole), "inside": ifSelf(whole), "ipvs": ifSelf(whole),
 		"route": ofNode(nodeRoutes), "advert": both(ofNode(nodeAdverts), nodeDrained), "egress": ofNode(nodeEgress)},
-	model.KindLink:     {"service": whole, "route": whole, "host": whole, "ipvs": whole, "advert": nodesAndSelf},
-	model.KindPath:     {"route": itself},
-	model.KindOverflow: {"advert": itself},
+	model.KindLink:       {"service": whole, "route": whole, "host": whole, "ipvs": whole, "advert": nodesAndSelf},
+	model.KindPath:       {"route": itself},
+	model.KindOverflow:   {"advert": itself},
+	model.KindAttachment: {"guard": itself},
+	model.KindNamespace:  {"guard": freed},
 }
 
 // itself is the unit that is the changed object.

@@ -21,6 +21,7 @@ func hostStages(l ledgers) []stage {
 		{name: "egress", units: egressUnits, plan: l.planEgress},
 		{name: "inside", plan: l.planInside},
 		{name: "route", units: routeUnits, plan: l.planRoute},
+		l.guardStage(),
 	}
 }
 

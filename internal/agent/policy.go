@@ -218,16 +218,30 @@ func (p *policies) settle(m *model.Model) {
 	}
 }
 
-// decided gives the rows of an attached pod once they are claimed.
+// decided gives the rows of an attached pod, and those of its port, once they are claimed.
 func (p *policies) decided(m *model.Model, a *model.Attachment) ([]row.NftKey, bool) {
 	now := m.Attached[a.Ref().Name]
-	pod := m.Pods[a.Pod]
-	if p.planner == nil || now == nil || pod == nil || !pod.Finished && !pod.HostNetwork && !p.planner.Decided(pod.Name) || !slices.Equal(now.Addrs, a.Addrs) || a.UID != "" && pod.UID != a.UID {
+	if !p.began || now == nil || !slices.Equal(now.Addrs, a.Addrs) {
 		return nil, false
 	}
 	var keys []row.NftKey
-	for _, r := range p.nft.Claims(podOwner(pod.Ref())) {
-		keys = append(keys, r.Key())
+	take := func(owner reconcile.Owner) {
+		for _, r := range p.nft.Claims(owner) {
+			keys = append(keys, r.Key())
+		}
 	}
-	return keys, len(keys) > 0 || pod.Finished || pod.HostNetwork
+	take(guardOwner(a.Ref()))
+	if len(keys) > 0 {
+		take(guardOwner(baseUnit))
+	}
+	if p.planner == nil {
+		return keys, true
+	}
+	pod := m.Pods[a.Pod]
+	if pod == nil || !pod.Finished && !pod.HostNetwork && !p.planner.Decided(pod.Name) || a.UID != "" && pod.UID != a.UID {
+		return nil, false
+	}
+	guards := len(keys)
+	take(podOwner(pod.Ref()))
+	return keys, len(keys) > guards || pod.Finished || pod.HostNetwork
 }

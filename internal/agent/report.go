@@ -197,6 +197,8 @@ func conversionRemarks(o model.Object) []model.Remark {
 		return o.Remarks
 	case *model.Node:
 		return o.Remarks
+	case *model.Namespace:
+		return o.Remarks
 	}
 	return nil
 }

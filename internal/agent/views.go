@@ -140,6 +140,9 @@ func (a *agent) remarks(ctx context.Context) ([]model.Remark, error) {
 		for _, o := range m.Nodes {
 			all = append(all, o.Remarks...)
 		}
+		for _, o := range m.Namespaces {
+			all = append(all, o.Remarks...)
+		}
 		if a.policies.planner != nil {
 			all = append(all, a.policies.planner.Remarks()...)
 		}

@@ -1,6 +1,11 @@
 package model
 
-import "net/netip"
+import (
+	"encoding/hex"
+	"errors"
+	"net/netip"
+	"strings"
+)
 
 // Attachment is a pod's interface that a CNI ADD has just made on this node. It tells a pod's addresses
 // before the API does, and more reliably: of two pods with one address the attached one has it.
@@ -11,6 +16,49 @@ type Attachment struct {
 	Pod       Name         `json:"pod"`
 	UID       string       `json:"uid,omitempty"` // of the Pod, where the runtime tells it
 	Addrs     []netip.Addr `json:"addrs"`
+	// Port is the link at the node's end, and MAC the Ethernet address of the pod's. Empty where the plugin that made
+	// the interface told of none, or an older version of ours noted the attachment.
+	Port string `json:"port,omitempty"`
+	MAC  MAC    `json:"mac,omitzero"`
+}
+
+// MAC is an Ethernet address; zero is none.
+type MAC [6]byte
+
+var errMAC = errors.New("no Ethernet address: six pairs of hexadecimal digits with colons between them")
+
+// ParseMAC reads "02:00:0a:00:00:01".
+func ParseMAC(text string) (m MAC, err error) {
+	parts := strings.Split(text, ":")
+	b, err := hex.DecodeString(strings.Join(parts, ""))
+	if err != nil || len(parts) != len(m) || len(b) != len(m) {
+		return m, errMAC
+	}
+	copy(m[:], b)
+	return m, nil
+}
+
+// MarshalText writes what ParseMAC reads.
+func (m MAC) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText is ParseMAC.
+func (m *MAC) UnmarshalText(text []byte) (err error) {
+	*m, err = ParseMAC(string(text))
+	return err
+}
+
+// String prints "02:00:0a:00:00:01".
+func (m MAC) String() string {
+	var parts []string
+	for i := range m {
+		parts = append(parts, hex.EncodeToString(m[i:i+1]))
+	}
+	return strings.Join(parts, ":")
+}
+
+// LinkLocal is the IPv6 address that Linux gives to an interface with that Ethernet address (RFC 4291, appendix A).
+func (m MAC) LinkLocal() netip.Addr {
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})
 }
 
 // Ref names the attachment as CNI does, by container and interface.

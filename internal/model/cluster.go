@@ -31,8 +31,10 @@ func (p *Pod) Ref() Ref { return Ref{KindPod, p.Name} }
 
 // Namespace is a Kubernetes Namespace.
 type Namespace struct {
-	Name   string
-	Labels map[string]string
+	Name      string
+	Labels    map[string]string
+	Unguarded bool // its pods may send as somebody else
+	Remarks   []Remark
 }
 
 // Ref names the Namespace.

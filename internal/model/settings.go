@@ -141,3 +141,9 @@ type AllocatorSettings struct {
 	Namespace    string         // POD_NAMESPACE: where the leader lease lives
 	Identity     string         // POD_NAME: the holder of the lease
 }
+
+// Guards tells whether this node guards what its pods send: it hears of their ports from our CNI plugin, which our CNI
+// file chains, and another CNI's may.
+func (s *Settings) Guards() bool {
+	return s.CNI.Socket != "" && (s.Firewall || s.Router && s.CNI.Enabled)
+}

@@ -5,11 +5,13 @@ import (
 	"strings"
 )
 
-// NftTable is the one nftables table that is ours, in family inet. Nothing outside of it is written.
+// NftTable is the name of the nftables tables that are ours: one in family inet, for packets, and one in family
+// bridge, for the frames that come in at the ports of pods. Nothing outside of them is written.
 const NftTable = "kube-router"
 
-// Nft is a row of our nftables table: an NftChain, NftSet, NftRule or NftElement. One target holds them
-// all because they refer to each other and change in one transaction.
+// Nft is a row of our nftables tables: an NftChain, NftSet, NftRule or NftElement. One target holds them
+// all because they refer to each other and change in one transaction. Those with Bridge set are in the table of
+// family bridge; no row refers to one of the other table.
 type Nft interface {
 	Key() NftKey
 	String() string
@@ -29,14 +31,19 @@ const (
 // NftKey is the key of an Nft row: the kind, the name of the set or chain, and within it the rule's
 // position or the element's key bytes.
 type NftKey struct {
-	Kind NftKind
-	Name string
-	Pos  int    // of a rule
-	Elem string // of an element
+	Kind   NftKind
+	Bridge bool // in the table of family bridge
+	Name   string
+	Pos    int    // of a rule
+	Elem   string // of an element
 }
 
-// String prints the key for people: "chain services", "rule services[2]", "element @heads4 0a600001…".
+// String prints the key for people: "chain services", "rule services[2]", "element @heads4 0a600001…", "bridge chain guard".
 func (k NftKey) String() string {
+	if k.Bridge {
+		k.Bridge = false
+		return "bridge " + k.String()
+	}
 	switch k.Kind {
 	case NftKindSet:
 		return "set " + k.Name
@@ -48,7 +55,15 @@ func (k NftKey) String() string {
 	return fmt.Sprintf("element @%s %x", k.Name, k.Elem)
 }
 
-// NftHook is a netfilter hook of family inet.
+// nftFamily names the family of a table.
+func nftFamily(bridge bool) string {
+	if bridge {
+		return "bridge"
+	}
+	return "inet"
+}
+
+// NftHook is a netfilter hook, of family inet or bridge.
 type NftHook uint8
 
 // The hooks. NftNoHook is a chain that is only jumped to.
@@ -71,16 +86,17 @@ type NftChain struct {
 	Name     string
 	Hook     NftHook
 	Nat      bool // type nat, else filter
-	Priority int  // as nft prints it: -100 dstnat, 0 filter, 100 srcnat
+	Priority int  // as nft prints it in family inet: -100 dstnat, 0 filter, 100 srcnat
 	Drop     bool // policy drop, else accept
+	Bridge   bool // in the table of family bridge
 }
 
 // Key is the chain's name.
-func (c NftChain) Key() NftKey { return NftKey{Kind: NftKindChain, Name: c.Name} }
+func (c NftChain) Key() NftKey { return NftKey{Kind: NftKindChain, Bridge: c.Bridge, Name: c.Name} }
 
 // String prints the chain as nft's add command.
 func (c NftChain) String() string {
-	s := "add chain inet " + NftTable + " " + c.Name
+	s := "add chain " + nftFamily(c.Bridge) + " " + NftTable + " " + c.Name
 	if c.Hook == NftNoHook {
 		return s
 	}
@@ -98,17 +114,20 @@ func (c NftChain) String() string {
 // middle shifts those behind it; chains are short. A position that is missing (because the kernel refused
 // its rule) is held by a rule that does nothing, so that the others keep theirs.
 type NftRule struct {
-	Chain string
-	Pos   int
-	Body  NftBody
+	Chain  string
+	Bridge bool // in the table of family bridge
+	Pos    int
+	Body   NftBody
 }
 
 // Key is the chain and position.
-func (r NftRule) Key() NftKey { return NftKey{Kind: NftKindRule, Name: r.Chain, Pos: r.Pos} }
+func (r NftRule) Key() NftKey {
+	return NftKey{Kind: NftKindRule, Bridge: r.Bridge, Name: r.Chain, Pos: r.Pos}
+}
 
 // String prints the rule as nft's add command.
 func (r NftRule) String() string {
-	return "add rule inet " + NftTable + " " + r.Chain + " " + r.Body.String()
+	return "add rule " + nftFamily(r.Bridge) + " " + NftTable + " " + r.Chain + " " + r.Body.String()
 }
 
 // NftBody is the list of statements of a rule, kept in the compact form in which the driver also leaves it
@@ -161,11 +180,16 @@ func (b NftBody) String() string {
 	return strings.Join(parts, " ")
 }
 
-// NftRules numbers the rules of a chain.
-func NftRules(chain string, bodies ...NftBody) []Nft {
+// NftRules numbers the rules of a chain in family inet.
+func NftRules(chain string, bodies ...NftBody) []Nft { return nftRules(false, chain, bodies) }
+
+// NftBridgeRules numbers the rules of a chain in family bridge.
+func NftBridgeRules(chain string, bodies ...NftBody) []Nft { return nftRules(true, chain, bodies) }
+
+func nftRules(bridge bool, chain string, bodies []NftBody) []Nft {
 	rows := make([]Nft, len(bodies))
 	for i, b := range bodies {
-		rows[i] = NftRule{Chain: chain, Pos: i, Body: b}
+		rows[i] = NftRule{Chain: chain, Bridge: bridge, Pos: i, Body: b}
 	}
 	return rows
 }

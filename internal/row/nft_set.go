@@ -26,10 +26,14 @@ const (
 	NftSlot            // 32 bits as numgen and jhash make them, host order; nft shows it as a mark
 	NftIfname          // ifname, 16 bytes
 	NftVerdict         // verdict, for values only
+	NftEther           // ether_addr, 6 bytes
 )
 
-var nftTypes = [...]string{"", "ipv4_addr", "ipv6_addr", "inet_proto", "inet_service", "mark", "mark", "ifname", "verdict"}
-var nftSizes = [...]int{0, 4, 16, 1, 2, 4, 4, 16, 0}
+// NftTypeMost is the last type that there is.
+const NftTypeMost = NftEther
+
+var nftTypes = [...]string{"", "ipv4_addr", "ipv6_addr", "inet_proto", "inet_service", "mark", "mark", "ifname", "verdict", "ether_addr"}
+var nftSizes = [...]int{0, 4, 16, 1, 2, 4, 4, 16, 0, 6}
 
 // String prints the type as nft does.
 func (t NftType) String() string { return nftTypes[t] }
@@ -71,10 +75,11 @@ type NftSet struct {
 	Timeout  time.Duration // of dynamic elements
 	Size     uint32        // most elements; 0: no limit, or 65535 for a dynamic set
 	Count    bool          // each element counts its packets and bytes
+	Bridge   bool          // in the table of family bridge
 }
 
 // Key is the set's name.
-func (s NftSet) Key() NftKey { return NftKey{Kind: NftKindSet, Name: s.Name} }
+func (s NftSet) Key() NftKey { return NftKey{Kind: NftKindSet, Bridge: s.Bridge, Name: s.Name} }
 
 // String prints the set as nft's add command.
 func (s NftSet) String() string {
@@ -98,7 +103,7 @@ func (s NftSet) String() string {
 	if size := s.Most(); size > 0 {
 		opts += fmt.Sprintf(" size %d ;", size)
 	}
-	return fmt.Sprintf("add %s inet %s %s { type %s ;%s }", kind, NftTable, s.Name, typ, opts)
+	return fmt.Sprintf("add %s %s %s %s { type %s ;%s }", kind, nftFamily(s.Bridge), NftTable, s.Name, typ, opts)
 }
 
 // Most is how many elements fit; 0: no limit. What packets add must have one.
@@ -128,7 +133,8 @@ type NftJump struct {
 
 // Key is the set's name and the element's key.
 func (e NftElement) Key() NftKey {
-	return NftKey{Kind: NftKindElement, Name: e.Of.Value().Name, Elem: e.Elem}
+	set := e.Of.Value()
+	return NftKey{Kind: NftKindElement, Bridge: set.Bridge, Name: set.Name, Elem: e.Elem}
 }
 
 // String prints the element as nft's add command.
@@ -141,7 +147,7 @@ func (e NftElement) String() string {
 	case e.Value != "":
 		text += " : " + nftPrint(set.Values, e.Value, "")
 	}
-	return fmt.Sprintf("add element inet %s %s { %s }", NftTable, set.Name, text)
+	return fmt.Sprintf("add element %s %s %s { %s }", nftFamily(set.Bridge), NftTable, set.Name, text)
 }
 
 // NftWire builds the wire bytes of a key or value, field by field.
@@ -158,6 +164,9 @@ func (w NftWire) Port(p uint16) NftWire { return append(w, byte(p>>8), byte(p), 
 
 // Host appends a 32-bit number in host order: a mark or a slot.
 func (w NftWire) Host(n uint32) NftWire { return binary.NativeEndian.AppendUint32(w, n) }
+
+// Ether appends an Ethernet address.
+func (w NftWire) Ether(m MAC) NftWire { return append(append(w, m[:]...), 0, 0) }
 
 // Ifname appends an interface name.
 func (w NftWire) Ifname(name string) NftWire {
@@ -214,6 +223,8 @@ func nftField(t NftType, b string) string {
 		return fmt.Sprintf("0x%x", binary.NativeEndian.Uint32([]byte(b)))
 	case NftSlot:
 		return strconv.FormatUint(uint64(binary.NativeEndian.Uint32([]byte(b))), 10)
+	case NftEther:
+		return MAC([]byte(b)).String()
 	case NftIfname:
 		return strconv.Quote(strings.TrimRight(b, "\x00"))
 	}

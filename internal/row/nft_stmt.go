@@ -87,7 +87,16 @@ const (
 	NftNumInc    // numgen inc mod Mod
 	NftHash      // jhash of Hash's fields mod Mod with Seed
 	NftSCTPChunk // the type of an SCTP packet's first chunk (RFC 9260, section 3.2)
+
+	// Of frames, in family bridge alone.
+	NftEtherSaddr // the sender's Ethernet address
+	NftEthertype  // what the frame says it carries; of one with a VLAN tag it is the tag's type
+	NftArpSaddr   // the address that an ARP packet for Ethernet and IPv4 says is the sender's (RFC 826)
+	NftNDTarget   // the target of a neighbour solicitation or advertisement (RFC 4861, section 4.3)
 )
+
+// NftTermMost is the last term that there is.
+const NftTermMost = NftNDTarget
 
 // NftTerm is one term of a key. V6 tells the family of addresses.
 type NftTerm struct {
@@ -320,7 +329,9 @@ var nftTerms = [...]string{
 	NftNfproto: "meta nfproto", NftL4proto: "meta l4proto", NftSport: "th sport", NftDport: "th dport",
 	NftTCPFlags: "tcp flags", NftPktMark: "meta mark", NftCtMark: "ct mark", NftIif: "iifname",
 	NftOif: "oifname", NftCtDport: "ct original proto-dst", NftCtDir: "ct direction",
-	NftSCTPChunk: "@th,96,8", // nft has a word for it where it knows the protocol
+	NftSCTPChunk:  "@th,96,8", // nft has a word for it where it knows the protocol
+	NftEtherSaddr: "ether saddr", NftEthertype: "ether type",
+	NftArpSaddr: "arp saddr ip", NftNDTarget: "@th,64,128", // "icmpv6 taddr" from nft 1.0.9 on
 }
 
 // value prints a number the way nft prints it for the term.
@@ -332,6 +343,8 @@ func (t NftTerm) value(n uint32) string {
 		return map[uint32]string{2: "ipv4", 10: "ipv6"}[n]
 	case NftPktMark, NftCtMark:
 		return fmt.Sprintf("0x%x", n)
+	case NftEthertype:
+		return fmt.Sprintf("0x%04x", n)
 	case NftCtDir:
 		return map[uint32]string{0: "original", 1: "reply"}[n]
 	}

@@ -23,7 +23,7 @@ type NftPacket struct {
 }
 
 // NftTracer follows packets through rules without a kernel: through what is wanted, or through what a dump
-// of the kernel's table says. It knows the statements that filters are made of, not translation.
+// of the kernel's table says. It knows the statements that filters are made of, not translation, and of frames nothing.
 type NftTracer struct {
 	chains map[string]NftChain
 	rules  map[string][]nftTraceRule
@@ -45,6 +45,9 @@ type nftTraceSet struct {
 func NewNftTracer(rows iter.Seq[Nft]) *NftTracer {
 	t := &NftTracer{chains: map[string]NftChain{}, rules: map[string][]nftTraceRule{}, sets: map[string]*nftTraceSet{}}
 	for r := range rows {
+		if r.Key().Bridge {
+			continue
+		}
 		switch r := r.(type) {
 		case NftChain:
 			t.chains[r.Name] = r

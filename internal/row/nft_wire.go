@@ -179,7 +179,7 @@ func (r *wireReader) term() (t NftTerm) {
 			r.bad = r.bad || t.Hash[i] >= NftNumRandom
 		}
 	}
-	r.bad = r.bad || t.Op == NftNoTerm || t.Op > NftSCTPChunk
+	r.bad = r.bad || t.Op == NftNoTerm || t.Op > NftTermMost
 	return t
 }
 

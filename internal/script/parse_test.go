@@ -106,6 +106,10 @@ func (s *script) step(verb string, args []string) (err error) {
 			err = firstOf(err, s.apply(file))
 		}
 		return err
+	case "attach":
+		return s.attach(args)
+	case "detach":
+		s.gone(model.KindAttachment, args[0]+"/eth0")
 	case "unlink":
 		s.gone(model.KindLink, args[0])
 	case "unpath":
@@ -135,6 +139,25 @@ func (s *script) gone(k model.Kind, name string) {
 		n = model.Name{Namespace: ns, Name: rest}
 	}
 	s.events = append(s.events, event{ref: model.Ref{Kind: k, Name: n}})
+}
+
+// attach reads "CONTAINER POD PORT MAC ADDRESS...".
+func (s *script) attach(args []string) error {
+	a := &model.Attachment{Container: args[0], Ifname: "eth0", Port: args[2]}
+	a.Pod.Namespace, a.Pod.Name, _ = strings.Cut(args[1], "/")
+	var err error
+	if a.MAC, err = model.ParseMAC(args[3]); err != nil {
+		return err
+	}
+	for _, text := range args[4:] {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			return err
+		}
+		a.Addrs = append(a.Addrs, addr)
+	}
+	s.put(a)
+	return nil
 }
 
 func (s *script) link(args []string) error {

@@ -158,7 +158,7 @@ func (s *script) shows(table string) bool {
 }
 
 // static are the owners of rows that are the same whatever happens.
-var static = []string{"services", "policy", "ipvs"}
+var static = []string{"services", "policy", "ipvs", "guard: Settings"}
 
 // rows prints the rows of a table. Those not as wanted say so.
 func (s *script) rows(table string, o outcome) []string {

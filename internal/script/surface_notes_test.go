@@ -96,13 +96,21 @@ func nodeNotes() []note {
 	}
 }
 
+func namespaceNotes() []note {
+	return []note{on("unguarded-pods", "true", "", lines{`nft: guard-ports { "veth1" : goto guard-port }`, `nft: guard-pods4 { "veth1" . 02:00:00:00:00:01 . 10.244.1.5 }`},
+		lines{`nft: guard-ports { "veth1" : accept }`}, "x")}
+}
+
 // annotated is the object of the story that may carry annotations, with some.
 func annotated(t *testing.T, k model.Kind, all map[string]string) event {
 	t.Helper()
 	s := surface(t)
 	file, name := "web.yaml", "web"
-	if k == model.KindNode {
+	switch k {
+	case model.KindNode:
 		file, name = "nodes.yaml", "n1"
+	case model.KindNamespace:
+		file, name = "namespace.yaml", "default"
 	}
 	var text strings.Builder
 	for _, f := range s.input.Files {
@@ -125,7 +133,7 @@ func annotated(t *testing.T, k model.Kind, all map[string]string) event {
 
 // TestAnnotationsDoWhatTheySay sets each annotation while the daemon runs, spoils it, and takes it away again.
 func TestAnnotationsDoWhatTheySay(t *testing.T) {
-	for kind, list := range map[model.Kind][]note{model.KindService: serviceNotes(), model.KindNode: nodeNotes()} {
+	for kind, list := range map[model.Kind][]note{model.KindService: serviceNotes(), model.KindNode: nodeNotes(), model.KindNamespace: namespaceNotes()} {
 		for _, n := range list {
 			t.Run(n.name, func(t *testing.T) {
 				with := func(value string) map[string]string {
@@ -174,7 +182,7 @@ func TestEveryAnnotationIsShown(t *testing.T) {
 		}
 	}
 	var cases []effect
-	for _, n := range append(serviceNotes(), nodeNotes()...) {
+	for _, n := range slices.Concat(serviceNotes(), nodeNotes(), namespaceNotes()) {
 		cases = append(cases, n.effect)
 	}
 	for _, name := range unshown(names, cases) {

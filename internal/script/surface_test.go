@@ -37,8 +37,7 @@ func partEffects() []effect {
 	return []effect{
 		{name: "run-router", value: "false",
 			less: []string{"bgp: global as 64512", "rtnl: link kube-bridge", "nft: host-masquerade ", "cni: range 10.244.1.0/24", "cni has: kube-bridge", "sysctl: kube-bridge"}},
-		{name: "run-firewall", value: "false", less: []string{"nft: policy-forward", "nft: policy-ingress4 { 10.244.1.5 :", "cni has: kube-router-cni", "cni: wait /run/kube-router/cni.sock"},
-			more: []string{"cni: range 10.244.1.0/24 mtu 1480"}},
+		{name: "run-firewall", value: "false", less: []string{"nft: policy-forward", "nft: policy-ingress4 { 10.244.1.5 :"}},
 		{name: "run-service-proxy", value: "false", less: []string{"nft: services-heads4 { 10.96.0.10 . tcp . 8080", "sysctl: close_wait", "remark: 198.51.100.7"}},
 		{name: "run-loadbalancer", value: "true", also: withRange,
 			more: []string{"balancer: service default/wish external-ip 203.0.113.1", "balancer: service default/web external-ip 203.0.113.5", "pace: balancer is read every 1m0s"}},

@@ -113,7 +113,7 @@ func strangers(t testing.TB, s space) func() error {
 	t.Cleanup(func() { _ = sock.close() })
 	table := appendText(nil, unix.NFTA_TABLE_NAME, "kube-router-too")
 	chain := appendText(table, unix.NFTA_CHAIN_NAME, "services")
-	b := newBatch(sock.seq+1, nil)
+	b := newBatch(false, sock.seq+1, nil)
 	b.message(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE)
 	b.buf = append(b.buf, table...)
 	b.endFor(nil, false)

@@ -14,11 +14,13 @@ type Counter struct {
 	Packets, Bytes uint64
 }
 
-// ChainCounters reads the counters of the rules of some chains, by the rule's key, without a look at any other. A chain that isn't
+// ChainCounters reads the counters of the rules of some chains of one table, by the rule's key, without a look at any other. A chain that isn't
 // there has none.
-func (d *Driver) ChainCounters(ctx context.Context, chains ...string) (map[row.NftKey]Counter, error) {
+func (d *Driver) ChainCounters(ctx context.Context, bridge bool, chains ...string) (map[row.NftKey]Counter, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.sock.bridge = bridge
+	defer func() { d.sock.bridge = false }()
 	counters := map[row.NftKey]Counter{}
 	for _, name := range chains {
 		if err := d.ruleCounters(ctx, appendText(appendTable(nil), unix.NFTA_RULE_CHAIN, name), counters); err != nil {
@@ -43,7 +45,7 @@ func (d *Driver) ruleCounters(ctx context.Context, request []byte, counters map[
 			}
 		})
 		if found {
-			counters[row.NftKey{Kind: row.NftKindRule, Name: chain, Pos: pos[chain]}] = c
+			counters[row.NftKey{Kind: row.NftKindRule, Bridge: d.sock.bridge, Name: chain, Pos: pos[chain]}] = c
 		}
 		pos[chain]++
 	})

@@ -17,15 +17,15 @@ import (
 // Change is a change of a row of our table.
 type Change = row.Change[row.NftKey, row.Nft]
 
-// Driver is the table in one network namespace. It keeps nothing of what is in the table.
+// Driver is our tables in one network namespace. It keeps nothing of what is in them.
 type Driver struct {
 	netns int
 	mu    sync.Mutex
 	sock  *socket
 }
 
-// New opens the table in the network namespace of the descriptor; zero or less is the caller's own. The
-// table itself is made when the first row is.
+// New opens the tables in the network namespace of the descriptor; zero or less is the caller's own. A
+// table itself is made when its first row is.
 func New(netns int) (*Driver, error) {
 	sock, err := dial(netns)
 	if err != nil {
@@ -34,7 +34,7 @@ func New(netns int) (*Driver, error) {
 	return &Driver{netns: netns, sock: sock}, nil
 }
 
-// Close closes the sockets. The table stays as it is.
+// Close closes the sockets. The tables stay as they are.
 func (d *Driver) Close() error { return d.sock.close() }
 
 // Apply makes the changes: a few thousand of them in one transaction, more of them in several, each of
@@ -43,13 +43,43 @@ func (d *Driver) Apply(ctx context.Context, changes []Change) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	edits := makeEdits(changes)
-	if err := d.apply(ctx, edits); err != nil {
-		return fmt.Errorf("nftables: change table inet %s: %w", row.NftTable, err)
+	if err := d.applyTo(ctx, false, edits); err != nil {
+		return err
 	}
-	if err := d.dropEmpty(edits); err != nil {
-		return fmt.Errorf("nftables: delete table inet %s: %w", row.NftTable, err)
+	// A kernel without tables of family bridge keeps none of the others.
+	if err := d.applyTo(ctx, true, edits); err != nil {
+		for _, e := range edits {
+			if e.key.Bridge {
+				e.fail(err)
+			}
+		}
 	}
 	return failures(edits)
+}
+
+// applyTo works on the edits of one table. What is about packets comes first: after a flush it is what lets pass most.
+func (d *Driver) applyTo(ctx context.Context, bridge bool, edits []*edit) error {
+	edits = having(edits, func(e *edit) bool { return e.key.Bridge == bridge })
+	if len(edits) == 0 {
+		return nil
+	}
+	d.sock.bridge = bridge
+	defer func() { d.sock.bridge = false }()
+	if err := d.apply(ctx, edits); err != nil {
+		return fmt.Errorf("nftables: change %s: %w", tableOf(bridge), err)
+	}
+	if err := d.dropEmpty(edits); err != nil {
+		return fmt.Errorf("nftables: delete %s: %w", tableOf(bridge), err)
+	}
+	return nil
+}
+
+// tableOf names a table for people.
+func tableOf(bridge bool) string {
+	if bridge {
+		return "table bridge " + row.NftTable
+	}
+	return "table inet " + row.NftTable
 }
 
 func makeEdits(changes []Change) []*edit {
@@ -75,7 +105,7 @@ func (e *edit) check() {
 	var err error
 	switch r := e.new.(type) {
 	case row.NftRule:
-		e.data, err = encodeRule(r.Body)
+		e.data, err = encodeRule(r.Bridge, r.Body)
 	case row.NftElement:
 		s := shapeOf(r.Of.Value())
 		err = s.check(r)
@@ -158,11 +188,11 @@ func (d *Driver) batches(ctx context.Context, edits []*edit) ([]*batch, error) {
 
 // build writes the operations into as few transactions as the socket allows.
 func (d *Driver) build(ops []op) (batches []*batch) {
-	b := newBatch(d.sock.seq+1, d.sock.out)
+	b := newBatch(d.sock.bridge, d.sock.seq+1, d.sock.out)
 	for _, o := range ops {
 		if len(b.owners) > 0 && (o == nil || len(b.buf) >= d.sock.most) {
 			batches = append(batches, b)
-			b = newBatch(b.base+uint32(len(b.owners))+2, make([]byte, 0, d.sock.most))
+			b = newBatch(d.sock.bridge, b.base+uint32(len(b.owners))+2, make([]byte, 0, d.sock.most))
 		}
 		if o != nil {
 			o(b)
@@ -272,9 +302,9 @@ func (e *edit) recover(remove bool, err error) bool {
 func (e *edit) standIn() row.Nft {
 	switch e.key.Kind {
 	case row.NftKindSet:
-		return row.NftSet{Name: e.key.Name}
+		return row.NftSet{Name: e.key.Name, Bridge: e.key.Bridge}
 	case row.NftKindChain:
-		return row.NftChain{Name: e.key.Name, Priority: -1}
+		return row.NftChain{Name: e.key.Name, Bridge: e.key.Bridge, Priority: -1}
 	}
 	return e.new
 }
@@ -303,7 +333,7 @@ func (d *Driver) dropEmpty(edits []*edit) error {
 	}); err != nil || used {
 		return err
 	}
-	b := newBatch(d.sock.seq+1, d.sock.out)
+	b := newBatch(d.sock.bridge, d.sock.seq+1, d.sock.out)
 	b.message(unix.NFT_MSG_DELTABLE, 0)
 	b.buf = appendTable(b.buf)
 	b.endFor(nil, true)

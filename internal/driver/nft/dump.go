@@ -16,7 +16,7 @@ import (
 // dumpTries is how often a list is asked for when the tables change while it is read.
 const dumpTries = 10
 
-// Dump reads our table. Elements of dynamic sets are the kernel's and left out.
+// Dump reads our tables. Elements of dynamic sets are the kernel's and left out.
 func (d *Driver) Dump(ctx context.Context) (map[row.NftKey]row.Nft, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -24,19 +24,30 @@ func (d *Driver) Dump(ctx context.Context) (map[row.NftKey]row.Nft, error) {
 	var err error
 	for range dumpTries {
 		rows = map[row.NftKey]row.Nft{}
-		if err = d.dump(ctx, rows); !errors.Is(err, errInterrupted) {
+		if err = d.dumpAll(ctx, rows); !errors.Is(err, errInterrupted) {
 			break
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("nftables: read table inet %s: %w", row.NftTable, err)
+		return nil, fmt.Errorf("nftables: read the tables %s: %w", row.NftTable, err)
 	}
 	return rows, nil
 }
 
+func (d *Driver) dumpAll(ctx context.Context, rows map[row.NftKey]row.Nft) error {
+	d.sock.bridge = true
+	err := d.dump(ctx, rows)
+	d.sock.bridge = false
+	if err != nil {
+		return err
+	}
+	return d.dump(ctx, rows)
+}
+
 func (d *Driver) dump(ctx context.Context, rows map[row.NftKey]row.Nft) error {
 	if strange, err := d.strange(ctx); err != nil || strange {
-		rows[otherTable().Key()] = otherTable()
+		other := otherTable(d.sock.bridge)
+		rows[other.Key()] = other
 		return err
 	}
 	sets, err := d.sets(ctx)
@@ -48,6 +59,7 @@ func (d *Driver) dump(ctx context.Context, rows map[row.NftKey]row.Nft) error {
 	}
 	if err := d.sock.list(ctx, unix.NFT_MSG_GETCHAIN, nil, func(data []byte) {
 		if c, ok := readChain(data); ok {
+			c.Bridge = d.sock.bridge
 			rows[c.Key()] = c
 		}
 	}); err != nil {
@@ -60,7 +72,7 @@ func (d *Driver) dump(ctx context.Context, rows map[row.NftKey]row.Nft) error {
 	for chain, rules := range chains {
 		for pos, r := range rules {
 			if r.body != (row.NftBody{}) {
-				r := row.NftRule{Chain: chain, Pos: pos, Body: r.body}
+				r := row.NftRule{Chain: chain, Bridge: d.sock.bridge, Pos: pos, Body: r.body}
 				rows[r.Key()] = r
 			}
 		}
@@ -76,6 +88,7 @@ func (d *Driver) dump(ctx context.Context, rows map[row.NftKey]row.Nft) error {
 func (d *Driver) sets(ctx context.Context) (sets []row.NftSet, err error) {
 	err = d.sock.list(ctx, unix.NFT_MSG_GETSET, appendTable(nil), func(data []byte) {
 		if s, ok := readSet(data); ok {
+			s.Bridge = d.sock.bridge
 			sets = append(sets, s)
 		}
 	})
@@ -143,13 +156,13 @@ func (d *Driver) rules(ctx context.Context, chain string) (map[string][]rule, er
 	}
 	chains := map[string][]rule{}
 	err := d.sock.list(ctx, unix.NFT_MSG_GETRULE, filter, func(data []byte) {
-		name, r := readRule(data)
+		name, r := readRule(d.sock.bridge, data)
 		chains[name] = append(chains[name], r)
 	})
 	return chains, err
 }
 
-func readRule(b []byte) (chain string, r rule) {
+func readRule(bridge bool, b []byte) (chain string, r rule) {
 	var user []byte
 	attrs(b, func(typ uint16, data []byte) {
 		switch typ {
@@ -162,7 +175,7 @@ func readRule(b []byte) (chain string, r rule) {
 		}
 	})
 	var ok bool
-	if r.body, ok = readBody(user); !ok {
+	if r.body, ok = readBody(bridge, user); !ok {
 		r.foreign = true
 		r.body = row.NftForeignBody(fmt.Sprintf("handle %d", r.handle))
 	}
@@ -170,7 +183,7 @@ func readRule(b []byte) (chain string, r rule) {
 }
 
 // readBody reads a body, if compiling it gives what the kernel was given then.
-func readBody(user []byte) (row.NftBody, bool) {
+func readBody(bridge bool, user []byte) (row.NftBody, bool) {
 	sum, wire, ok := readUserdata(user)
 	if !ok {
 		return row.NftBody{}, false
@@ -179,7 +192,7 @@ func readBody(user []byte) (row.NftBody, bool) {
 	if err != nil {
 		return body, false
 	}
-	exprs, err := compile(body)
+	exprs, err := compile(bridge, body)
 	return body, err == nil && crc32.ChecksumIEEE(exprs) == sum
 }
 
@@ -235,7 +248,7 @@ func (d *Driver) elements(ctx context.Context, set row.NftSet, rows map[row.NftK
 	before, told := len(rows), 0
 	keep := func(e row.NftElement) {
 		told++
-		rows[row.NftKey{Kind: row.NftKindElement, Name: set.Name, Elem: e.Elem}] = e
+		rows[e.Key()] = e
 	}
 	var bounds []bound
 	err := d.eachElement(ctx, set.Name, func(data []byte) {

@@ -51,6 +51,8 @@ func typeNumber(t row.NftType) uint32 {
 		return 19
 	case row.NftIfname:
 		return 41
+	case row.NftEther:
+		return 9
 	}
 	return 0
 }
@@ -194,7 +196,7 @@ func readSetWire(name string, b []byte) row.NftSet {
 	b = b[1:]
 	for _, types := range [...]*row.NftTypes{&s.Keys, &s.Values} {
 		for i := range types {
-			if t := row.NftType(b[i]); t <= row.NftVerdict {
+			if t := row.NftType(b[i]); t <= row.NftTypeMost {
 				types[i] = t
 			}
 		}
@@ -233,7 +235,7 @@ func hookNumber(h row.NftHook) uint32 { return uint32(h - row.NftPrerouting) }
 // ruleData is what of a rule goes to the kernel: its expressions and, as user data, its body.
 type ruleData struct{ exprs, user []byte }
 
-func encodeRule(body row.NftBody) (d ruleData, err error) {
+func encodeRule(bridge bool, body row.NftBody) (d ruleData, err error) {
 	wire := body.Wire()
 	switch {
 	case wire == "":
@@ -241,7 +243,7 @@ func encodeRule(body row.NftBody) (d ruleData, err error) {
 	case len(wire) > row.NftBodyMax:
 		return d, errLongRule
 	}
-	if d.exprs, err = compile(body); err != nil {
+	if d.exprs, err = compile(bridge, body); err != nil {
 		return d, err
 	}
 	d.user = append(comment(body, userdataMax-6-len(wire)), userdata(wire, d.exprs)...)

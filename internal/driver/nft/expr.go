@@ -42,14 +42,15 @@ var (
 type program struct {
 	out    []byte // NFTA_LIST_ELEM attributes
 	err    error
+	bridge bool // in family bridge, where packets are frames
 	family byte // NFPROTO_IPV4 or IPV6; 0: not known
 	proto  int  // of the transport layer; -1: not known
 	ports  bool // the protocol has been looked at, so ports may be
 }
 
 // compile turns a body into the list of expressions of an NFTA_RULE_EXPRESSIONS attribute.
-func compile(body row.NftBody) ([]byte, error) {
-	p := program{proto: -1}
+func compile(bridge bool, body row.NftBody) ([]byte, error) {
+	p := program{proto: -1, bridge: bridge}
 	for _, s := range body.Stmts() {
 		p.stmt(s)
 		if p.err != nil {
@@ -61,7 +62,7 @@ func compile(body row.NftBody) ([]byte, error) {
 
 func (p *program) emit(exprs ...expr.Any) {
 	for _, e := range exprs {
-		b, err := expr.Marshal(unix.NFPROTO_INET, e)
+		b, err := expr.Marshal(familyOf(p.bridge), e)
 		p.fail(err)
 		p.out = appendAttr(p.out, unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, b)
 	}
@@ -84,10 +85,19 @@ func (p *program) needFamily(v6 bool) {
 		return
 	case 0:
 		p.family = want
+		if p.bridge { // where meta nfproto is NFPROTO_BRIDGE
+			p.needEtherType(map[bool]uint16{false: unix.ETH_P_IP, true: unix.ETH_P_IPV6}[v6])
+			return
+		}
 		p.emit(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg0}, equal(false, []byte{want}))
 	default:
 		p.fail(errFamilies)
 	}
+}
+
+// needEtherType makes sure that the frame carries that and nothing before it.
+func (p *program) needEtherType(typ uint16) {
+	p.emit(payload(row.NftTerm{Op: row.NftEthertype}, reg0, 2), equal(false, binary.BigEndian.AppendUint16(nil, typ)))
 }
 
 // needProto makes sure that the packet is of the transport protocol.
@@ -135,6 +145,10 @@ func (p *program) needTerm(t row.NftTerm) {
 		p.needProto(unix.IPPROTO_TCP)
 	case row.NftSCTPChunk:
 		p.needProto(unix.IPPROTO_SCTP)
+	case row.NftArpSaddr:
+		p.needEtherType(unix.ETH_P_ARP)
+	case row.NftNDTarget:
+		p.needProto(unix.IPPROTO_ICMPV6)
 	case row.NftICMPType:
 		if t.V6 {
 			p.needProto(unix.IPPROTO_ICMPV6)
@@ -152,9 +166,13 @@ func width(t row.NftTerm) int {
 			return 16
 		}
 		return 4
+	case row.NftNDTarget:
+		return 16
+	case row.NftEtherSaddr:
+		return 6
 	case row.NftIif, row.NftOif:
 		return unix.IFNAMSIZ
-	case row.NftSport, row.NftDport, row.NftCtDport:
+	case row.NftSport, row.NftDport, row.NftCtDport, row.NftEthertype:
 		return 2
 	case row.NftNfproto, row.NftL4proto, row.NftICMPType, row.NftTCPFlags, row.NftSCTPChunk, row.NftCtDir:
 		return 1
@@ -181,7 +199,8 @@ func (p *program) loadTerm(t row.NftTerm, at int) {
 	dst := uint32(reg0 + at)
 	switch t.Op {
 	case row.NftNoTerm:
-	case row.NftSaddr, row.NftDaddr, row.NftSport, row.NftDport, row.NftICMPType, row.NftTCPFlags, row.NftSCTPChunk:
+	case row.NftSaddr, row.NftDaddr, row.NftSport, row.NftDport, row.NftICMPType, row.NftTCPFlags, row.NftSCTPChunk,
+		row.NftEtherSaddr, row.NftEthertype, row.NftArpSaddr, row.NftNDTarget:
 		p.emit(payload(t, dst, width(t)))
 	case row.NftNfproto:
 		p.emit(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: dst})
@@ -221,6 +240,15 @@ func payload(t row.NftTerm, dst uint32, size int) *expr.Payload {
 		e.Offset = tcpFlagsOffset
 	case row.NftSCTPChunk:
 		e.Offset = sctpChunkOffset
+	case row.NftEtherSaddr, row.NftEthertype:
+		e.Base, e.Offset = expr.PayloadBaseLLHeader, 6
+		if t.Op == row.NftEthertype {
+			e.Offset = 12
+		}
+	case row.NftArpSaddr:
+		e.Base, e.Offset = expr.PayloadBaseNetworkHeader, 14
+	case row.NftNDTarget:
+		e.Offset = 8
 	case row.NftSaddr, row.NftDaddr:
 		e.Base, e.Offset = expr.PayloadBaseNetworkHeader, 12
 		if t.V6 {

@@ -14,7 +14,7 @@ import (
 	"kube-router/internal/row"
 )
 
-// Fake is our table in memory. It refuses what the kernel refuses: names of what is not there, removal of
+// Fake is our tables in memory. It refuses what the kernel refuses: names of what is not there, removal of
 // what is in use, ranges that overlap, jumps too deep, address translation in the wrong hook. It also
 // compares the types of keys with those of their sets, where the kernel only counts bytes.
 type Fake struct {
@@ -24,10 +24,17 @@ type Fake struct {
 	rules    map[string]map[int]row.NftBody
 	elements map[string]map[string]row.NftElement
 	graph    graph
+	bridge   *Fake // the table of family bridge; nil: this is it
 }
 
-// NewFake makes an empty one.
+// NewFake makes empty ones.
 func NewFake() *Fake {
+	f := newFakeTable()
+	f.bridge = newFakeTable()
+	return f
+}
+
+func newFakeTable() *Fake {
 	return &Fake{
 		sets: map[string]row.NftSet{}, chains: map[string]row.NftChain{},
 		rules: map[string]map[int]row.NftBody{}, elements: map[string]map[string]row.NftElement{},
@@ -40,6 +47,9 @@ func (f *Fake) Dump(ctx context.Context) (map[row.NftKey]row.Nft, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	rows := map[row.NftKey]row.Nft{}
+	if f.bridge != nil {
+		rows, _ = f.bridge.Dump(ctx)
+	}
 	put := func(r row.Nft) { rows[r.Key()] = r }
 	for _, s := range f.sets {
 		put(s)
@@ -49,7 +59,7 @@ func (f *Fake) Dump(ctx context.Context) (map[row.NftKey]row.Nft, error) {
 	}
 	for chain, rules := range f.rules {
 		for pos, body := range rules {
-			put(row.NftRule{Chain: chain, Pos: pos, Body: body})
+			put(row.NftRule{Chain: chain, Bridge: f.bridge == nil, Pos: pos, Body: body})
 		}
 	}
 	for _, elements := range f.elements {
@@ -68,6 +78,12 @@ func (f *Fake) Apply(ctx context.Context, changes []Change) error {
 		return err
 	}
 	edits := makeEdits(changes)
+	f.apply(having(edits, func(e *edit) bool { return !e.key.Bridge }))
+	f.bridge.apply(having(edits, func(e *edit) bool { return e.key.Bridge }))
+	return failures(edits)
+}
+
+func (f *Fake) apply(edits []*edit) {
 	slices.SortFunc(edits, func(a, b *edit) int {
 		return cmp.Or(cmp.Compare(a.step(), b.step()), cmp.Compare(a.key.Kind, b.key.Kind),
 			strings.Compare(a.key.Name, b.key.Name), cmp.Compare(a.key.Pos, b.key.Pos), strings.Compare(a.key.Elem, b.key.Elem))
@@ -81,7 +97,6 @@ func (f *Fake) Apply(ctx context.Context, changes []Change) error {
 			e.fail(fmt.Errorf("%s: %w", e, err))
 		}
 	}
-	return failures(edits)
 }
 
 // step orders edits: sets, chains, rules and elements come, elements and rules go, then sets, then chains.

@@ -191,6 +191,12 @@ func typeOfTerm(t row.NftTerm) row.NftType {
 		return row.NftMark
 	case row.NftIif, row.NftOif:
 		return row.NftIfname
+	case row.NftEtherSaddr:
+		return row.NftEther
+	case row.NftArpSaddr:
+		return row.NftIPv4
+	case row.NftNDTarget:
+		return row.NftIPv6
 	case row.NftNumRandom, row.NftNumInc, row.NftHash:
 		return row.NftSlot
 	}

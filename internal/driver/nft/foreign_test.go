@@ -25,7 +25,7 @@ func another(t testing.TB, s space, write func(b *batch)) {
 		t.Fatal(err)
 	}
 	defer func() { _ = sock.close() }()
-	b := newBatch(sock.seq+1, nil)
+	b := newBatch(false, sock.seq+1, nil)
 	write(b)
 	if v := sock.transact(b); !v.ok() {
 		t.Fatal(v)
@@ -81,7 +81,7 @@ func TestRulesOfOthersInOurChain(t *testing.T) {
 // changed is a rule of an older kube-router, whose statement meant other expressions.
 func changed(t testing.TB) ruleData {
 	body := row.NftMakeBody(row.NftStmt{Op: row.NftAccept})
-	d, err := encodeRule(body)
+	d, err := encodeRule(false, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestCounters(t *testing.T) {
 	}
 	mustApply(t, d, nil, index(rows))
 	s.ping(t)
-	got, err := d.ChainCounters(t.Context(), "policy-output", "no-such-chain")
+	got, err := d.ChainCounters(t.Context(), false, "policy-output", "no-such-chain")
 	if err != nil {
 		t.Fatal(err)
 	}

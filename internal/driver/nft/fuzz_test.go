@@ -8,7 +8,7 @@ import (
 
 // FuzzAnswers reads arbitrary bytes as everything that the kernel may send.
 func FuzzAnswers(f *testing.F) {
-	b := newBatch(1, nil)
+	b := newBatch(false, 1, nil)
 	for _, r := range sample() {
 		e := &edit{key: r.Key(), new: r}
 		e.check()
@@ -32,7 +32,7 @@ func FuzzAnswers(f *testing.F) {
 			_ = set.String()
 			chain, _ := readChain(data)
 			_ = chain.Name
-			_, rule := readRule(data)
+			_, rule := readRule(false, data)
 			_ = rule.body.String()
 			for _, of := range []row.NftSet{heads, slotsMap, peers, ports, spans} {
 				s := shapeOf(of)

@@ -6,6 +6,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// familyOf is the kernel's number of the family of our tables.
+func familyOf(bridge bool) byte {
+	if bridge {
+		return unix.NFPROTO_BRIDGE
+	}
+	return unix.NFPROTO_INET
+}
+
 // nfHeader is the size of a netlink header and the nfgenmsg behind it.
 const nfHeader = unix.SizeofNlMsghdr + 4
 
@@ -65,6 +73,7 @@ func closeAttr(b []byte, at int) {
 // batch is one transaction in the making: what is sent, and which edit each message is for.
 type batch struct {
 	buf    []byte
+	bridge bool   // it is about the table of family bridge
 	base   uint32 // the sequence number of the opening message
 	owners []owner
 	edits  []*edit // what is done when this transaction and all the others that it is in are
@@ -88,8 +97,8 @@ type list struct {
 // listMost is where a list of elements is full; an attribute can't be longer than 64 KiB.
 const listMost = 60 << 10
 
-func newBatch(base uint32, buf []byte) *batch {
-	b := &batch{base: base, buf: buf[:0]}
+func newBatch(bridge bool, base uint32, buf []byte) *batch {
+	b := &batch{bridge: bridge, base: base, buf: buf[:0]}
 	b.header(unix.NFNL_MSG_BATCH_BEGIN, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
 	b.end()
 	return b
@@ -116,7 +125,7 @@ func appendHeader(b []byte, typ, flags uint16, seq uint32, family byte, resource
 
 // message starts a message of nftables; end finishes it.
 func (b *batch) message(typ int, flags uint16) {
-	b.header(unix.NFNL_SUBSYS_NFTABLES<<8|uint16(typ), flags, unix.NFPROTO_INET, 0)
+	b.header(unix.NFNL_SUBSYS_NFTABLES<<8|uint16(typ), flags, familyOf(b.bridge), 0)
 }
 
 func (b *batch) end() {

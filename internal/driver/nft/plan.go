@@ -230,7 +230,7 @@ func (p *plan) chainGoes(name string) bool {
 func (p *plan) elementOps(ops []op) []op {
 	for _, name := range p.elementOrder() {
 		edits := p.elements[name]
-		again := p.gone[row.NftSet{Name: name}.Key()]
+		again := p.gone[setKey(edits)]
 		ranges := !again && intervals(edits)
 		if ranges {
 			ops = each(ops, having(edits, func(e *edit) bool { return e.old != nil }), (*batch).removeElement)
@@ -252,6 +252,12 @@ func (p *plan) elementOrder() []string {
 		return cmp.Compare(verdicts(p.elements[a]), verdicts(p.elements[b]))
 	})
 	return names
+}
+
+// setKey is the key of the set that elements are in.
+func setKey(edits []*edit) row.NftKey {
+	k := edits[0].key
+	return row.NftKey{Kind: row.NftKindSet, Bridge: k.Bridge, Name: k.Name}
 }
 
 // verdicts is 1 for the elements of a verdict map.
@@ -309,7 +315,7 @@ func (p *plan) elementsGone() (ways, rest []*edit) {
 	for _, name := range slices.Sorted(maps.Keys(p.elements)) {
 		edits := having(p.elements[name], func(e *edit) bool { return e.new == nil })
 		switch {
-		case p.gone[row.NftSet{Name: name}.Key()] || len(edits) == 0 || intervals(edits):
+		case p.gone[setKey(p.elements[name])] || len(edits) == 0 || intervals(edits):
 		case verdicts(edits) == 1 && edits[0].old.(row.NftElement).Of.Value().Keys[0] == row.NftSlot:
 			ways = append(ways, edits...)
 		default:

@@ -127,6 +127,7 @@ func sample() []row.Nft {
 	for i, s := range statements() {
 		rows = append(rows, rule1("policy-forward", i, s...))
 	}
+	rows = append(rows, frames()...)
 	for slot := range uint32(2) {
 		rows = append(rows,
 			element(slotsMap, headKey("10.96.0.1", 6, 443).Host(slot), target("10.0.0.1", 6443+uint16(slot))),
@@ -136,6 +137,28 @@ func sample() []row.Nft {
 }
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// frames are rows of the table of family bridge, one of them with a name that is in the other table as well.
+func frames() []row.Nft {
+	senders := row.NftSet{Name: "guard-pods", Bridge: true, Keys: row.NftTypesOf(row.NftIfname, row.NftEther, row.NftIPv4)}
+	asked := row.NftSet{Name: "policy-ports", Bridge: true, Keys: row.NftTypesOf(row.NftIfname, row.NftEther, row.NftIPv6)}
+	accept, sender := row.NftStmt{Op: row.NftAccept}, []row.NftTerm{term(row.NftIif), term(row.NftEtherSaddr)}
+	in := func(s row.NftSet, t row.NftTerm) row.NftStmt {
+		return row.NftStmt{Op: row.NftLookup, Set: s.Name, Key: row.NftKeyOf(append(sender[:2:2], t)...)}
+	}
+	pod := row.NftWire{}.Ifname("veth1").Ether(row.MAC{2, 0, 0, 0, 0, 1})
+	rows := []row.Nft{
+		senders, asked, row.NftChain{Name: "services", Bridge: true}, row.NftChain{Name: "guard", Bridge: true, Hook: row.NftPrerouting, Priority: -300},
+		element(senders, append(pod[:len(pod):len(pod)], 10, 0, 0, 1), nil),
+		element(asked, pod[:len(pod):len(pod)].Addr(ip("fd00::1")), nil),
+	}
+	rows = append(rows, row.NftBridgeRules("guard",
+		row.NftMakeBody(in(senders, term(row.NftSaddr)), accept),
+		row.NftMakeBody(in(asked, term6(row.NftSaddr)), row.NftStmt{Op: row.NftGotoChain, Chain: "services"}),
+		row.NftMakeBody(row.NftStmt{Op: row.NftMatchNum, Key: key(row.NftEthertype), Num: 0x8100}, row.NftStmt{Op: row.NftDropPkt}))...)
+	return append(rows, row.NftBridgeRules("services", row.NftMakeBody(in(senders, term(row.NftArpSaddr)), accept),
+		row.NftMakeBody(row.NftStmt{Op: row.NftCounter}))...)
+}
 
 // statements are rules with every statement that a filter chain takes.
 func statements() [][]row.NftStmt {

@@ -65,9 +65,9 @@ func (p *plan) changeRules(b *batch, chain string) {
 		switch {
 		case s.have != nil && s.have.body == body:
 		case s.have != nil:
-			b.rule(chain, unix.NLM_F_REPLACE, s.have.handle, s.data(), s.edit)
+			b.rule(chain, unix.NLM_F_REPLACE, s.have.handle, s.data(b.bridge), s.edit)
 		default:
-			b.rule(chain, unix.NLM_F_CREATE|unix.NLM_F_APPEND, 0, s.data(), s.edit)
+			b.rule(chain, unix.NLM_F_CREATE|unix.NLM_F_APPEND, 0, s.data(b.bridge), s.edit)
 		}
 	}
 	for _, s := range slices.Backward(slots[need:]) {
@@ -81,7 +81,7 @@ func (p *plan) changeRules(b *batch, chain string) {
 func (p *plan) rewriteRules(b *batch, chain string) {
 	slots, need := p.slots(chain)
 	for _, s := range slots[:need] {
-		b.rule(chain, unix.NLM_F_CREATE|unix.NLM_F_APPEND, 0, s.data(), s.edit)
+		b.rule(chain, unix.NLM_F_CREATE|unix.NLM_F_APPEND, 0, s.data(b.bridge), s.edit)
 	}
 	for _, s := range slots[need:] {
 		if s.edit != nil {
@@ -91,12 +91,12 @@ func (p *plan) rewriteRules(b *batch, chain string) {
 }
 
 // data is what stands in the slot afterwards, in the kernel's words.
-func (s slot) data() ruleData {
+func (s slot) data(bridge bool) ruleData {
 	switch {
 	case s.edit != nil && s.edit.new != nil:
 		return s.edit.data
 	case s.edit == nil && s.have != nil && !s.have.foreign:
-		if d, err := encodeRule(s.have.body); err == nil {
+		if d, err := encodeRule(bridge, s.have.body); err == nil {
 			return d
 		}
 	}

@@ -31,6 +31,8 @@ type socket struct {
 	out  []byte // reused by transactions
 	in   []byte
 	most int // bytes of one transaction
+
+	bridge bool // for as long as the table of family bridge is spoken of
 }
 
 func dial(netns int) (*socket, error) {
@@ -204,7 +206,7 @@ func (s *socket) list(ctx context.Context, typ int, filter []byte, f func(data [
 func (s *socket) ask(typ int, flags uint16, filter []byte, f func(data []byte)) error {
 	s.seq++
 	seq := s.seq
-	b := appendHeader(nil, unix.NFNL_SUBSYS_NFTABLES<<8|uint16(typ), flags, seq, unix.NFPROTO_INET, 0)
+	b := appendHeader(nil, unix.NFNL_SUBSYS_NFTABLES<<8|uint16(typ), flags, seq, familyOf(s.bridge), 0)
 	b = append(b, filter...)
 	binary.NativeEndian.PutUint32(b, uint32(len(b)))
 	if err := s.send(b); err != nil {

@@ -16,16 +16,17 @@ func TestPrintedRowsAreNft(t *testing.T) {
 	needTool(t)
 	ours, theirs := newSpace(t), newSpace(t)
 	var rows []row.Nft
-	text := "add table inet " + row.NftTable + "\n"
+	text := "add table inet " + row.NftTable + "\nadd table bridge " + row.NftTable + "\n"
 	for _, kind := range []row.NftKind{row.NftKindSet, row.NftKindChain, row.NftKindRule, row.NftKindElement} {
-		pos := map[string]int{}
+		pos := map[row.NftKey]int{}
 		for _, r := range sample() {
 			if r.Key().Kind != kind || !sayable(r) {
 				continue
 			}
 			if rule, ok := r.(row.NftRule); ok {
-				rule.Pos = pos[rule.Chain]
-				pos[rule.Chain]++
+				chain := row.NftKey{Name: rule.Chain, Bridge: rule.Bridge}
+				rule.Pos = pos[chain]
+				pos[chain]++
 				r = rule
 			}
 			rows = append(rows, r)

@@ -15,13 +15,13 @@ import (
 // portOffset is where a netlink message has the port of the socket that caused it.
 const portOffset = 12
 
-// Watch calls changed when somebody else changes our table, or when so much was changed that it can't be
+// Watch calls changed when somebody else changes our tables, or when so much was changed that it can't be
 // told; it returns when ctx ends. It reads nothing itself. Our own changes are filtered in the kernel by the
 // port of our socket: a hundred thousand of them would only overflow the watching one.
 func (d *Driver) Watch(ctx context.Context, changed func()) error {
 	conn, err := d.subscribe()
 	if err != nil {
-		return fmt.Errorf("nftables: watch table inet %s: %w", row.NftTable, err)
+		return fmt.Errorf("nftables: watch the tables %s: %w", row.NftTable, err)
 	}
 	return d.watch(ctx, conn, changed)
 }
@@ -41,7 +41,7 @@ func (d *Driver) watch(ctx context.Context, conn *netlink.Conn, changed func()) 
 		case errors.Is(err, unix.ENOBUFS):
 			changed()
 		case err != nil:
-			return fmt.Errorf("nftables: watch table inet %s: %w", row.NftTable, err)
+			return fmt.Errorf("nftables: watch the tables %s: %w", row.NftTable, err)
 		case d.concerns(messages):
 			changed()
 		}
@@ -79,10 +79,10 @@ func notFrom(port uint32) []bpf.Instruction {
 	}
 }
 
-// concerns tells whether any of the messages is about our table; they all name it in their first attribute.
+// concerns tells whether any of the messages is about our tables; they all name it in their first attribute.
 func (d *Driver) concerns(messages []netlink.Message) bool {
 	for _, m := range messages {
-		if m.Header.PID == d.sock.conn.PID() || len(m.Data) < 4 || m.Data[0] != unix.NFPROTO_INET {
+		if m.Header.PID == d.sock.conn.PID() || len(m.Data) < 4 || m.Data[0] != unix.NFPROTO_INET && m.Data[0] != unix.NFPROTO_BRIDGE {
 			continue
 		}
 		ours := false

@@ -16,12 +16,12 @@ import (
 // otherVersion is the key of that row. No name of ours has a space.
 const otherVersion = "(the table of another version)"
 
-func otherTable() row.NftChain { return row.NftChain{Name: otherVersion} }
+func otherTable(bridge bool) row.NftChain { return row.NftChain{Name: otherVersion, Bridge: bridge} }
 
 // whole is the edit that asks for the replacement of the table, or nil, and the others.
 func whole(edits []*edit) (table *edit, rest []*edit) {
 	for _, e := range edits {
-		if e.key == otherTable().Key() && e.new == nil {
+		if e.key == otherTable(e.key.Bridge).Key() && e.new == nil {
 			table = e
 		} else {
 			rest = append(rest, e)
@@ -53,7 +53,7 @@ func replaced(table *edit, p *plan) []op {
 
 // one writes all operations into one transaction, however long it is.
 func (d *Driver) one(ops []op) ([]*batch, error) {
-	b := newBatch(d.sock.seq+1, d.sock.out)
+	b := newBatch(d.sock.bridge, d.sock.seq+1, d.sock.out)
 	for _, o := range ops {
 		o(b)
 	}

@@ -56,7 +56,7 @@ func TestTheTableOfALaterVersion(t *testing.T) {
 					another(t, s, future.write)
 				}
 				have := mustDump(t, d)
-				if len(have) != 1 || have[otherTable().Key()] == nil {
+				if len(have) != 1 || have[otherTable(false).Key()] == nil {
 					t.Fatalf("the dump: %v", printed(have))
 				}
 				return have
@@ -87,7 +87,7 @@ func TestOneBadRowDoesNotKeepTheOldTable(t *testing.T) {
 	all := maps.Clone(want)
 	bad := rule1("policy-pod", 0, row.NftStmt{Op: row.NftLookup, Key: key6(row.NftSaddr), Set: "missing"})
 	all[bad.Key()] = bad
-	changes := append(adds(values(all)...), removes(otherTable())...)
+	changes := append(adds(values(all)...), removes(otherTable(false))...)
 	var failed row.Failed[row.NftKey]
 	if err := d.Apply(t.Context(), changes); !errors.As(err, &failed) || len(failed) != 1 || failed[bad.Key()] == nil {
 		t.Errorf("got %v", err)

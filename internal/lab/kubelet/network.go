@@ -24,6 +24,9 @@ const (
 	cacheDir = "/var/lib/cni"
 )
 
+// hearing is how the namespaces that runtimes make are: they hear router advertisements.
+var hearing = []string{"net.ipv6.conf.all.accept_ra=1", "net.ipv6.conf.default.accept_ra=1"}
+
 // connect makes the pod's network namespace and has the plugin chain connect it.
 func (p *Pod) connect(ctx context.Context) error {
 	if err := p.kubelet.waitForNetwork(ctx); err != nil {
@@ -39,7 +42,7 @@ func (p *Pod) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := space.Prepare(); err != nil {
+	if err := errors.Join(space.Prepare(), space.Sysctl(hearing...)); err != nil {
 		return errors.Join(err, space.Close())
 	}
 	var ips []netip.Addr

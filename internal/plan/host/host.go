@@ -107,11 +107,9 @@ func cni(s *model.Settings, self *model.Node, mtu int, note *remarks) *intent.CN
 			"(--allocate-node-cidrs), or the annotation kube-router.io/pod-cidrs names it")
 		return nil
 	}
-	if s.Firewall && s.CNI.Socket != "" {
-		c.Socket = s.CNI.Socket
-	}
+	c.Socket = s.CNI.Socket
 	if c.Socket != "" && !strings.HasSuffix(c.File, ".conflist") {
-		note.add("", c.File+" holds a single plugin, so pods don't wait for their firewall: use a .conflist")
+		note.add("", c.File+" holds a single plugin, so pods don't wait for their firewall, and what they send isn't guarded: use a .conflist")
 		c.Socket = ""
 	}
 	return c

@@ -74,9 +74,9 @@ func TestPlan(t *testing.T) {
 				"Node a: spec.podCIDRs: 10.244.9.0/24 gets no pods: only the first range of a family does\n"},
 		{"a single plugin can't be chained to", func(m *model.Model) { m.Settings.CNI.File = "/etc/cni/net.d/10-kuberouter.conf" },
 			head + "mtu=1500 bridged=true proxy=true cni=/etc/cni/net.d/10-kuberouter.conf ranges=[10.244.1.0/24 fd01::/64] mtu=1500 socket=\n" +
-				"Node a: /etc/cni/net.d/10-kuberouter.conf holds a single plugin, so pods don't wait for their firewall: use a .conflist\n"},
-		{"without firewall nothing is waited for", func(m *model.Model) { m.Settings.Firewall = false },
-			head + "mtu=1500 bridged=true proxy=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=1500 socket=\n"},
+				"Node a: /etc/cni/net.d/10-kuberouter.conf holds a single plugin, so pods don't wait for their firewall, and what they send isn't guarded: use a .conflist\n"},
+		{"without firewall the guard of its port is waited for", func(m *model.Model) { m.Settings.Firewall = false },
+			head + "mtu=1500 bridged=true proxy=true " + file + "ranges=[10.244.1.0/24 fd01::/64] mtu=1500 socket=/run/cni.sock\n"},
 		{"without router pods are somebody else's", func(m *model.Model) { m.Settings.Router = false },
 			"forward v4=true v6=true uplinks=[eth0] bridge=false mtu=0 bridged=true proxy=true\n"},
 		{"too narrow for IPv6", func(m *model.Model) {

@@ -95,6 +95,7 @@ func OtherDrops() map[string]row.NftKey {
 	} {
 		list[text] = row.NftRule{Chain: chain}.Key()
 	}
+	list["not as its sender"] = row.NftRule{Chain: chainGuardDrop, Bridge: true}.Key()
 	return list
 }
 

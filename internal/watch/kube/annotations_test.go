@@ -72,11 +72,11 @@ func TestAnnotationsTable(t *testing.T) {
 			t.Errorf("bad or double entry: %+v", a)
 		}
 		seen[a.Key] = true
-		if a.Kind != model.KindService && a.Kind != model.KindNode {
+		if a.Kind != model.KindService && a.Kind != model.KindNode && a.Kind != model.KindNamespace {
 			t.Errorf("%s: kind %s carries no annotation", a.Key, a.Kind)
 		}
 	}
-	same(t, 32, len(seen))
+	same(t, 33, len(seen))
 }
 
 func TestParseCommunity(t *testing.T) {

@@ -21,8 +21,11 @@ func Kinds(s model.Settings) []model.Kind {
 	if s.Proxy || s.Router {
 		kinds = append(kinds, model.KindSlice)
 	}
+	if s.Firewall || s.Guards() {
+		kinds = append(kinds, model.KindNamespace) // policies select by them, and they free pods from the guard of their ports
+	}
 	if s.Firewall {
-		kinds = append(kinds, model.KindNamespace, model.KindPod, model.KindPolicy)
+		kinds = append(kinds, model.KindPod, model.KindPolicy)
 	}
 	return kinds
 }

@@ -244,6 +244,7 @@ func TestKinds(t *testing.T) {
 		"nothing":  {model.Settings{}, "[Node]"},
 		"proxy":    {model.Settings{Proxy: true}, "[Node Service EndpointSlice]"},
 		"router":   {model.Settings{Router: true}, "[Node Service EndpointSlice]"},
+		"network":  {model.Settings{Router: true, CNI: model.CNISettings{Enabled: true, Socket: "/run/s"}}, "[Node Service EndpointSlice Namespace]"},
 		"firewall": {model.Settings{Firewall: true}, "[Node Namespace Pod NetworkPolicy]"},
 		"balancer": {model.Settings{Balancer: true}, "[Node Service]"},
 		"all":      {model.Settings{Proxy: true, Router: true, Firewall: true, Balancer: true}, "[Node Service EndpointSlice Namespace Pod NetworkPolicy]"},

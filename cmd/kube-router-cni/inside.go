@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"kube-router/internal/model"
+)
+
+// within runs f in the network namespace of a path.
+func within(path string, f func() error) error {
+	runtime.LockOSThread()
+	here, err := netns.Get()
+	if err != nil {
+		return fmt.Errorf("our own network namespace: %w", err)
+	}
+	defer here.Close()
+	there, err := netns.GetFromPath(path)
+	if err != nil {
+		return fmt.Errorf("network namespace %s: %w", path, err)
+	}
+	defer there.Close()
+	if err := netns.Set(there); err != nil {
+		return fmt.Errorf("enter network namespace %s: %w", path, err)
+	}
+	err = f()
+	if back := netns.Set(here); back != nil { // the thread stays locked, and ends with its goroutine
+		return errors.Join(err, fmt.Errorf("leave network namespace %s: %w", path, back))
+	}
+	runtime.UnlockOSThread()
+	return err
+}
+
+// deaf makes an interface of a pod, and those that it may get later, not listen to router advertisements: a pod's routes are those
+// that its CNI plugin gives it, and whoever else shares the link could give it others.
+func deaf(ifname string) error {
+	for _, of := range []string{"default", ifname} {
+		err := os.WriteFile(filepath.Join("/proc/sys/net/ipv6/conf", of, "accept_ra"), []byte("0"), 0o644)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // without IPv6 there is no such setting
+			return err
+		}
+	}
+	return nil
+}
+
+// announce tells the neighbours on the link whose some addresses are: who knew another pod there would send to that
+// for up to a minute. Linux does the same for an interface that comes up with addresses (arp_notify, ndisc_notify), but
+// plugins give them afterwards.
+func announce(ifname string, mac model.MAC, addrs []netip.Addr) error {
+	if mac == (model.MAC{}) || len(addrs) == 0 {
+		return nil
+	}
+	link, err := net.InterfaceByName(ifname)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	for _, a := range addrs {
+		frame := gratuitous(mac, a)
+		if a.Is6() {
+			frame = unsolicited(mac, a)
+		}
+		if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: link.Index}); err != nil {
+			return fmt.Errorf("%s: %w", a, err)
+		}
+	}
+	return nil
+}
+
+// gratuitous is an ARP request of an address for itself, to everybody (RFC 5227, section 3).
+func gratuitous(mac model.MAC, a netip.Addr) []byte {
+	b := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, mac[:]...)
+	b = binary.BigEndian.AppendUint16(b, unix.ETH_P_ARP)
+	b = append(b, 0, 1, 8, 0, 6, 4, 0, 1) // Ethernet, IPv4, their lengths, request
+	b = append(append(b, mac[:]...), a.AsSlice()...)
+	return append(append(b, 0, 0, 0, 0, 0, 0), a.AsSlice()...)
+}
+
+// unsolicited is a neighbour advertisement to all nodes on the link (RFC 4861, section 7.2.6).
+func unsolicited(mac model.MAC, a netip.Addr) []byte {
+	all := netip.MustParseAddr("ff02::1")
+	body := append([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, a.AsSlice()...) // override
+	body = append(append(body, 2, 1), mac[:]...)                        // target link-layer address
+	sum := uint32(len(body)) + unix.IPPROTO_ICMPV6
+	for _, part := range [][]byte{a.AsSlice(), all.AsSlice(), body} {
+		for i := 0; i < len(part); i += 2 {
+			sum += uint32(binary.BigEndian.Uint16(part[i:]))
+		}
+	}
+	for sum>>16 != 0 {
+		sum = sum&0xffff + sum>>16
+	}
+	binary.BigEndian.PutUint16(body[2:], ^uint16(sum))
+	b := append([]byte{0x33, 0x33, 0, 0, 0, 1}, mac[:]...)
+	b = binary.BigEndian.AppendUint16(b, unix.ETH_P_IPV6)
+	b = append(b, 0x60, 0, 0, 0, 0, byte(len(body)), unix.IPPROTO_ICMPV6, 255)
+	b = append(append(b, a.AsSlice()...), all.AsSlice()...)
+	return append(b, body...)
+}

@@ -1,0 +1,48 @@
+package host
+
+import (
+	"net/netip"
+	"slices"
+
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+)
+
+// Port plans the guard of a pod's port, by the pod's attachment; nil: there is none, or which port is the pod's was
+// never told.
+func Port(m *model.Model, attached model.Name) *intent.Port {
+	a := m.Attached[attached]
+	if a == nil || a.Port == "" || a.MAC == (model.MAC{}) || !m.Settings.Guards() {
+		return nil
+	}
+	p := &intent.Port{Name: a.Port, Pod: a.Pod.String(), MAC: a.MAC}
+	if ns := m.Namespaces[a.Pod.Namespace]; ns != nil && ns.Unguarded {
+		p.Kind = intent.FreePort
+		return p
+	}
+	p.Addrs = slices.Concat(a.Addrs, []netip.Addr{a.MAC.LinkLocal()}, direct(m, a.Pod))
+	slices.SortFunc(p.Addrs, netip.Addr.Compare)
+	p.Addrs = slices.Compact(p.Addrs)
+	return p
+}
+
+// direct are the addresses of Services that a pod answers from itself, by direct server return.
+func direct(m *model.Model, pod model.Name) []netip.Addr {
+	if !m.Settings.Proxy || m.Settings.Services.Engine != model.EngineIPVS {
+		return nil
+	}
+	var list []netip.Addr
+	for _, slice := range m.SlicesTo(pod) {
+		s := m.Services[slice.Service]
+		if s == nil || !s.Options.DSR {
+			continue
+		}
+		list = append(list, s.ExternalIPs...)
+		for _, i := range s.Ingress {
+			if i.Addr.IsValid() {
+				list = append(list, i.Addr)
+			}
+		}
+	}
+	return list
+}
