@@ -95,7 +95,11 @@ func (t *thinker) waits(stage string) int {
 // touch finds by the change table what a change makes us plan anew.
 func (t *thinker) touch(c change) {
 	for _, s := range t.stages {
-		t.contain(s.name, c.ref, func() {
+		noting := "noting for " + s.name
+		if t.panics.Load() > 0 {
+			t.remark(noting, c.ref, nil)
+		}
+		t.contain(noting, c.ref, func() {
 			if s.note != nil {
 				s.note(c, t.queues[s.name].add)
 			}

@@ -233,7 +233,11 @@ func (p *Planner) notePolicy(name model.Name, add func(model.Ref)) {
 	}
 	p.serial++
 	for pod := range p.here[name.Namespace] {
-		labels := p.model.Pods[pod].Labels
+		o := p.model.Pods[pod]
+		if o == nil {
+			continue // it went with this change, and is noted by itself
+		}
+		labels := o.Labels
 		if old != nil && old.target.has(pod.Namespace, nil, labels) || now != nil && now.target.has(pod.Namespace, nil, labels) {
 			add(rulesRef(pod))
 		}
