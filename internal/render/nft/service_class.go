@@ -83,7 +83,7 @@ func maskNumbers() []masking {
 }
 
 // wire spells every field for the map of heads: how many endpoints, how many near ones, and the rest in one number. Classes for one front
-// alone (rr) are alike here, and told apart by the front.
+// alone (rr, affinity) are alike here, and told apart by the front.
 func (c class) wire() row.NftWire {
 	rest := slices.Index(kindNumbers(), c.pick.kind) + 10*slices.Index(maskNumbers(), c.mask) + 10_000*int(c.pick.sticky/time.Second) // a day at most
 	if c.sources {
@@ -123,6 +123,9 @@ func (c class) rows() []row.Nft {
 		to := row.NftStmt{Op: row.NftGotoChain, Chain: inner.name()}
 		rules = append(rules, body(c.fromInside(false), to), body(c.fromNode(false), to))
 		rules = append(rules, c.near.rules(c.family, c.family.near())...)
+	}
+	if c.pick.sticky > 0 {
+		rows = append(rows, c.affinity(c.pick.front))
 	}
 	rows = append(rows, row.NftChain{Name: c.name()})
 	return append(rows, row.NftRules(c.name(), rules...)...)
@@ -165,7 +168,8 @@ type pick struct {
 	n      int
 	kind   string        // random, rr, sh, dh, mh or mhport
 	sticky time.Duration // a client stays with its backend for so long
-	front  string        // of rr: a counter can't be shared, or two fronts that are used in turn would each see every other number
+	front  string        // of rr and affinity: a counter can't be shared, or two fronts that are used in turn would each see every other number; nor
+	// can a memory of clients, or one front's clients would push out another's
 }
 
 // kindOf is the scheduler as this engine knows it. All weights are 1, so wrr is rr.
@@ -188,7 +192,7 @@ func kindOf(s *intent.Service) string {
 
 func pickOf(s *intent.Service, n int) pick {
 	p := pick{n: n, kind: kindOf(s), sticky: s.Affinity}
-	if p.kind == "rr" {
+	if p.kind == "rr" || p.sticky > 0 {
 		p.front = fmt.Sprintf("%s-%s-%d", strings.ReplaceAll(s.Addr.StringExpanded(), ":", "."), intent.ProtocolName(s.Protocol), s.Port)
 	}
 	return p
@@ -264,10 +268,10 @@ func dnat(f family, l list, slot row.NftTerm) row.NftBody {
 
 // stick are the rules of session affinity. A client that is remembered goes where it went, if that is a
 // backend still, and is remembered anew. Any other is forgotten, since the kernel would keep what it has
-// (nft_dynset: an update refreshes the time, never the data), gets a backend, and goes there. When the map
+// (nft_dynset: an update refreshes the time, never the data), gets a backend, and goes there. When the front's map
 // is full the rules that follow serve it without.
 func (p pick) stick(f family, l list) []row.NftBody {
-	client, affinity := f.clientKey(), f.affinity().Name
+	client, affinity := f.clientKey(), f.affinity(p.front).Name
 	known := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.frontKey()...), Data: client, Via: affinity, Set: l.valid.Name}
 	again := row.NftStmt{Op: row.NftUpdate, Set: affinity, Key: client, Timeout: p.sticky, Data: client, Via: affinity}
 	first := again

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"unique"
 
+	"kube-router/internal/intent"
 	"kube-router/internal/row"
 )
 
@@ -27,9 +28,9 @@ const (
 	priorityRefuse = -99
 )
 
-// affinityLimit bounds the clients that session affinity remembers, for each family. Beyond it new clients
-// are served without.
-const affinityLimit = 1 << 18
+// affinityLimit bounds the clients that session affinity remembers of one front. Beyond it new clients
+// are served without. Each front has its own memory, so that a flood of clients of one leaves all others theirs.
+const affinityLimit = 1 << 16
 
 // NFPROTO_IPV4 and NFPROTO_IPV6 (linux/netfilter.h).
 const (
@@ -112,9 +113,11 @@ func (f family) hairpin() row.NftSet {
 	return f.set("services-hairpin", []row.NftType{f.addr, f.addr}, nil)
 }
 
-// affinity leads from a client and front to the endpoint that served it last. Rules fill it.
-func (f family) affinity() row.NftSet {
+// affinity leads from a client and front to the endpoint that served it last. Rules fill it. It is named by a digest of the front, since
+// a rule that names it four times must stay short; the key has the front too, as a port's place in it needs the protocol beside it.
+func (f family) affinity(front string) row.NftSet {
 	s := f.set("services-affinity", append([]row.NftType{f.addr}, f.front()...), f.backend())
+	s.Name += "-" + intent.Digest(front)[:16]
 	s.Dynamic, s.Size = true, affinityLimit
 	return s
 }
@@ -142,7 +145,7 @@ func (f family) near() list {
 func (f family) sets() []row.NftSet {
 	all, near := f.everybody(), f.near()
 	return []row.NftSet{f.heads(), f.classes(), all.slots, all.valid, near.slots, near.valid, f.none(), f.vips(),
-		f.inside(), f.home(), f.sources(), f.hairpin(), f.affinity()}
+		f.inside(), f.home(), f.sources(), f.hairpin()}
 }
 
 // elements makes elements of one set.
