@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -49,6 +50,9 @@ func contendersOf(m *model.Model, s *model.Service, add func(model.Ref)) {
 	}
 	for _, a := range s.Addrs() {
 		all(m.ServicesAt(a))
+		for _, slice := range m.SlicesAt(a) {
+			add(model.Ref{Kind: model.KindService, Name: slice.Service})
+		}
 		if !holder.Own(m, a) {
 			continue
 		}
@@ -110,12 +114,13 @@ func itsService(_ *model.Model, c change, add func(model.Ref)) {
 }
 
 // podServices are the Services that a pod answers for, where something counts that its slices don't tell: how
-// long it may take to go, and whether it has a network of its own. The ipvs engine alone asks.
+// long it may take to go, whether it has a network of its own, and whether a Service's selector has it. The ipvs engine alone asks.
 func podServices(m *model.Model, c change, add func(model.Ref)) {
 	old, _ := c.old.(*model.Pod)
 	now, _ := c.new.(*model.Pod)
 	if m.Settings.Services.Engine != model.EngineIPVS ||
-		old != nil && now != nil && old.Grace == now.Grace && old.HostNetwork == now.HostNetwork && slices.Equal(old.Addrs, now.Addrs) {
+		old != nil && now != nil && old.Grace == now.Grace && old.HostNetwork == now.HostNetwork &&
+			slices.Equal(old.Addrs, now.Addrs) && maps.Equal(old.Labels, now.Labels) {
 		return
 	}
 	for _, s := range m.SlicesTo(c.ref.Name) {

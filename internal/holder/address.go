@@ -145,6 +145,10 @@ func Ours(s *model.Service) bool {
 	return !s.AnotherProxy && !s.Headless && s.Type != model.ExternalName
 }
 
+// BalancerClass is the spec.loadBalancerClass whose Services are ours to give addresses; "default" and none are too, by
+// default (--loadbalancer-default-class).
+const BalancerClass = "kube-router"
+
 // Families are the families in which a Service has endpoints: spec.ipFamilies, else those of its cluster addresses, of
 // those that are enabled.
 func Families(set *model.Settings, s *model.Service) []model.Family {

@@ -277,3 +277,74 @@ func TestAround(t *testing.T) {
 		}
 	}
 }
+
+// TestEndpoint is the table of what an EndpointSlice may name.
+func TestEndpoint(t *testing.T) {
+	m := world()
+	m.Put(service("dns cluster=10.96.0.53"))
+	m.Put(service("web external=198.51.100.7 balancer=203.0.113.7 external=192.0.2.2 external=198.18.0.1"))
+	m.Put(service("six cluster=fd00:96::53 external=2001:db8:1::7"))
+	for _, c := range []struct{ addr, want string }{
+		{"10.244.2.9", ""},
+		{"fd00:244:1::9", ""},
+		{"192.0.2.2", ""}, // a node, be it an external address too: pods on the host's network are there
+		{"192.0.2.77", ""},
+		{"8.8.8.8", ""},
+		{"10.96.0.54", ""}, // nobody has it
+		{"198.18.0.1", ""}, // a Service names it and may not have it
+		{"0.0.0.0", "it is no destination (RFC 6890, 0.0.0.0/8)"},
+		{"0.1.2.3", "it is no destination (RFC 6890, 0.0.0.0/8)"},
+		{"::", "it is no destination (RFC 6890, 0.0.0.0/8)"},
+		{"127.0.0.1", "it is a loopback address"},
+		{"::1", "it is a loopback address"},
+		{"169.254.169.254", "it is a link-local address"},
+		{"fe80::1", "it is a link-local address"},
+		{"224.0.0.1", "it is a multicast address"},
+		{"ff02::1", "it is a multicast address"},
+		{"255.255.255.255", "it is the broadcast address"},
+		{"192.0.2.255", "it is the broadcast or network address of 192.0.2.0/24"},
+		{"192.0.2.0", "it is the broadcast or network address of 192.0.2.0/24"},
+		{"10.244.1.255", "it is the broadcast or network address of 10.244.1.0/24"},
+		{"10.96.0.53", "it is an address of Service default/dns"},
+		{"198.51.100.7", "it is an address of Service default/web"},
+		{"203.0.113.7", "it is an address of Service default/web"},
+		{"fd00:96::53", "it is an address of Service default/six"},
+		{"2001:db8:1::7", "it is an address of Service default/six"},
+	} {
+		if got := Endpoint(m, addr(c.addr)); got != c.want {
+			t.Errorf("%s: %q, want %q", c.addr, got, c.want)
+		}
+	}
+}
+
+// TestEnters is the table of the pods that direct server return may set up.
+func TestEnters(t *testing.T) {
+	s := service("web external=198.51.100.7")
+	s.Selector = map[string]string{"app": "web"}
+	pod := func(ns, name, at, app string) *model.Pod {
+		return &model.Pod{Name: model.Name{Namespace: ns, Name: name}, Addrs: addrs(at), Labels: map[string]string{"app": app}}
+	}
+	m := world()
+	for _, p := range []*model.Pod{
+		pod("default", "own", "10.244.1.5", "web"), pod("default", "beside", "10.244.1.6", "db"),
+		pod("kube-system", "dns", "10.244.1.7", "web"),
+	} {
+		m.Put(p)
+	}
+	gone := pod("kube-system", "gone", "10.244.1.5", "web")
+	gone.Finished = true
+	m.Put(gone)
+	for _, c := range []struct{ ns, name, at, want string }{
+		{"default", "own", "10.244.1.5", ""},
+		{"default", "unknown", "10.244.1.99", ""}, // the records of the node tell whose address it is
+		{"default", "beside", "10.244.1.6", "pod default/beside is not selected by the Service"},
+		{"kube-system", "dns", "10.244.1.7", "pod kube-system/dns is of another namespace"},
+		{"default", "own", "10.244.1.7", "10.244.1.7 is pod kube-system/dns"},
+		{"default", "unknown", "10.244.1.7", "10.244.1.7 is pod kube-system/dns"},
+		{"default", "own", "10.244.1.98", "pod default/own has not the address 10.244.1.98"},
+	} {
+		if got := Enters(m, s, model.Name{Namespace: c.ns, Name: c.name}, addr(c.at)); got != c.want {
+			t.Errorf("%s/%s at %s: %q, want %q", c.ns, c.name, c.at, got, c.want)
+		}
+	}
+}

@@ -14,6 +14,23 @@ func (m *Model) ServicesAt(a netip.Addr) map[Name]*Service { return m.servicesAt
 // for different protocols. The map is not to be changed.
 func (m *Model) ServicesOnNodePort(p Port) map[Name]*Service { return m.nodePorts[p] }
 
+// SlicesAt are the EndpointSlices with an endpoint at an address that lies in a range of Services, which it shouldn't; by
+// name. The map is not to be changed.
+func (m *Model) SlicesAt(a netip.Addr) map[Name]*Slice { return m.slicesAt[a] }
+
+// forServices tells whether an address lies in a range that the settings give to Services.
+func (m *Model) forServices(a netip.Addr) bool {
+	s := &m.Settings
+	for _, ranges := range [...][]netip.Prefix{s.Services.ClusterRanges, s.Services.ExternalRanges, s.Allocator.Ranges} {
+		for _, r := range ranges {
+			if r.Contains(a) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (m *Model) putService(s *Service) {
 	m.Services[s.Name] = s
 	for _, a := range s.Addrs() {

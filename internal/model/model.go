@@ -25,6 +25,7 @@ type Model struct {
 
 	slicesOf map[Name]map[Name]*Slice
 	slicesTo map[Name]map[Name]*Slice
+	slicesAt map[netip.Addr]map[Name]*Slice
 	podsBy   map[netip.Addr]map[Name]*Pod
 	nodesBy  map[netip.Addr]map[string]*Node
 	ranges   ranges
@@ -50,6 +51,7 @@ func New(s Settings) *Model {
 		nodePorts:  map[Port]map[Name]*Service{},
 		slicesOf:   map[Name]map[Name]*Slice{},
 		slicesTo:   map[Name]map[Name]*Slice{},
+		slicesAt:   map[netip.Addr]map[Name]*Slice{},
 		podsBy:     map[netip.Addr]map[Name]*Pod{},
 		nodesBy:    map[netip.Addr]map[string]*Node{},
 		ranges:     newRanges(),
@@ -83,6 +85,11 @@ func (m *Model) Put(o Object) Object {
 		for _, e := range o.Endpoints {
 			if e.Pod != (Name{}) {
 				index(m.slicesTo, e.Pod, o.Name, o)
+			}
+			for _, a := range e.Addrs {
+				if m.forServices(a) {
+					index(m.slicesAt, a, o.Name, o)
+				}
 			}
 		}
 	case *Pod:
@@ -152,6 +159,9 @@ func (m *Model) deleteSlice(n Name) Object {
 	unindex(m.slicesOf, s.Service, n)
 	for _, e := range s.Endpoints {
 		unindex(m.slicesTo, e.Pod, n)
+		for _, a := range e.Addrs {
+			unindex(m.slicesAt, a, n)
+		}
 	}
 	return s
 }

@@ -17,6 +17,7 @@ func (n KubeName) String() string { return n.Namespace + "/" + n.Name }
 type KubeIngress struct {
 	Service KubeName
 	V4, V6  netip.Addr
+	Stale   string // addresses of ours beside them that have to go, separated by commas; only in what is there
 }
 
 // Key is the Service.
@@ -39,7 +40,11 @@ func (r KubeIngress) String() string {
 	for _, a := range r.Addrs() {
 		list = append(list, a.String())
 	}
-	return fmt.Sprintf("service %s external-ip %s", r.Service, strings.Join(list, ","))
+	text := fmt.Sprintf("service %s external-ip %s", r.Service, strings.Join(list, ","))
+	if r.Stale != "" {
+		text += " stale " + r.Stale
+	}
+	return text
 }
 
 // KubeCondition is one condition of a Node that we report.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,8 +22,8 @@ type Ingress struct {
 	handles func(class string) bool
 }
 
-// NewIngress makes the table; an address within ranges is ours if we handle the Service's class, any other is
-// left alone.
+// NewIngress makes the table. The addresses of a Service whose class we handle are ours, within the ranges or of former
+// ones; what a balancer that forwards by itself has there (ipMode Proxy) and host names are left alone.
 func NewIngress(c *rest.Config, ranges []netip.Prefix, handles func(class string) bool) (*Ingress, error) {
 	api, err := client(c, "/api", corev1.SchemeGroupVersion)
 	return &Ingress{api: api, ranges: ranges, handles: handles}, err
@@ -40,22 +41,36 @@ func (t *Ingress) Dump(ctx context.Context) (map[row.KubeName]row.KubeIngress, e
 			continue
 		}
 		r := row.KubeIngress{Service: row.KubeName{Namespace: s.Namespace, Name: s.Name}}
-		for _, in := range s.Status.LoadBalancer.Ingress {
-			switch a, ours := t.ours(in); {
-			case ours && a.Is4():
-				r.V4 = a
-			case ours:
-				r.V6 = a
-			}
-		}
-		if len(r.Addrs()) > 0 {
+		t.read(&r, &s)
+		if len(r.Addrs()) > 0 || r.Stale != "" {
 			rows[r.Service] = r
 		}
 	}
 	return rows, nil
 }
 
-// Apply writes Services one by one; what others wrote beside ours stays.
+// read takes over the addresses of a Service: of each family the first within the ranges, and all others as stale.
+func (t *Ingress) read(r *row.KubeIngress, s *corev1.Service) {
+	var stale []string
+	for _, in := range s.Status.LoadBalancer.Ingress {
+		a, ours := t.ours(in)
+		if !ours {
+			continue
+		}
+		of := &r.V6
+		if a.Is4() {
+			of = &r.V4
+		}
+		if t.given(a) && !of.IsValid() {
+			*of = a
+		} else {
+			stale = append(stale, a.String())
+		}
+	}
+	r.Stale = strings.Join(stale, ",")
+}
+
+// Apply writes Services one by one; host names and what forwards by itself stay.
 func (t *Ingress) Apply(ctx context.Context, changes []row.Change[row.KubeName, row.KubeIngress]) error {
 	failed := row.Failed[row.KubeName]{}
 	for _, c := range changes {
@@ -115,9 +130,14 @@ func (t *Ingress) anothers(s *corev1.Service) bool {
 	return s.Spec.Type == corev1.ServiceTypeLoadBalancer && !t.handles(class)
 }
 
-// ours tells whether an entry is an address within our ranges.
+// ours tells whether an entry is an address that we may have written.
 func (t *Ingress) ours(in corev1.LoadBalancerIngress) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(in.IP)
-	a = a.Unmap()
-	return a, err == nil && slices.ContainsFunc(t.ranges, func(p netip.Prefix) bool { return p.Contains(a) })
+	proxy := in.IPMode != nil && *in.IPMode != corev1.LoadBalancerIPModeVIP
+	return a.Unmap(), err == nil && !proxy
+}
+
+// given tells whether an address is one that we give now.
+func (t *Ingress) given(a netip.Addr) bool {
+	return slices.ContainsFunc(t.ranges, func(p netip.Prefix) bool { return p.Contains(a) })
 }

@@ -113,7 +113,13 @@ func TestIngress(t *testing.T) {
 		}
 		equal(w.t, "203.0.113.7 2001:db8::7", w.ingress("web"))
 
-		w.foreign("dns", corev1.LoadBalancerIngress{IP: "198.51.100.1"}, corev1.LoadBalancerIngress{Hostname: "lb.example.com"}, corev1.LoadBalancerIngress{IP: "2001:db8::8"})
+		w.foreign("dns", corev1.LoadBalancerIngress{IP: "198.51.100.1", IPMode: new(corev1.LoadBalancerIPModeProxy)}, corev1.LoadBalancerIngress{Hostname: "lb.example.com"},
+			corev1.LoadBalancerIngress{IP: "198.51.100.2"}, corev1.LoadBalancerIngress{IP: "2001:db8::8"})
+		have, err := table.Dump(ctx)
+		check(w.t, err)
+		stale := dns
+		stale.Stale = "198.51.100.2" // of a former range: who wants no more than dns must see a difference
+		equal(w.t, stale, have[dns.Key()])
 		moved := row.KubeIngress{Service: name("dns"), V4: netip.MustParseAddr("203.0.113.9")}
 		check(w.t, table.Apply(ctx, []row.Change[row.KubeName, row.KubeIngress]{{Key: web.Key(), Old: &web}, {Key: dns.Key(), Old: &dns, New: &moved}}))
 		equal(w.t, "", w.ingress("web"))

@@ -101,14 +101,21 @@ func (d *Driver) named() []place {
 // errNotFound is a pod without a namespace, as far as we can see.
 var errNotFound = row.Foreign{Err: errors.New("its network namespace is not found in libcni's cache nor among the named ones; --runtime-endpoint may help")}
 
-// find opens the namespace of a pod.
+// find opens the namespace of a pod. A record of another pod with the address means that it was named wrongly.
 func (d *Driver) find(ctx context.Context, r row.PodVIP) (*inside, error) {
 	for _, p := range d.recorded() {
 		if slices.Contains(p.addrs, r.Addr) {
-			if in, err := open(p.path); err == nil && in.has(r.Addr) {
+			in, err := open(p.path)
+			if err != nil {
+				continue
+			}
+			has := in.has(r.Addr)
+			if has && (p.pod == r.Pod || p.pod == row.KubeName{}) {
 				return in, nil
-			} else if err == nil {
-				in.close()
+			}
+			in.close()
+			if has {
+				return nil, row.Foreign{Err: fmt.Errorf("pod %s at %s: that is the address of pod %s", r.Pod, r.Addr, p.pod)}
 			}
 		}
 	}

@@ -14,9 +14,6 @@ import (
 	"kube-router/internal/model"
 )
 
-// ourClass is the spec.loadBalancerClass that is ours; "default" and none are too, by default.
-const ourClass = "kube-router"
-
 // Plan gives every Service that is ours its addresses. Planned tells what an earlier plan gave.
 func Plan(m *model.Model, planned map[model.Name][]netip.Addr) ([]intent.Balancer, []model.Remark) {
 	if !m.Settings.Balancer {
@@ -56,7 +53,24 @@ func Plan(m *model.Model, planned map[model.Name][]netip.Addr) ([]intent.Balance
 			}
 		}
 	}
+	for _, s := range ours {
+		p.former(s, given[s.Name])
+	}
 	return p.intents(ours, given), p.remarks
+}
+
+// former tells a Service that addresses in its status are of no range any more. They leave it.
+func (p *pool) former(s *model.Service, now []netip.Addr) {
+	for _, a := range ingress(s) {
+		if within(p.ranges, a) {
+			continue
+		}
+		moves := "nothing takes its place"
+		if i := slices.IndexFunc(now, func(b netip.Addr) bool { return model.FamilyOf(a) == model.FamilyOf(b) }); i >= 0 {
+			moves = "the Service moves to " + now[i].String()
+		}
+		p.remark(s, fmt.Sprintf("%s is taken away, it is in no range of --loadbalancer-ip-range: %s", a, moves))
+	}
 }
 
 // pool is the ranges with who holds which address.

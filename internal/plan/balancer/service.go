@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/model"
 )
 
@@ -15,7 +16,7 @@ func mine(set *model.Settings, s *model.Service) bool {
 
 // Handles tells whether we give addresses to the Services of a class.
 func Handles(set *model.Settings, class string) bool {
-	return class == ourClass || set.Allocator.DefaultClass && (class == "" || class == "default")
+	return class == holder.BalancerClass || set.Allocator.DefaultClass && (class == "" || class == "default")
 }
 
 // sorted are all Services by name, so that a plan depends on nothing else.
@@ -23,14 +24,14 @@ func sorted(m *model.Model) []*model.Service {
 	return slices.SortedFunc(maps.Values(m.Services), func(a, b *model.Service) int { return a.Name.Compare(b.Name) })
 }
 
-// ingress are the addresses that the API says a Service has.
+// ingress are the addresses that the API says a Service has, but for those of a balancer that forwards by itself.
 func ingress(s *model.Service) []netip.Addr {
 	if s.Type != model.LoadBalancer {
 		return nil
 	}
 	var list []netip.Addr
 	for _, in := range s.Ingress {
-		if in.Addr.IsValid() {
+		if in.Addr.IsValid() && !in.Proxy {
 			list = append(list, in.Addr)
 		}
 	}

@@ -24,7 +24,7 @@ func candidates(m *model.Model, s *model.Service, p model.ServicePort, f model.F
 				continue
 			}
 			for _, e := range sl.Endpoints {
-				if len(e.Addrs) > 0 {
+				if len(e.Addrs) > 0 && holder.Endpoint(m, e.Addrs[0]) == "" {
 					list = append(list, candidateOf(m, e, sp.Port))
 				}
 			}
@@ -74,6 +74,23 @@ func (c candidate) fitness() int {
 		}
 	}
 	return n
+}
+
+// misplaced remarks on endpoints that nothing is sent to (package holder).
+func misplaced(m *model.Model, s *model.Service) []model.Remark {
+	var list []model.Remark
+	for _, sl := range m.SlicesOf(s.Name) {
+		for i, e := range sl.Endpoints {
+			if len(e.Addrs) == 0 {
+				continue
+			}
+			if why := holder.Endpoint(m, e.Addrs[0]); why != "" {
+				list = append(list, model.Remark{Object: sl.Ref(), Field: fmt.Sprintf("endpoints[%d].addresses[0]", i),
+					Message: fmt.Sprintf("%s ignored: %s", e.Addrs[0], why)})
+			}
+		}
+	}
+	return list
 }
 
 // strangers remarks on slices of a family that the Service doesn't have: nobody reaches their endpoints.

@@ -50,3 +50,10 @@ func frontKind(k holder.Kind) intent.FrontKind {
 	}
 	return intent.ExternalFront
 }
+
+// pending tells a LoadBalancer Service whose class is ours that nobody gives it an address.
+func pending(m *model.Model, s *model.Service, r *remarks) {
+	if s.Type == model.LoadBalancer && len(s.Ingress) == 0 && !m.Settings.Balancer && s.Class == holder.BalancerClass {
+		r.add("status.loadBalancer.ingress", "no address is given: spec.loadBalancerClass is %s, and --run-loadbalancer is off", s.Class)
+	}
+}

@@ -3,7 +3,9 @@ package service
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
@@ -60,6 +62,23 @@ func (t *template) dsr(index int, out *intent.Service) {
 		}
 	}
 	out.DSR = true
+	for _, list := range []*[]intent.Backend{&out.Backends, &out.Near, &out.Keep} {
+		*list = slices.DeleteFunc(slices.Clone(*list), func(b intent.Backend) bool { return t.foreign(index, b) })
+	}
+}
+
+// foreign tells that a backend is a pod that is not the Service's own. Direct server return changes the network of the pod,
+// so it isn't for whatever pod an EndpointSlice names.
+func (t *template) foreign(index int, b intent.Backend) bool {
+	namespace, name, ok := strings.Cut(b.Pod, "/") // neither holds one (RFC 1123)
+	if !ok {
+		return false // it is not entered
+	}
+	why := holder.Enters(t.m, t.s, model.Name{Namespace: namespace, Name: name}, b.Addr)
+	if why != "" {
+		t.add("kube-router.io/service.dsr", "endpoint %s ignored for %s: %s", b.Addr, portField(index), why)
+	}
+	return why != ""
 }
 
 func (t *template) hostNetwork(b intent.Backend) bool {

@@ -22,7 +22,8 @@ func Plan(m *model.Model, name model.Name) ([]*intent.Service, []model.Remark) {
 	r := &remarks{object: s.Ref()}
 	t := &template{m: m, s: s, remarks: r, at: here(m), external: addresses(m, s, r)}
 	t.scheduler, t.flags = scheduler(s, r)
-	r.list = append(r.list, strangers(m, s)...)
+	r.list = append(append(r.list, strangers(m, s)...), misplaced(m, s)...)
+	pending(m, s, r)
 	var list []*intent.Service
 	for i, p := range s.Ports {
 		list = append(list, t.port(i, p)...)

@@ -213,6 +213,21 @@ Service default/web: status.loadBalancer.ingress[0].ip: 198.51.100.9 ignored: no
 		}, []model.Endpoint{here}, `
 10.96.0.10:8080/tcp cluster default/web:http -> [10.244.1.5:8080]
 198.51.100.7:8080/tcp external default/web:http dsr -> [10.244.1.5:8080]`, ""},
+		{"DSR with another namespace's pod", nil, func(s *model.Service) {
+			s.ExternalIPs, s.Options.DSR, s.Ports[0].Port = addrs("198.51.100.7"), true, 8080
+		}, []model.Endpoint{here, {Addrs: addrs("10.244.1.9"), Ready: true, Node: "self", Pod: model.Name{Namespace: "kube-system", Name: "dns"}}}, `
+10.96.0.10:8080/tcp cluster default/web:http -> [10.244.1.5:8080 10.244.1.9:8080]
+198.51.100.7:8080/tcp external default/web:http dsr -> [10.244.1.5:8080]`,
+			"Service default/web: kube-router.io/service.dsr: endpoint 10.244.1.9 ignored for spec.ports[0]: pod kube-system/dns is of another namespace"},
+		{"what nothing is sent to", nil, nil, []model.Endpoint{here, at("self", "0.1.2.3"), at("self", "10.96.0.10"), at("self", "172.16.0.255")},
+			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080]",
+			"EndpointSlice default/web-1: endpoints[1].addresses[0]: 0.1.2.3 ignored: it is no destination (RFC 6890, 0.0.0.0/8)\n" +
+				"EndpointSlice default/web-1: endpoints[2].addresses[0]: 10.96.0.10 ignored: it is an address of Service default/web\n" +
+				"EndpointSlice default/web-1: endpoints[3].addresses[0]: 172.16.0.255 ignored: it is the broadcast or network address of 172.16.0.0/24"},
+		{"a class of ours, and nobody gives addresses", nil, func(s *model.Service) {
+			s.Type, s.Class = model.LoadBalancer, "kube-router"
+		}, nil, "10.96.0.10:80/tcp cluster default/web:http -> []",
+			"Service default/web: status.loadBalancer.ingress: no address is given: spec.loadBalancerClass is kube-router, and --run-loadbalancer is off"},
 		{"DSR on nftables", func(s *model.Settings) { s.Services.Engine = model.EngineNftables }, func(s *model.Service) {
 			s.ClusterIPs, s.Families = nil, []model.Family{model.IPv4}
 			s.ExternalIPs, s.Options.DSR, s.Ports[0].Port = addrs("198.51.100.7"), true, 8080
