@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
@@ -32,6 +33,11 @@ func (a *agent) whyAddress(ctx context.Context, at netip.Addr) (show.Page, error
 		for name, n := range m.Nodes {
 			if r := slices.IndexFunc(n.PodCIDRs, func(r netip.Prefix) bool { return r.Contains(at) }); r >= 0 {
 				p.Rows = append(p.Rows, []string{fmt.Sprintf("%s is in the pod range %s of node %s", at, n.PodCIDRs[r], name), n.Ref().String()})
+			}
+		}
+		for _, r := range holder.Spaces(&m.Settings) {
+			if r.Contains(at) {
+				p.Rows = append(p.Rows, []string{fmt.Sprintf("%s is in %s", at, r), model.Ref{Kind: model.KindSettings}.String()})
 			}
 		}
 		for prefix, path := range m.Paths {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"
@@ -26,15 +27,15 @@ func (a *agent) whyService(ctx context.Context, what string) (show.Page, error) 
 	if len(fronts) == 0 {
 		return a.whyNoService(ctx, what, remarks)
 	}
-	silence := make([]string, len(fronts))
+	silence, wins := make([]string, len(fronts)), make([]string, len(fronts))
 	err = a.thinker.query(ctx, func(m *model.Model) {
 		for i, s := range fronts {
-			silence[i] = nobody(m, s)
+			silence[i], wins[i] = nobody(m, s), over(m, s.Front)
 		}
 	})
 	of := a.linesOf(fronts)
 	for i, s := range fronts {
-		p.Rows = append(p.Rows, []string{s.String(), names(a.services.intents.Owners(s.Front))})
+		p.Rows = append(p.Rows, []string{s.String(), names(a.services.intents.Owners(s.Front)) + wins[i]})
 		if silence[i] != "" {
 			p.Rows = append(p.Rows, []string{"  " + silence[i], "EndpointSlices of " + s.Owner})
 		}
@@ -48,6 +49,19 @@ func (a *agent) whyService(ctx context.Context, what string) (show.Page, error) 
 	}
 	p.Rows, p.Data = slices.Concat(remarks, p.Rows), fronts
 	return p, err
+}
+
+// over tells whose claims to a front go behind that of the Service that has it, as package holder decided.
+func over(m *model.Model, f intent.Front) string {
+	claims := holder.Of(m, holder.Frontend{Addr: f.Addr, Port: model.Port(f.Port), Protocol: model.Protocol(f.Protocol)})
+	if len(claims) < 2 {
+		return ""
+	}
+	var rest []string
+	for _, c := range claims[1:] {
+		rest = append(rest, c.String())
+	}
+	return fmt.Sprintf(" (it is %s; goes before %s)", claims[0], strings.Join(rest, "; "))
 }
 
 // linesOf finds the rows of all tables that fronts want.

@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kube-router/internal/config"
+	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/row"
 )
@@ -93,6 +95,28 @@ func TestWhyNobodyAnswers(t *testing.T) {
 	}
 	if page, err = asked(t, local).why(t.Context(), []string{"192.0.2.7"}); err != nil || !strings.Contains(fmt.Sprint(page.Rows), "REMARK: spec.externalIPs[0]: 192.0.2.7 ignored") {
 		t.Errorf("an address that is ignored: %v, %v", err, page.Rows)
+	}
+}
+
+// TestWhyTellsWhoseAFrontIs shows that of Services that want one front the holder is told with those that go behind it.
+func TestWhyTellsWhoseAFrontIs(t *testing.T) {
+	a := asked(t, func(*model.Service, *model.Slice) {})
+	var text string
+	err := a.thinker.query(t.Context(), func(m *model.Model) {
+		m.Settings.Services.StrictExternal = false
+		at := netip.MustParseAddr("192.0.2.7")
+		for i, name := range []string{"older", "newer"} {
+			m.Put(&model.Service{
+				Name: model.Name{Namespace: "default", Name: name}, Created: time.Date(2026, 1, 1+i, 0, 0, 0, 0, time.UTC), ExternalIPs: []netip.Addr{at},
+				Families: []model.Family{model.IPv4}, Ports: []model.ServicePort{{Protocol: model.TCP, Port: 80}},
+			})
+		}
+		text = over(m, intent.Front{Addr: at, Port: 80, Protocol: 6}) + over(m, intent.Front{Addr: netip.MustParseAddr("10.96.0.1"), Port: 80, Protocol: 6})
+	})
+	want := " (it is the external address of Service default/older, of 2026-01-01T00:00:00Z;" +
+		" goes before the external address of Service default/newer, of 2026-01-02T00:00:00Z)"
+	if err != nil || text != want {
+		t.Errorf("%v, %q, want %q", err, text, want)
 	}
 }
 

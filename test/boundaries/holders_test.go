@@ -199,3 +199,41 @@ func TestEngineServicesGoBeforeHostPorts(t *testing.T) {
 		}
 	}
 }
+
+// TestAFormerRangeLeavesTheStatus gives a Service an address of a range that is then another one.
+func TestAFormerRangeLeavesTheStatus(t *testing.T) {
+	w := start(t, lab.Config{Nodes: 2})
+	w.apply(t, `
+apiVersion: v1
+kind: Service
+metadata: {namespace: default, name: web}
+spec: {type: LoadBalancer, loadBalancerClass: kube-router, ipFamilyPolicy: SingleStack, ipFamilies: [IPv4], selector: {app: web}, ports: [{port: 80}]}
+`)
+	judge(t, "while nobody gives addresses the Service is told", w.told("web", "no address is given"))
+	given := func(ranges, want string) string {
+		for _, n := range w.Nodes() {
+			if err := n.RestartDaemon("--run-loadbalancer", "--loadbalancer-ip-range="+ranges); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var have []string
+		for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			s := &corev1.Service{}
+			s.Namespace, s.Name = "default", "web"
+			if err := w.Client.Get(w.ctx, s); err != nil {
+				return err.Error()
+			}
+			have = nil
+			for _, in := range s.Status.LoadBalancer.Ingress {
+				have = append(have, in.IP)
+			}
+			if slices.Equal(have, []string{want}) {
+				return ""
+			}
+		}
+		return fmt.Sprintf("status has %v, want %s alone", have, want)
+	}
+	judge(t, "an address of the range", given("198.51.100.0/24", "198.51.100.1"))
+	judge(t, "an address of the next range alone", given("198.51.101.0/24", "198.51.101.1"))
+	judge(t, "the Service is told", w.told("web", "198.51.100.1 is taken away"))
+}
