@@ -157,9 +157,18 @@ func ofNode(f func(m *model.Model, n *model.Node, add func(model.Ref))) touch {
 // nodeRoutes are the learned paths that another node bears on: its addresses decide whether a next hop is a node, and
 // by which tunnel it is reached, and they and its ranges whether a prefix counts.
 func nodeRoutes(m *model.Model, n *model.Node, add func(model.Ref)) {
-	for _, prefix := range n.PodCIDRs {
-		if p := m.Paths[prefix]; p != nil {
-			add(p.Ref())
+	for _, name := range append(holder.Overlapping(m, n), n.Name) {
+		if name != n.Name {
+			add(model.Ref{Kind: model.KindNode, Name: model.Name{Name: name}})
+		}
+		o := m.Nodes[name]
+		if o == nil {
+			o = n // as it was
+		}
+		for _, prefix := range slices.Concat(o.PodCIDRs, n.PodCIDRs) {
+			if p := m.Paths[prefix]; p != nil {
+				add(p.Ref())
+			}
 		}
 	}
 	for _, hop := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
@@ -193,7 +202,7 @@ func nodeAdverts(m *model.Model, n *model.Node, add func(model.Ref)) {
 			add(model.Ref{Kind: model.KindNode, Name: model.Name{Name: name}})
 		}
 	}
-	if n.Options.RRServer != "" {
+	if n.Options.RRServer != "" || slices.Contains(holder.Overlapping(m, n), m.Settings.Node) {
 		add(model.Ref{Kind: model.KindSettings})
 	}
 }

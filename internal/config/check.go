@@ -106,7 +106,7 @@ func (d *draft) remarks() {
 		{s.Policy.DefaultDeny && !s.Firewall, "--netpol-default-deny: does nothing with --run-firewall=false"},
 		{d.useNft, "--use-nftables-for-netpol: nftables is always used"},
 		{s.BGP.AdminPort != 0 && s.BGP.AdminAddr.IsValid() && !s.BGP.AdminAddr.IsLoopback(),
-			"--gobgp-admin-address: the gRPC has no authentication; whoever reaches this address rules the node's routes (GHSA-v5mh-h5hx-7v92)"},
+			"--gobgp-admin-address: the gRPC has no authentication; whoever reaches this address can read the node's routes and peers (GHSA-v5mh-h5hx-7v92)"},
 		{d.given["peer-router-passwords"], "--peer-router-passwords: everybody on the host can read a command line; --peer-router-passwords-file is better"},
 		{d.given["peer-router-passwords"] && d.peers.file != "", "--peer-router-passwords-file: not read, --peer-router-passwords wins"},
 		{d.peers.hops > 0 && d.peers.ttl > 1, "--peer-router-multihop-ttl: --peer-router-ttl-security wins, by which packets are sent with a TTL of 255"},

@@ -71,7 +71,8 @@ func speakerFlags() []Flag {
 		{Name: "router-id", Type: "string", read: one(func(d *draft) *string { return &b(d).RouterID }, routerID),
 			Usage: "BGP identifier: an IPv4 address, or \"generate\" to derive one; needed when the node's primary address is IPv6."},
 		{Name: "gobgp-admin-address", Type: "string", Default: "127.0.0.1", read: one(func(d *draft) *netip.Addr { return &b(d).AdminAddr }, admin),
-			Usage: "Address of GoBGP's gRPC, which has no authentication; 127.0.0.1 is always served as well."},
+			Usage:   "Address of GoBGP's gRPC, for reading, without authentication; 127.0.0.1 is always served as well.",
+			Differs: "Reading only; changes need root and the unix socket gobgp.sock beside --control-socket."},
 		{Name: "gobgp-admin-port", Type: "uint16", Default: "50051", read: one(func(d *draft) *model.Port { return &b(d).AdminPort }, number[model.Port](0, 65535)),
 			Usage: "Port of GoBGP's gRPC; 0: off."},
 	}

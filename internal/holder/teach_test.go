@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"kube-router/internal/model"
 )
@@ -58,5 +59,34 @@ func TestMayTeach(t *testing.T) {
 		if (have == "") != (c.refused == "") || !strings.Contains(have, c.refused) {
 			t.Errorf("%s: %q, want %q", c.prefix, have, c.refused)
 		}
+	}
+}
+
+// TestClaimants has ranges that several nodes have.
+func TestClaimants(t *testing.T) {
+	m := model.New(model.Settings{})
+	for i, n := range []struct{ name, ranges string }{{"old", "10.1.0.0/24 10.2.0.0/24"}, {"b", "10.1.0.0/24 10.3.0.0/16"}, {"a", "10.1.0.0/24 10.3.7.0/24"}, {"part", "10.1.0.128/25"}} {
+		node := &model.Node{Name: n.name, Created: time.Unix(int64(max(i, 1)), 0)}
+		if i == 0 {
+			node.Created = time.Unix(0, 0)
+		}
+		for _, r := range strings.Fields(n.ranges) {
+			node.PodCIDRs = append(node.PodCIDRs, netip.MustParsePrefix(r))
+		}
+		m.Put(node)
+	}
+	for prefix, want := range map[string]string{
+		"10.1.0.0/24": "old b a", "10.1.0.128/25": "old b a part", "10.2.0.0/24": "old", "10.3.7.0/24": "b a", "10.3.0.0/16": "b", "10.3.8.1/32": "b", "10.9.0.0/24": "",
+	} {
+		var names []string
+		for _, n := range Claimants(m, netip.MustParsePrefix(prefix)) {
+			names = append(names, n.Name)
+		}
+		if have := strings.Join(names, " "); have != want {
+			t.Errorf("%s: %s, want %s", prefix, have, want)
+		}
+	}
+	if have := strings.Join(Overlapping(m, m.Nodes["old"]), " "); have != "a b part" {
+		t.Errorf("overlapping: %s", have)
 	}
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // Admin opens the speaker's gRPC to people and their tools on TCP, as the reference does. It hands bytes on
-// to the socket on which passwords don't show; the speaker itself never listens there, so a port that is
-// taken harms nothing.
+// to the socket on which passwords don't show and nothing can be changed, for anybody on the host may connect; the
+// speaker itself never listens there, so a port that is taken harms nothing.
 type Admin struct {
 	Dir   string   // of the speaker
 	Addrs []string // host:port
@@ -72,7 +72,7 @@ func (a *Admin) listen(ctx context.Context, addr string) error {
 // serve hands on what two ends say until one of them, or the daemon, is tired of it.
 func (a *Admin) serve(ctx context.Context, from net.Conn) {
 	defer from.Close()
-	to, err := net.DialTimeout("unix", filepath.Join(a.Dir, adminName), time.Second)
+	to, err := net.DialTimeout("unix", filepath.Join(a.Dir, readName), time.Second)
 	if err != nil {
 		return
 	}

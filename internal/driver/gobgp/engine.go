@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/server"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -30,6 +33,7 @@ type Engine struct {
 	heard   atomic.Int64 // when the daemon last asked, Unix nanoseconds
 	serving atomic.Int64 // calls being answered
 	haste   atomic.Pointer[haste]
+	watches watches
 }
 
 // Run is the speaker. It has no configuration: the daemon gives it everything over its socket. It ends when
@@ -46,7 +50,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	debug.SetGCPercent(40)
 	e.heard.Store(time.Now().UnixNano())
 	s := server.NewBgpServer(
-		server.GrpcListenAddress("unix://"+filepath.Join(e.Dir, socketName)+",unix://"+filepath.Join(e.Dir, adminName)),
+		server.GrpcListenAddress("unix://"+filepath.Join(e.Dir, socketName)+",unix://"+filepath.Join(e.Dir, adminName)+",unix://"+filepath.Join(e.Dir, readName)),
 		server.GrpcOption([]grpc.ServerOption{grpc.UnaryInterceptor(e.unary), grpc.StreamInterceptor(e.stream)}),
 		server.LoggerOption(slog.New(calm{e.Log.Handler()}), nil),
 	)
@@ -112,7 +116,7 @@ func (e *Engine) claim() (lock *os.File, again bool, err error) {
 		f.Close()
 		return nil, false, fmt.Errorf("another speaker is at work in %s: %w", e.Dir, err)
 	}
-	for _, name := range []string{socketName, adminName} {
+	for _, name := range []string{socketName, adminName, readName} {
 		if err := os.Remove(filepath.Join(e.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			f.Close()
 			return nil, false, fmt.Errorf("remove an old socket: %w", err)
@@ -128,17 +132,34 @@ func (e *Engine) claim() (lock *os.File, again bool, err error) {
 	return f, again, nil
 }
 
-// private tells whether a call came over the daemon's own socket.
-func private(ctx context.Context) bool {
+// came tells whether a call came over the socket of a name. Only root may connect to any of them.
+func came(ctx context.Context, socket string) bool {
 	p, ok := peer.FromContext(ctx)
-	return ok && p.LocalAddr != nil && filepath.Base(p.LocalAddr.String()) == socketName
+	return ok && p.LocalAddr != nil && filepath.Base(p.LocalAddr.String()) == socket
 }
 
-func (e *Engine) unary(ctx context.Context, r any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+// reads tells whether a method changes nothing.
+func reads(method string) bool {
+	name := method[strings.LastIndex(method, "/")+1:]
+	return strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List") || name == "WatchEvent"
+}
+
+// readOnly is the answer to a change over TCP, behind which anybody may be.
+func (e *Engine) readOnly() error {
+	return status.Error(codes.PermissionDenied, "this port is for reading; changes need root: gobgp --target unix://"+filepath.Join(e.Dir, adminName))
+}
+
+func (e *Engine) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	e.serving.Add(1)
 	defer e.serving.Add(-1)
-	if private(ctx) {
+	if came(ctx, socketName) {
 		e.heard.Store(time.Now().UnixNano())
+	} else if !reads(info.FullMethod) {
+		if came(ctx, readName) {
+			return nil, e.readOnly()
+		}
+		// What a person changes of ours is made good, and told of, at once.
+		defer e.watches.tell()
 	}
 	if h := e.haste.Load(); h != nil {
 		return h.answer(ctx, r, next)
@@ -147,14 +168,26 @@ func (e *Engine) unary(ctx context.Context, r any, _ *grpc.UnaryServerInfo, next
 }
 
 func (e *Engine) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	if private(s.Context()) {
-		e.heard.Store(time.Now().UnixNano())
-		if h := e.haste.Load(); h != nil && info.FullMethod == api.GoBgpService_ListPeer_FullMethodName {
-			return h.list(srv, s, next)
+	if !came(s.Context(), socketName) {
+		if !reads(info.FullMethod) {
+			if came(s.Context(), readName) {
+				return e.readOnly()
+			}
+			defer e.watches.tell()
 		}
-		return next(srv, s)
+		return next(srv, discreet{s})
 	}
-	return next(srv, discreet{s})
+	e.heard.Store(time.Now().UnixNano())
+	h := e.haste.Load()
+	switch {
+	case info.FullMethod == api.GoBgpService_WatchEvent_FullMethodName:
+		w := e.watches.add(s)
+		defer e.watches.remove(w)
+		return next(srv, w)
+	case h != nil && info.FullMethod == api.GoBgpService_ListPeer_FullMethodName:
+		return h.list(srv, s, next)
+	}
+	return next(srv, s)
 }
 
 // discreet is a stream to people: neighbours appear on it without their passwords.

@@ -21,7 +21,8 @@ import (
 // daemon, on which passwords don't show.
 const (
 	socketName = "speaker.sock"
-	adminName  = "gobgp.sock"
+	adminName  = "gobgp.sock"      // for root
+	readName   = "gobgp-read.sock" // for whoever reaches the TCP port, to read
 	lockName   = "speaker.lock"
 )
 

@@ -155,7 +155,7 @@ func Stop(dir string) error {
 		defer c.conn.Close()
 		p.stop(c, false)
 	}
-	for _, name := range []string{socketName, adminName, lockName} {
+	for _, name := range []string{socketName, adminName, readName, lockName} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("remove the speaker's files: %w", err)
 		}

@@ -145,6 +145,9 @@ func pods(m *model.Model, self *model.Node, note *remarks) []*intent.Announce {
 	}
 	aggregates := m.Settings.BGP.AggregatePodCIDRs
 	for _, p := range self.PodCIDRs {
+		if holder.Keeper(m, self, p) != nil {
+			continue // which the planner of routes tells
+		}
 		add(intent.AnnouncePods, p, "spec.podCIDRs")
 		if len(aggregates) > 0 && !within(aggregates, p.Addr()) {
 			add(intent.AnnouncePodsOut, p, "spec.podCIDRs")

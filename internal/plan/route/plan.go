@@ -50,7 +50,29 @@ func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark)
 		note.add("", "ignored: "+why)
 		return nil, note.list
 	}
-	return build(m, prefix, p.NextHops, &note), note.list
+	return build(m, prefix, hops(m, p), &note), note.list
+}
+
+// hops are a path's next hops, but for a pod range that several nodes claim that of the node that holds it: shared
+// among them, each pod would miss a part of its packets.
+func hops(m *model.Model, p *model.Path) []netip.Addr {
+	if p.External && !fromNodes(m, p) {
+		return p.NextHops
+	}
+	all := holder.Claimants(m, p.Prefix)
+	if len(all) < 2 {
+		return p.NextHops
+	}
+	var list []netip.Addr
+	for _, hop := range p.NextHops {
+		if n := m.NodeAt(hop); n != nil && n.Name == all[0].Name {
+			list = append(list, hop)
+		}
+	}
+	if a := all[0].IP(family(p.Prefix)); len(list) == 0 && a.IsValid() {
+		list = []netip.Addr{a}
+	}
+	return list
 }
 
 // near tells that a prefix needs no router because it is a subnet of this node, or a node in one. Taken from a
@@ -73,18 +95,23 @@ func near(m *model.Model, prefix netip.Prefix) string {
 	return ""
 }
 
-// Node plans the routes to another node's pod ranges where they come from its Node object.
+// Node plans the routes to another node's pod ranges where they come from its Node object, and tells of ranges that an
+// older node holds.
 func Node(m *model.Model, name string) ([]*intent.Route, []model.Remark) {
 	n := m.Nodes[name]
-	if n == nil || name == m.Settings.Node || !m.Settings.Router || m.Settings.Routes.Source != SourceAPI {
+	if n == nil || !m.Settings.Router {
 		return nil, nil
 	}
 	note := remarks{object: n.Ref()}
 	var list []*intent.Route
 	for _, prefix := range n.PodCIDRs {
 		f := family(prefix)
+		keeper := holder.Keeper(m, n, prefix)
+		if keeper != nil && m.Settings.Has(f) {
+			note.add("spec.podCIDRs", prefix.String()+" leads to node "+keeper.Name+", which is older and has that range too, or one around it: give each node its own")
+		}
 		switch {
-		case !m.Settings.Has(f):
+		case !m.Settings.Has(f) || keeper != nil || name == m.Settings.Node || m.Settings.Routes.Source != SourceAPI:
 			continue
 		case ownRange(m, prefix):
 			note.add("spec.podCIDRs", prefix.String()+" ignored: it is part of this node's own pod range")

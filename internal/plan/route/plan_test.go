@@ -159,7 +159,7 @@ func TestNode(t *testing.T) {
 		{"b", "10.244.2.0/24 via 10.0.0.2 dev eth0\nfd02::/64 via fd00::2 dev eth0\n"},
 		{"c", "10.244.3.0/24 via ipip 10.0.0.1>10.0.1.3\nfd03::/64 via ipip fd00::1>fd00:1::3\n"},
 		{"d", "10.244.4.0/24 via 10.0.0.4 dev eth0\nNode d: status.addresses: fd04::/64 has no route: the node has no IPv6 address\n"},
-		{"thief", "Node thief: spec.podCIDRs: 10.244.1.0/25 ignored: it is part of this node's own pod range\n"},
+		{"thief", "Node thief: spec.podCIDRs: 10.244.1.0/25 leads to node a, which is older and has that range too, or one around it: give each node its own\n"},
 		{"unknown", ""},
 	} {
 		if d := cmp.Diff(c.want, text(Node(m, c.name))); d != "" {
