@@ -62,6 +62,7 @@ func benchLedgers() ledgers {
 		cni:    reconcile.NewLedger[string, row.Conflist](),
 		health: reconcile.NewLedger[uint16, row.HealthPort](),
 		bgp:    reconcile.NewLedger[row.BgpKey, row.Bgp](),
+		ways:   &ways{},
 	}
 }
 
