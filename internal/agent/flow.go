@@ -18,7 +18,7 @@ type touch func(m *model.Model, c change, add func(model.Ref))
 var flow = map[model.Kind]map[string]touch{
 	model.KindService: {"service": contenders, "advert": contenders, "balancer": whole, "guard": answering},
 	model.KindSlice:   {"service": itsService, "advert": itsContenders, "guard": answering},
-	model.KindPod:     {"service": podServices},
+	model.KindPod:     {"service": podServices, "guard": podPorts},
 	model.KindNode: {"service": ifSelf(whole), "host": ifSelf(whole), "inside": ifSelf(whole), "ipvs": ifSelf(whole),
 		"route": ofNode(nodeRoutes), "advert": both(ofNode(nodeAdverts), nodeDrained), "egress": ofNode(nodeEgress)},
 	model.KindLink:       {"service": whole, "route": whole, "host": whole, "ipvs": whole, "advert": nodesAndSelf},

@@ -1,6 +1,9 @@
 package agent
 
 import (
+	"maps"
+	"slices"
+
 	"kube-router/internal/model"
 	"kube-router/internal/plan/host"
 	"kube-router/internal/reconcile"
@@ -75,5 +78,18 @@ func endpointPorts(m *model.Model, s *model.Slice, add func(model.Ref)) {
 		for _, a := range m.AttachmentsOf(e.Pod) {
 			add(a.Ref())
 		}
+	}
+}
+
+// podPorts are the ports of a pod that answers for some Service, which it may do by its labels and addresses.
+func podPorts(m *model.Model, c change, add func(model.Ref)) {
+	old, _ := c.old.(*model.Pod)
+	now, _ := c.new.(*model.Pod)
+	if m.Settings.Services.Engine != model.EngineIPVS || len(m.SlicesTo(c.ref.Name)) == 0 ||
+		old != nil && now != nil && slices.Equal(old.Addrs, now.Addrs) && maps.Equal(old.Labels, now.Labels) {
+		return
+	}
+	for _, a := range m.AttachmentsOf(c.ref.Name) {
+		add(a.Ref())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
@@ -26,7 +27,8 @@ func Port(m *model.Model, attached model.Name) *intent.Port {
 	return p
 }
 
-// direct are the addresses of Services that a pod answers from itself, by direct server return.
+// direct are the addresses of Services that a pod answers from itself, by direct server return: those that the Service may
+// have, where the daemon sets them up in that pod (see package holder).
 func direct(m *model.Model, pod model.Name) []netip.Addr {
 	if !m.Settings.Proxy || m.Settings.Services.Engine != model.EngineIPVS {
 		return nil
@@ -34,15 +36,27 @@ func direct(m *model.Model, pod model.Name) []netip.Addr {
 	var list []netip.Addr
 	for _, slice := range m.SlicesTo(pod) {
 		s := m.Services[slice.Service]
-		if s == nil || !s.Options.DSR {
+		if s == nil || !s.Options.DSR || !holder.Ours(s) || !entered(m, s, slice, pod) {
 			continue
 		}
-		list = append(list, s.ExternalIPs...)
-		for _, i := range s.Ingress {
-			if i.Addr.IsValid() {
-				list = append(list, i.Addr)
+		given, _ := holder.Addresses(m, s)
+		for _, a := range given {
+			if a.Kind == holder.Balancer || a.Kind == holder.External {
+				list = append(list, a.Addr)
 			}
 		}
 	}
 	return list
+}
+
+// entered tells whether the pod answers for the Service at an endpoint of the slice that the daemon may set up in it.
+func entered(m *model.Model, s *model.Service, slice *model.Slice, pod model.Name) bool {
+	for _, e := range slice.Endpoints {
+		for _, a := range e.Addrs {
+			if e.Pod == pod && holder.Enters(m, s, pod, a) == "" {
+				return true
+			}
+		}
+	}
+	return false
 }
