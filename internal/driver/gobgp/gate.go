@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -41,6 +43,8 @@ type guest struct {
 	rules
 	password string
 	over     atomic.Uint64 // announcements that were beyond the limit
+	live     *wire         // of the session whose packets have the full TTL
+	since    time.Time     // of it
 }
 
 // beyond counts announcements.
@@ -135,7 +139,40 @@ func (g *gate) accept(l *net.TCPListener) {
 			}
 			continue
 		}
+		if old := g.standing(conn); old != nil {
+			go g.returned(conn, old)
+			continue
+		}
 		g.hand(g.guard(conn))
+	}
+}
+
+// young is how long a session may have stood for a second connection to be one that both ends opened at once.
+const young = 5 * time.Second
+
+// standing is the session that a node has with us already, if it has stood for a while.
+func (g *gate) standing(conn *net.TCPConn) *wire {
+	a, ok := conn.RemoteAddr().(*net.TCPAddr)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.guests[a.AddrPort().Addr().Unmap()]
+	if !ok || p == nil || p.live == nil || p.live.closed.Load() || time.Since(p.since) < young {
+		return nil
+	}
+	return p.live
+}
+
+// returned ends the session of a node that opens another one: it has lost its end of the first, and its kernel can't
+// tell us, for a reset by the kernel alone has a TTL that is dropped. Who opens a session with the full TTL is the node
+// itself. Its routes stay, and it calls again (RFC 4724 section 5).
+func (g *gate) returned(conn *net.TCPConn, old *wire) {
+	defer conn.Close()
+	if atLeast(conn, fullTTL) != nil || conn.SetReadDeadline(time.Now().Add(3*time.Second)) != nil {
+		return
+	}
+	head := make([]byte, headLen)
+	if _, err := io.ReadFull(conn, head); err == nil && head[0] == 0xff && head[18] == typeOpen {
+		old.TCPConn.Close()
 	}
 }
 
@@ -152,6 +189,11 @@ func (g *gate) guard(conn *net.TCPConn) net.Conn {
 		return conn
 	}
 	w := &wire{TCPConn: conn, rules: p.rules, over: p.beyond}
+	w.held = func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		p.live, p.since = w, time.Now()
+	}
 	w.clusters = nil
 	for _, o := range g.guests {
 		w.clusters = append(w.clusters, o.clusters...)

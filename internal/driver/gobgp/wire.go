@@ -27,6 +27,7 @@ type rules struct {
 type wire struct {
 	*net.TCPConn
 	rules
+	held func()      // the kernel holds the peer to its TTL from now on
 	over func(n int) // n announcements were beyond the limit; 0: what was before counts no more
 
 	in, out []byte // a message that isn't complete, and what the engine is still to read
@@ -37,6 +38,7 @@ type wire struct {
 	writing  sync.Mutex
 	four     atomic.Bool // AS numbers of this session have four octets (RFC 6793)
 	refresh  atomic.Bool // the peer takes ROUTE-REFRESH (RFC 2918)
+	closed   atomic.Bool
 	addPaths atomic.Bool // prefixes may have identifiers (RFC 7911), which only somebody else's neighbours have
 }
 
@@ -65,6 +67,12 @@ func (w *wire) Read(p []byte) (int, error) {
 	n := copy(p, w.out)
 	w.out = w.out[n:]
 	return n, nil
+}
+
+// Close ends the connection.
+func (w *wire) Close() error {
+	w.closed.Store(true)
+	return w.TCPConn.Close()
 }
 
 // fill reads on until a message is complete.
@@ -161,8 +169,8 @@ func (w *wire) hear(m []byte) {
 		case capAddPath:
 			adds = true
 		case capFullTTL:
-			if w.node && w.near && string(value) == fullTTLWord {
-				_ = w.atLeast(fullTTL)
+			if w.node && w.near && string(value) == fullTTLWord && atLeast(w.TCPConn, fullTTL) == nil {
+				w.held()
 			}
 		}
 	})
@@ -171,13 +179,13 @@ func (w *wire) hear(m []byte) {
 }
 
 // atLeast has the kernel drop what comes with a lesser TTL.
-func (w *wire) atLeast(ttl int) error {
-	raw, err := w.SyscallConn()
+func atLeast(c *net.TCPConn, ttl int) error {
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
 	}
 	level, option := unix.IPPROTO_IP, unix.IP_MINTTL
-	if a, ok := w.RemoteAddr().(*net.TCPAddr); ok && a.IP.To4() == nil {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok && a.IP.To4() == nil {
 		level, option = unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT
 	}
 	e := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, ttl) })
