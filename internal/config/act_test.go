@@ -40,7 +40,7 @@ func TestAct(t *testing.T) {
 }
 
 func TestUnknownFlags(t *testing.T) {
-	for _, arg := range []string{"--logtostderr", "--vmodule=x=1", "--run-network-policy-controller", "--bgp-prot=1", "-x"} {
+	for _, arg := range []string{"--log-format=x", "--run-network-policy-controller", "--bgp-prot=1", "-x"} {
 		set := pflag.NewFlagSet("test", pflag.ContinueOnError)
 		Flags(set)
 		if err := set.Parse([]string{arg}); err == nil {

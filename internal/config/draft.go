@@ -140,6 +140,7 @@ func (r *Raw) draft(env func(string) string, readFile func(string) ([]byte, erro
 			d.fault(&f, b.text, s.source, b.err)
 		}
 	}
+	d.oldRemarks(r.old)
 	d.assemble()
 	d.check()
 	return d

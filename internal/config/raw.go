@@ -28,7 +28,10 @@ type Flag struct {
 func (f *Flag) List() bool { return f.Type == "strings" || f.Type == "ipSlice" || f.Type == "uints" }
 
 // Raw is what was said on the command line, not yet judged.
-type Raw struct{ words map[string]*words }
+type Raw struct {
+	words map[string]*words
+	old   []string // flags of the first releases that were given
+}
 
 // words are the texts given for one flag. It is the pflag.Value of the flag; Set accepts everything, so
 // that Options can report all faults together instead of the first one.
@@ -70,6 +73,7 @@ func Flags(set *pflag.FlagSet) *Raw {
 			p.NoOptDefVal = "true"
 		}
 	}
+	r.oldFlags(set)
 	return r
 }
 

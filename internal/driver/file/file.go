@@ -31,6 +31,9 @@ func (d *Driver) Dump(context.Context) (map[string]row.Conflist, error) {
 	if !ours {
 		return map[string]row.Conflist{}, nil
 	}
+	if single, err := d.readSingle(); err != nil || single != nil {
+		c = row.Conflist{Path: d.path} // ours doesn't count
+	}
 	return map[string]row.Conflist{d.path: c}, nil
 }
 
@@ -59,16 +62,29 @@ func (d *Driver) change(c row.Change[string, row.Conflist]) error {
 	if c.New == nil {
 		return d.restore(before)
 	}
-	text, err := merge(*c.New, before)
+	base := before
+	single, err := d.readSingle()
 	if err != nil {
 		return err
+	}
+	if single != nil {
+		if base, err = adopt(*c.New, before, single); err != nil {
+			return row.Foreign{Err: fmt.Errorf("%s was left alone: %w", d.single(), err)}
+		}
+	}
+	text, err := merge(*c.New, base)
+	if err != nil {
+		return row.Foreign{Err: err}
 	}
 	if _, ours := read(d.path, before); len(before) > 0 && !ours {
 		if err := replace(d.backup(), before); err != nil {
 			return err
 		}
 	}
-	return replace(d.path, text)
+	if err := replace(d.path, text); err != nil || single == nil {
+		return err
+	}
+	return os.Rename(d.single(), hidden(d.single()))
 }
 
 // restore removes a file of ours and brings back the one that was there before.
@@ -80,13 +96,11 @@ func (d *Driver) restore(text []byte) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = os.Remove(d.path)
 	}
-	return err
+	return errors.Join(err, putBack(d.single()))
 }
 
 // backup is where the file from before us is kept. Runtimes read *.conf, *.conflist and *.json alone.
-func (d *Driver) backup() string {
-	return filepath.Join(filepath.Dir(d.path), "."+filepath.Base(d.path)+".before-kube-router")
-}
+func (d *Driver) backup() string { return hidden(d.path) }
 
 // replace writes a file in one step, so that a runtime never reads half of it, and it outlives a power cut.
 func replace(path string, text []byte) error {
