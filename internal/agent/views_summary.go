@@ -52,6 +52,9 @@ func (a *agent) summary(ctx context.Context, _ []string) (show.Page, error) {
 		facts = append(facts, fact{"BGP sessions", sessionsFact(a.speaker.states(ctx, false))})
 	}
 	facts = append(facts, fact{"rows", strconv.Itoa(rows)}, fact{"failing", strconv.Itoa(failing)}, fact{"remarks", remarks})
+	if a.o.Settings.CNI.Enabled && a.o.Settings.Router {
+		facts = append(facts, fact{"CNI file", cniFact(a.o.Settings.CNI.File)})
+	}
 	return summaryPage(facts, why), nil
 }
 
