@@ -37,6 +37,7 @@ type conf struct {
 	types.PluginConf
 	Socket  string `json:"socket"`
 	Timeout int    `json:"timeout"` // seconds that an ADD may wait
+	DataDir string `json:"dataDir"` // of host-local, if another than its default
 }
 
 func (c *conf) wait() time.Duration {
@@ -181,6 +182,9 @@ func gc(args *skel.CmdArgs) error {
 	for _, v := range c.ValidAttachments {
 		r.Valid = append(r.Valid, model.Name{Namespace: v.ContainerID, Name: v.IfName})
 	}
+	if err := free(leases(c), r.Valid, time.Now()); err != nil {
+		return types.NewError(types.ErrTryAgainLater, "addresses of pods that are gone were not all freed", err.Error())
+	}
 	if err := ask(c.Socket, c.wait(), r); err != nil {
 		return types.NewError(types.ErrTryAgainLater, "nothing was collected", err.Error())
 	}
@@ -192,7 +196,8 @@ func status(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	if err := ask(c.Socket, farewell, model.AttachRequest{Verb: model.AttachStatus}); err != nil {
+	err = ask(c.Socket, farewell, model.AttachRequest{Verb: model.AttachStatus})
+	if !wasReady(c.Socket, err == nil, time.Now()) {
 		return types.NewError(types.ErrPluginNotAvailable, "kube-router is not ready for pods on this node", err.Error())
 	}
 	return nil

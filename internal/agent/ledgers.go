@@ -74,7 +74,7 @@ func kernelTargets(o *config.Options) (Targets, error) {
 		Flows:  conntrack.NewTable(flows),
 		Health: &healthport.Driver{},
 		BGP:    sessions,
-		CNI:    file.New(o.Settings.CNI.File),
+		CNI:    file.New(o.Settings.CNI.File, file.PluginDirs()...),
 	}
 	err = ipvsTargets(&o.Settings, filepath.Dir(o.ControlSocket), &to)
 	return to, err

@@ -12,10 +12,14 @@ import (
 )
 
 // Driver is the table of CNI files: one file, or none.
-type Driver struct{ path string }
+type Driver struct {
+	path    string
+	plugins []string // directories of the host's CNI plugins
+}
 
-// New makes the driver for the CNI file at path.
-func New(path string) *Driver { return &Driver{path} }
+// New makes the driver for the CNI file at path. plugins are the directories where the host's CNI plugins may be: what they know
+// decides which CNI versions the file offers; none: 1.0.0 alone.
+func New(path string, plugins ...string) *Driver { return &Driver{path, plugins} }
 
 // Dump returns what we wrote into the file, if it is ours. A file in which some of it was changed gives a row
 // without contents.
@@ -27,7 +31,7 @@ func (d *Driver) Dump(context.Context) (map[string]row.Conflist, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, ours := read(d.path, text)
+	c, ours := d.read(text)
 	if !ours {
 		return map[string]row.Conflist{}, nil
 	}
@@ -72,11 +76,11 @@ func (d *Driver) change(c row.Change[string, row.Conflist]) error {
 			return row.Foreign{Err: fmt.Errorf("%s was left alone: %w", d.single(), err)}
 		}
 	}
-	text, err := merge(*c.New, base)
+	text, err := d.merge(*c.New, base)
 	if err != nil {
 		return row.Foreign{Err: err}
 	}
-	if _, ours := read(d.path, before); len(before) > 0 && !ours {
+	if _, ours := d.read(before); len(before) > 0 && !ours {
 		if err := replace(d.backup(), before); err != nil {
 			return err
 		}
@@ -89,7 +93,7 @@ func (d *Driver) change(c row.Change[string, row.Conflist]) error {
 
 // restore removes a file of ours and brings back the one that was there before.
 func (d *Driver) restore(text []byte) error {
-	if _, ours := read(d.path, text); !ours {
+	if _, ours := d.read(text); !ours {
 		return nil
 	}
 	err := os.Rename(d.backup(), d.path)

@@ -263,11 +263,12 @@ func FuzzMerge(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		c := (&Driver{path: "/x.conflist"}).row()
-		once, err := merge(c, []byte(text))
+		d := &Driver{path: c.Path}
+		once, err := d.merge(c, []byte(text))
 		if err != nil {
 			return
 		}
-		if have, ours := read(c.Path, once); !ours || have != c {
+		if have, ours := d.read(once); !ours || have != c {
 			t.Errorf("%q became %q, which reads as %v", text, once, have)
 		}
 	})

@@ -34,7 +34,8 @@ type note struct {
 const about = "kube-router keeps the pod ranges, the MTU and its own plugin in this file; the rest is yours"
 
 // read finds our note in a file. The row is without contents when the file no longer says what the note does.
-func read(path string, text []byte) (row.Conflist, bool) {
+func (d *Driver) read(text []byte) (row.Conflist, bool) {
+	path := d.path
 	drifted := row.Conflist{Path: path}
 	var file struct {
 		Note *note `json:"kube-router"`
@@ -54,14 +55,14 @@ func read(path string, text []byte) (row.Conflist, bool) {
 			c.Ranges[1] = p
 		}
 	}
-	if again, err := merge(c, text); err != nil || !bytes.Equal(again, text) {
+	if again, err := d.merge(c, text); err != nil || !bytes.Equal(again, text) {
 		return drifted, true
 	}
 	return c, true
 }
 
 // merge gives the file's new text: the old one with our part in it, or a whole new one.
-func merge(c row.Conflist, text []byte) ([]byte, error) {
+func (d *Driver) merge(c row.Conflist, text []byte) ([]byte, error) {
 	file := object{}
 	if len(bytes.TrimSpace(text)) == 0 {
 		file = fresh(c)
@@ -79,6 +80,7 @@ func merge(c row.Conflist, text []byte) ([]byte, error) {
 	if err := edit(c, file); err != nil {
 		return nil, fmt.Errorf("%s was left alone: %w", c.Path, err)
 	}
+	d.offer(file)
 	n := note{About: about, Ranges: []string{}, MTU: c.MTU, Socket: c.Socket}
 	for _, r := range ranges(c) {
 		n.Ranges = append(n.Ranges, r.String())
@@ -127,18 +129,22 @@ func edit(c row.Conflist, file object) error {
 		plugin["mtu"] = c.MTU
 	}
 	if listed {
-		file["plugins"] = chainWait(chain, c.Socket)
+		file["plugins"] = chainWait(chain, c.Socket, ipam(plugin)["dataDir"])
 	}
 	return nil
 }
 
 // chainWait puts our plugin last in the chain, or takes it out.
-func chainWait(chain []any, socket string) []any {
+func chainWait(chain []any, socket string, dataDir any) []any {
 	chain = slices.DeleteFunc(chain, isWait)
 	if socket == "" {
 		return chain
 	}
-	return append(chain, object{"type": waitPlugin, "socket": socket})
+	ours := object{"type": waitPlugin, "socket": socket}
+	if dataDir != nil {
+		ours["dataDir"] = dataDir // where GC finds the leases
+	}
+	return append(chain, ours)
 }
 
 // isWait tells whether an entry of the chain is our own plugin.
