@@ -91,7 +91,7 @@ func linuxTables(b *strings.Builder, host *intent.Host) {
 		{Prefix: prefixes("10.244.4.0/24")[0], Hops: []intent.Hop{{Tunnel: &intent.Tunnel{Encap: intent.FOU, Local: a("10.0.0.1"), Remote: a("10.0.9.3"), MTU: 1472, Port: 5555}}}},
 		{Prefix: prefixes("10.244.5.0/24")[0], Hops: []intent.Hop{{Tunnel: &intent.Tunnel{Encap: intent.VXLAN, Local: a("10.0.0.1"), Remote: a("10.0.9.4"), MTU: 1450, Port: 8472}}}},
 		{Prefix: prefixes("fd00:10:244:3::/64")[0], Hops: []intent.Hop{{Tunnel: &intent.Tunnel{Encap: intent.IPIP, Local: a("fd00::1"), Remote: far6, MTU: 1440}}}},
-		{Prefix: prefixes("10.244.1.0/24")[0], Drop: true},
+		{Prefix: prefixes("10.244.1.0/24")[0], Refuse: true},
 	} {
 		rows = append(rows, linux.Route(r)...)
 	}
@@ -116,7 +116,7 @@ func nftTables(b *strings.Builder) {
 	})))
 	block(b, "Rules: network policies", "", frame(nft.FirewallBase(&intent.FirewallBase{V4: true, V6: true, Ranges: inside})))
 	block(b, "Rules: pods' way out", "", append(
-		nft.Egress(&intent.Egress{Pods: inside, Keep: prefixes("192.0.2.0/24")}), nft.Peer(&intent.Peer{Ranges: inside, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}})...))
+		nft.Egress(&intent.Egress{Pods: inside, Keep: prefixes("192.0.2.0/24"), Refuse: prefixes("10.96.0.0/12")}), nft.Peer(&intent.Peer{Ranges: inside, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}})...))
 	block(b, "Rules: who may speak to tunnels", "With overlays; here of vxlan. The nodes are those of host-nodes.", nft.TunnelGuard(
 		&intent.TunnelGuard{V4: true, V6: true, Encap: intent.VXLAN, Port: 8472, Own: append(inside, prefixes("10.96.0.0/12")...)}))
 }

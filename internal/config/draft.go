@@ -150,6 +150,7 @@ func (r *Raw) draft(env func(string) string, readFile func(string) ([]byte, erro
 func (d *draft) assemble() {
 	s := &d.Settings
 	s.Services.NodePortFirst, s.Services.NodePortLast = d.nodePorts.first, d.nodePorts.last
+	s.Services.ClusterGiven = d.given["service-cluster-ip-range"]
 	s.Routes.SourceDestCheck = !d.noSourceDestCheck
 	s.CNI.File = orElse(d.env("KUBE_ROUTER_CNI_CONF_FILE"), "/etc/cni/net.d/10-kuberouter.conflist")
 	d.ProcSys = orElse(d.env("KUBE_ROUTER_PROC_SYS"), "/proc/sys")

@@ -173,6 +173,7 @@ func processCases() []flagCase {
 		{"run-loadbalancer", "--loadbalancer-ip-range=10.9.0.0/24", "true", func(o *Options) { o.Settings.Balancer, o.Settings.Allocator.Ranges = true, cidrs("10.9.0.0/24") }, badBool},
 		{"enable-ipv4", "--enable-ipv6 --service-cluster-ip-range=fd00::/112", "false", func(o *Options) {
 			o.Settings.IPv4, o.Settings.IPv6, o.Settings.Services.ClusterRanges = false, true, cidrs("fd00::/112")
+			o.Settings.Services.ClusterGiven = true
 		}, badBool},
 		{"enable-ipv6", "", "true", func(o *Options) { o.Settings.IPv6 = true }, badBool},
 		{"iptables-sync-period", "", "1m", func(o *Options) { o.Settings.Policy.SyncPeriod = time.Minute }, badPeriod},
@@ -194,7 +195,9 @@ func serviceCases() []flagCase {
 	}
 	return []flagCase{
 		{"service-proxy-engine", "", "nftables", on(func(s *model.ServiceSettings) { s.Engine = model.EngineNftables }), []string{"", "iptables", "IPVS"}},
-		{"service-cluster-ip-range", "", "10.0.0.0/16,10.1.0.0/16", on(func(s *model.ServiceSettings) { s.ClusterRanges = cidrs("10.0.0.0/16", "10.1.0.0/16") }), append([]string{"fd00::/112", "10.0.0.0/16,10.1.0.0/16,10.2.0.0/16"}, badCIDR...)},
+		{"service-cluster-ip-range", "", "10.0.0.0/16,10.1.0.0/16", on(func(s *model.ServiceSettings) {
+			s.ClusterRanges, s.ClusterGiven = cidrs("10.0.0.0/16", "10.1.0.0/16"), true
+		}), append([]string{"fd00::/112", "10.0.0.0/16,10.1.0.0/16,10.2.0.0/16"}, badCIDR...)},
 		{"service-external-ip-range", "", "10.0.0.0/16", on(func(s *model.ServiceSettings) { s.ExternalRanges = cidrs("10.0.0.0/16") }), append([]string{"fd00::/112"}, badCIDR...)},
 		{"service-node-port-range", "", "20000:20010", on(func(s *model.ServiceSettings) { s.NodePortFirst, s.NodePortLast = 20000, 20010 }), []string{"", "1", "5-5", "6-5", "0-5", "1-65536", "1-2-3", "a-b", "1,2"}},
 		{"strict-external-ip-validation", "", "false", on(func(s *model.ServiceSettings) { s.StrictExternal = false }), badBool},

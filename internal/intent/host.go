@@ -39,12 +39,13 @@ func (h *Host) String() string {
 type Egress struct {
 	Pods []netip.Prefix // this node's pod ranges; none overlaps another
 	Keep []netip.Prefix // destinations that see pod addresses; none overlaps another, or a node's
-	Drop []netip.Prefix // service ranges that we announce whole: what no Service takes is dropped, not forwarded
+	// Refuse are service ranges in which nobody but Services has an address: what no Service takes isn't forwarded.
+	Refuse []netip.Prefix
 }
 
 // String prints the ranges.
 func (e *Egress) String() string {
-	return fmt.Sprintf("masquerade %v except to %v, drop to %v", e.Pods, e.Keep, e.Drop)
+	return fmt.Sprintf("masquerade %v except to %v, refuse to %v", e.Pods, e.Keep, e.Refuse)
 }
 
 // Peer says by which addresses a node, be it ours, is known. It and its pods see the addresses of our pods.

@@ -68,7 +68,7 @@ func (h Hop) Compare(o Hop) int {
 type Route struct {
 	Prefix netip.Prefix
 	Hops   []Hop      // sorted; several share the traffic
-	Drop   bool       // ours: what nothing more specific or local takes is dropped, so that it can't loop
+	Refuse bool       // ours: what nothing more specific or local takes is refused, so that it can't loop
 	Source netip.Addr // the node's own packets' source; zero: by the link
 }
 
@@ -77,8 +77,8 @@ func (r *Route) Key() netip.Prefix { return r.Prefix }
 
 // String prints the prefix and the hops.
 func (r *Route) String() string {
-	if r.Drop {
-		return "drop rest of " + r.Prefix.String()
+	if r.Refuse {
+		return "refuse rest of " + r.Prefix.String()
 	}
 	parts := []string{r.Prefix.String()}
 	for _, h := range r.Hops {

@@ -54,6 +54,7 @@ const (
 type ServiceSettings struct {
 	Engine            Engine         // --service-proxy-engine (ours)
 	ClusterRanges     []netip.Prefix // --service-cluster-ip-range
+	ClusterGiven      bool           // ClusterRanges were given and aren't the default, which may not be this cluster's
 	ExternalRanges    []netip.Prefix // --service-external-ip-range
 	NodePortFirst     Port           // --service-node-port-range
 	NodePortLast      Port

@@ -16,7 +16,7 @@ type RouteKind uint8
 const (
 	RouteUnicast RouteKind = iota
 	RouteLocal
-	RouteBlackhole
+	RouteUnreachable
 )
 
 // String prints the type before the destination, as ip(8) does.
@@ -26,8 +26,8 @@ func (k RouteKind) String() string {
 		return ""
 	case RouteLocal:
 		return "local "
-	case RouteBlackhole:
-		return "blackhole "
+	case RouteUnreachable:
+		return "unreachable "
 	}
 	return fmt.Sprintf("type-%d ", uint8(k))
 }

@@ -97,6 +97,38 @@ func raw(from *lab.Host, to netip.Addr, packet []byte) error {
 	})
 }
 
+// echo asks whether an address is there (RFC 792, RFC 4443).
+func echo(from *lab.Host, to netip.Addr) error {
+	network, request, reply := "ip4:icmp", byte(8), byte(0)
+	if to.Is6() {
+		network, request, reply = "ip6:ipv6-icmp", 128, 129
+	}
+	return from.Do(func() error {
+		c, err := net.Dial(network, to.String())
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		message := []byte{request, 0, 0, 0, 0x6b, 0x72, 0, 1}
+		binary.BigEndian.PutUint16(message[2:], checksum(message)) // the kernel itself does so in IPv6
+		if _, err := c.Write(message); err != nil {
+			return err
+		}
+		if err := c.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
+			return err
+		}
+		for buffer := make([]byte, 2000); ; {
+			n, _, err := c.(*net.IPConn).ReadFrom(buffer)
+			if err != nil {
+				return err
+			}
+			if n >= 8 && buffer[0] == reply && buffer[4] == 0x6b {
+				return nil
+			}
+		}
+	})
+}
+
 // ear hears UDP on a host at a port of its own choice.
 type ear struct {
 	conn *net.UDPConn

@@ -96,7 +96,7 @@ func TestAggregates(t *testing.T) {
 	}
 	// What no node has of the range is not sent back to who sends by it.
 	w.until("the rest of the range is dropped", 2*time.Second, func() error {
-		return contains(w.routes("n1"), "blackhole 10.244.0.0/16", "blackhole 10.244.1.0/24")
+		return contains(w.routes("n1"), "unreachable 10.244.0.0/16", "unreachable 10.244.1.0/24")
 	})
 	// Nodes still know each other's ranges.
 	w.until("n1 has n2's pods", 10*time.Second, func() error { return contains(w.routes("n1"), "10.244.2.0/24 via 172.30.0.12") })

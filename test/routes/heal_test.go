@@ -19,7 +19,7 @@ func (w *world) heals() {
 		{"all of table 77", "ip route flush table 77", "ip route show table 77", "dev kube-vxlan"},
 		{"the rule to table 77, IPv4", "ip rule del lookup 77", "ip rule", "lookup 77"},
 		{"the rule to table 77, IPv6", "ip -6 rule del lookup 77", "ip -6 rule", "lookup 77"},
-		{"the black hole of our own range", "ip route del blackhole 10.244.1.0/24", "ip route show type blackhole", "10.244.1.0/24"},
+		{"the end of our own range", "ip route del unreachable 10.244.1.0/24", "ip route show type unreachable", "10.244.1.0/24"},
 		{"the tunnel deleted", "ip link del kube-vxlan", "ip link show kube-vxlan && ip route show 10.244.3.0/24", "dev kube-vxlan"},
 		{"the tunnel down", "ip link set kube-vxlan6 down", "ip link show kube-vxlan6 && ip -6 route show dev kube-vxlan6 proto 17", "fe80"},
 		{"the tunnel's MTU", "ip link set kube-vxlan mtu 1400", "ip link show kube-vxlan", "mtu 1450"},

@@ -25,7 +25,7 @@ func sample(n int) []row.Linux {
 		row.Neigh{Dev: vx.Name, Addr: far.Via, MAC: row.MAC{2, 2}, Fdb: true},
 		row.Addr{Dev: quiet.Name, Net: pfx("10.9.0.1/32"), NoSource: true},
 		row.Addr{Dev: quiet.Name, Net: pfx("fd09::1/128"), NoSource: true},
-		row.Route{Table: row.TableMain, Dst: pfx("10.244.0.0/24"), Kind: row.RouteBlackhole, Metric: 65535},
+		row.Route{Table: row.TableMain, Dst: pfx("10.244.0.0/24"), Kind: row.RouteUnreachable, Metric: 65535},
 		row.Route{Table: row.TableMain, Dst: pfx("10.244.1.0/24"), Hops: row.MakeHops(far), Src: ip("10.0.0.1"), MTU: 1450},
 		row.Rule{Priority: row.RulePods, Src: pfx("10.244.0.0/24"), Table: row.TablePods},
 	}
@@ -68,7 +68,7 @@ func other(r row.Linux) (row.Linux, bool) {
 
 func otherRoute(r row.Route) row.Route {
 	switch {
-	case r.Kind == row.RouteBlackhole:
+	case r.Kind == row.RouteUnreachable:
 		r.Kind, r.Hops = row.RouteUnicast, via("10.0.0.2")
 	case r.MTU > 0:
 		r.MTU, r.Src = 1400, netip.Addr{}

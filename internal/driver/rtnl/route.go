@@ -34,8 +34,8 @@ func fromRoute(r netlink.Route, family int, names map[int]string) row.Route {
 	case unix.RTN_UNICAST:
 	case unix.RTN_LOCAL:
 		out.Kind = row.RouteLocal
-	case unix.RTN_BLACKHOLE:
-		out.Kind = row.RouteBlackhole
+	case unix.RTN_UNREACHABLE:
+		out.Kind = row.RouteUnreachable
 		return out
 	default:
 		out.Kind = row.RouteKind(r.Type)
@@ -99,8 +99,8 @@ func kind(k row.RouteKind) int {
 		return unix.RTN_UNICAST
 	case row.RouteLocal:
 		return unix.RTN_LOCAL
-	case row.RouteBlackhole:
-		return unix.RTN_BLACKHOLE
+	case row.RouteUnreachable:
+		return unix.RTN_UNREACHABLE
 	}
 	return int(k)
 }

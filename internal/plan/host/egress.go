@@ -12,15 +12,12 @@ import (
 // nor a node, nor excluded. What each Node adds to these is planned by Peer.
 func Egress(m *model.Model) []*intent.Egress {
 	self, s := m.Self(), &m.Settings
-	if self == nil || !s.Router {
-		return nil
-	}
-	e := &intent.Egress{Drop: merge(s, announced(s))}
-	if s.Routes.PodEgress {
+	e := &intent.Egress{Refuse: merge(s, unserved(s))}
+	if self != nil && s.Router && s.Routes.PodEgress {
 		e.Pods = merge(s, self.PodCIDRs)
 		e.Keep = slices.DeleteFunc(kept(s), m.RangeAround)
 	}
-	if len(e.Pods) == 0 && len(e.Drop) == 0 {
+	if len(e.Pods) == 0 && len(e.Refuse) == 0 {
 		return nil
 	}
 	return []*intent.Egress{e}
@@ -62,12 +59,16 @@ func Near(m *model.Model, r netip.Prefix) (nodes []string, rest bool) {
 	})
 }
 
-// announced are the service ranges that we announce as a whole, so that their unused addresses come to us too.
-func announced(s *model.Settings) []netip.Prefix {
-	if !s.BGP.AggregateServices {
-		return nil
-	}
+// unserved are the service ranges in which nobody but Services has an address: cluster addresses where we carry
+// Services and know the range, since hosts may live in the default one; and what we announce as a whole, so that unused addresses come to us too.
+func unserved(s *model.Settings) []netip.Prefix {
 	var list []netip.Prefix
+	if s.Proxy && s.Services.ClusterGiven {
+		list = append(list, s.Services.ClusterRanges...)
+	}
+	if !s.Router || !s.BGP.AggregateServices {
+		return list
+	}
 	for _, r := range []struct {
 		on     bool
 		ranges []netip.Prefix

@@ -120,27 +120,27 @@ func TestEgress(t *testing.T) {
 		want   string
 	}{
 		{"pods and nodes keep", func(*model.Model) {},
-			keep + "[], drop to []\n" + a + b},
+			keep + "[], refuse to []\n" + a + b},
 		{"ranges within others are merged", func(m *model.Model) {
 			m.Settings.Routes.ClusterCIDRs = pfxs("10.244.0.0/16")
 			m.Settings.Routes.EgressExclude = pfxs("10.0.0.0/8 10.1.2.3/16")
-		}, keep + "[10.0.0.0/8], drop to []\n" +
+		}, keep + "[10.0.0.0/8], refuse to []\n" +
 			"a: node at [10.0.0.1 fd00::1], no masquerade to [fd01::/64]\nb: node at [10.0.0.2 fd00::2], no masquerade to [fd02::/64]\n"},
 		{"ranges of nodes hold others", func(m *model.Model) {
 			m.Settings.Routes.EgressExclude = pfxs("10.244.2.128/25 10.244.1.0/24 10.9.0.0/16")
 			m.Put(node("c", "10.0.0.3", "fd00::3", "10.244.0.0/16"))
-		}, keep + "[10.9.0.0/16], drop to []\n" +
+		}, keep + "[10.9.0.0/16], refuse to []\n" +
 			"a: node at [10.0.0.1 fd00::1], no masquerade to [fd01::/64]\nb: node at [10.0.0.2 fd00::2], no masquerade to [fd02::/64]\n" +
 			"c: node at [10.0.0.3 fd00::3], no masquerade to [10.244.0.0/16]\n"},
 		{"a family that is off", func(m *model.Model) { m.Settings.IPv6 = false },
-			"masquerade [10.244.1.0/24] except to [], drop to []\n" +
+			"masquerade [10.244.1.0/24] except to [], refuse to []\n" +
 				"a: node at [10.0.0.1], no masquerade to [10.244.1.0/24]\nb: node at [10.0.0.2], no masquerade to [10.244.2.0/24]\n"},
 		{"egress off", func(m *model.Model) { m.Settings.Routes.PodEgress = false }, nodes},
 		{"announced service ranges end here", func(m *model.Model) {
 			m.Settings.Routes.PodEgress = false
 			m.Settings.BGP.AggregateServices, m.Settings.BGP.AdvertiseCluster = true, true
 			m.Settings.Services.ClusterRanges, m.Settings.Services.ExternalRanges = pfxs("10.96.0.0/12"), pfxs("192.0.2.0/24")
-		}, "masquerade [] except to [], drop to [10.96.0.0/12]\n" + nodes},
+		}, "masquerade [] except to [], refuse to [10.96.0.0/12]\n" + nodes},
 	} {
 		m := cluster()
 		c.change(m)

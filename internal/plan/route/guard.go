@@ -32,7 +32,10 @@ func Guard(m *model.Model) []*intent.TunnelGuard {
 		return nil
 	}
 	g := &intent.TunnelGuard{V4: s.IPv4, V6: s.IPv6, Encap: intent.Encap(s.Routes.OverlayEncap), Port: tunnelPort(s)}
-	own := slices.Clone(s.Services.ClusterRanges)
+	var own []netip.Prefix
+	if s.Services.ClusterGiven { // pods or hosts may live in the default range
+		own = slices.Clone(s.Services.ClusterRanges)
+	}
 	if n := m.Self(); n != nil {
 		own = append(own, n.PodCIDRs...)
 	}

@@ -138,12 +138,12 @@ func Self(m *model.Model) ([]*intent.Route, []*intent.PodTable, []model.Remark) 
 		if !m.Settings.Has(family(prefix)) {
 			continue
 		}
-		list = append(list, &intent.Route{Prefix: prefix, Drop: true})
+		list = append(list, &intent.Route{Prefix: prefix, Refuse: true})
 		table.Sources = append(table.Sources, prefix)
 	}
 	for _, prefix := range aggregates(m) {
 		if !slices.Contains(n.PodCIDRs, prefix) {
-			list = append(list, &intent.Route{Prefix: prefix, Drop: true})
+			list = append(list, &intent.Route{Prefix: prefix, Refuse: true})
 		}
 	}
 	if !m.Settings.Routes.Overlay || len(table.Sources) == 0 {

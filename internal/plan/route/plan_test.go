@@ -172,7 +172,7 @@ func TestNode(t *testing.T) {
 }
 
 func TestSelf(t *testing.T) {
-	drop := "drop rest of 10.244.1.0/24\ndrop rest of fd01::/64\n"
+	drop := "refuse rest of 10.244.1.0/24\nrefuse rest of fd01::/64\n"
 	routes, tables, remarks := Self(cluster())
 	if have := text(routes, remarks) + text(tables, nil); have != drop+"tunnel nodes for [10.244.1.0/24 fd01::/64]\n" {
 		t.Errorf("with overlays: have %s", have)
@@ -186,7 +186,7 @@ func TestSelf(t *testing.T) {
 		s.BGP.AggregatePodCIDRs = []netip.Prefix{pfx("10.244.0.0/16"), pfx("fd01::/64"), pfx("10.244.7.1/16")}
 	}
 	routes, _, remarks = Self(cluster(whole))
-	if have := text(routes, remarks); have != drop+"drop rest of 10.244.0.0/16\n" {
+	if have := text(routes, remarks); have != drop+"refuse rest of 10.244.0.0/16\n" {
 		t.Errorf("with a range announced in place of the nodes': have %s", have)
 	}
 	m := cluster(whole)

@@ -41,8 +41,8 @@ func TestRoute(t *testing.T) {
 		}}}
 	}
 	check(t, "drop", `
-route blackhole 10.244.1.0/24 proto 17 metric 65535
-`, text(Route(&intent.Route{Prefix: pfx("10.244.1.0/24"), Drop: true})))
+route unreachable 10.244.1.0/24 proto 17 metric 65535
+`, text(Route(&intent.Route{Prefix: pfx("10.244.1.0/24"), Refuse: true})))
 	check(t, "straight", `
 route 10.244.2.0/24 via 10.0.0.2 dev eth0 proto 17
 `, text(Route(&intent.Route{Prefix: pfx("10.244.2.0/24"), Hops: []intent.Hop{{Via: ip("10.0.0.2"), Dev: "eth0"}}})))

@@ -8,8 +8,8 @@ import (
 	"kube-router/internal/row"
 )
 
-// dropMetric is worse than that of any route to real pods, so that theirs win while they exist.
-const dropMetric = 65535
+// refuseMetric is worse than that of any route to real pods, so that theirs win while they exist.
+const refuseMetric = 65535
 
 // vni is the VXLAN network identifier of our vxlan links: the number of the pods' routing table.
 const vni = 77
@@ -17,8 +17,8 @@ const vni = 77
 // Route renders a route, with the tunnels it goes through. Nodes behind a tunnel also get a route in the pods'
 // table, as in the reference, so that packets from pods to the node itself take the tunnel as well.
 func Route(r *intent.Route) []row.Linux {
-	if r.Drop {
-		return []row.Linux{row.Route{Table: row.TableMain, Dst: r.Prefix, Metric: dropMetric, Kind: row.RouteBlackhole}}
+	if r.Refuse {
+		return []row.Linux{row.Route{Table: row.TableMain, Dst: r.Prefix, Metric: refuseMetric, Kind: row.RouteUnreachable}}
 	}
 	var rows []row.Linux
 	var hops []row.Hop

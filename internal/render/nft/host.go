@@ -2,6 +2,7 @@ package nft
 
 import (
 	"net/netip"
+	"slices"
 	"unique"
 
 	"kube-router/internal/intent"
@@ -12,10 +13,11 @@ import (
 const (
 	hostMasquerade = "host-masquerade"
 	hostForward    = "host-forward"
+	hostOutput     = "host-output"
 	hostPods       = "host-pods"
 	hostKeep       = "host-keep"
 	hostNodes      = "host-nodes"
-	hostDrop       = "host-drop"
+	hostRefuse     = "host-refuse"
 )
 
 // Priorities of the host room's base chains: source translation just before others' (100), and the last
@@ -25,22 +27,26 @@ const (
 	prioForward    = 10
 )
 
-// Egress renders the masquerade of what pods send outside, and the end of packets to announced service
-// addresses that no Service took: they would go back to the router they came from.
+// Egress renders the masquerade of what pods send outside, and the refusal of packets to service addresses that no
+// Service took: they would leave by the default route, back to the router that they came from. What such an address is on
+// this node for, be it a cache of DNS, never gets there.
 func Egress(e *intent.Egress) []row.Nft {
 	var rows []row.Nft
-	var masquerade, forward []row.NftBody
+	var masquerade, forward, output []row.NftBody
 	for _, f := range hostFamilies {
-		pods, keep, drop := f.only(e.Pods), f.only(e.Keep), f.only(e.Drop)
+		pods, keep, refuse := f.only(e.Pods), f.only(e.Keep), f.only(e.Refuse)
 		if len(pods) > 0 {
 			rows = append(rows, f.set(hostPods, pods)...)
 			rows = append(rows, f.set(hostKeep, keep)...)
 			rows = append(rows, f.nodesSet())
 			masquerade = append(masquerade, f.masquerade())
 		}
-		if len(drop) > 0 {
-			rows = append(rows, f.set(hostDrop, drop)...)
-			forward = append(forward, f.drop())
+		if len(refuse) > 0 {
+			rows = append(rows, f.set(hostRefuse, refuse)...)
+			there := f.in(row.NftDaddr, hostRefuse, false)
+			elsewhere := row.NftStmt{Op: row.NftMatchLocal, Not: true, Key: row.NftKeyOf(row.NftTerm{Op: row.NftDaddr, V6: f.v6})}
+			forward = append(forward, unserved(f.is(), there)...)
+			output = append(output, unserved(f.is(), there, elsewhere)...)
 		}
 	}
 	if len(masquerade) > 0 {
@@ -50,6 +56,8 @@ func Egress(e *intent.Egress) []row.Nft {
 	if len(forward) > 0 {
 		rows = append(rows, row.NftChain{Name: hostForward, Hook: row.NftForward, Priority: prioForward})
 		rows = append(rows, row.NftRules(hostForward, forward...)...)
+		rows = append(rows, row.NftChain{Name: hostOutput, Hook: row.NftOutput, Priority: prioForward})
+		rows = append(rows, row.NftRules(hostOutput, output...)...)
 	}
 	return rows
 }
@@ -126,9 +134,13 @@ func (f hostFamily) masquerade() row.NftBody {
 		f.in(row.NftDaddr, hostNodes, true), row.NftStmt{Op: row.NftMasquerade})
 }
 
-func (f hostFamily) drop() row.NftBody {
-	return row.NftMakeBody(f.is(), f.in(row.NftDaddr, hostDrop, false), row.NftStmt{Op: row.NftCounter},
-		row.NftStmt{Op: row.NftDropPkt})
+// unserved ends what matches at once: TCP by a reset, all else by port unreachable.
+func unserved(matches ...row.NftStmt) []row.NftBody {
+	matches = slices.Clip(matches)
+	return []row.NftBody{
+		body(append(matches, match(row.NftTerm{Op: row.NftL4proto}, 6), counter(), row.NftStmt{Op: row.NftReject, Num: 1})...),
+		body(append(matches, counter(), row.NftStmt{Op: row.NftReject})...),
+	}
 }
 
 // is matches packets of the family; the table has both.

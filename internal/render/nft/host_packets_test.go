@@ -61,12 +61,12 @@ func TestPacketsToUnusedServiceAddressesEndHere(t *testing.T) {
 		}
 	}
 	var changes []nft.Change
-	for _, r := range Egress(&intent.Egress{Drop: []netip.Prefix{netip.MustParsePrefix("10.97.0.0/16"), netip.MustParsePrefix("fd00:97::/112")}}) {
+	for _, r := range Egress(&intent.Egress{Refuse: []netip.Prefix{netip.MustParsePrefix("10.97.0.0/16"), netip.MustParsePrefix("fd00:97::/112")}}) {
 		changes = append(changes, nft.Change{Key: r.Key(), New: &r})
 	}
 	w.must(w.table.Apply(t.Context(), changes))
 	for family := range outside.addr {
-		if err := pod.timesOut(front(family)); err != nil {
+		if err := pod.refused(front(family)); err != nil {
 			t.Error(err)
 		}
 	}

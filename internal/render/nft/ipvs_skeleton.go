@@ -66,7 +66,7 @@ func ipvsChains(marking, refuse, snat, clamp []row.NftBody) []row.Nft {
 		row.NftChain{Name: dsrClamp, Hook: row.NftPrerouting, Priority: priorityMangle},
 	}
 	mark := row.NftStmt{Op: row.NftJumpTo, Chain: ipvsMarking}
-	begins := row.NftStmt{Op: row.NftMatchState, Not: true, Num: row.NftStateEstablished | row.NftStateRelated}
+	begins := row.NftStmt{Op: row.NftMatchState, Not: true, Num: row.NftStateEstablished | row.NftStateRelated | row.NftStateUntracked}
 	for _, c := range []string{ipvsPrerouting, ipvsOutput} {
 		rows = append(rows, row.NftRules(c, body(begins, row.NftStmt{Op: row.NftJumpTo, Chain: ipvsRefuse}), body(mark))...)
 	}
@@ -121,7 +121,7 @@ func (f ipvsFamily) ipvsRefusals(guard bool) []row.NftBody {
 	vip := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.daddr()), Set: f.vips().Name}
 	ping := match(row.NftTerm{Op: row.NftL4proto}, icmp)
 	return append(rules,
-		body(f.is(), ping, row.NftStmt{Op: row.NftReturn}),
+		body(f.is(), ping, row.NftStmt{Op: row.NftMatchLocal, Key: row.NftKeyOf(f.daddr())}, row.NftStmt{Op: row.NftReturn}),
 		body(f.is(), in(f.fronts(), false), row.NftStmt{Op: row.NftReturn}),
 		body(f.is(), tcp, vip, reset),
 		body(f.is(), vip, unreachable))

@@ -12,7 +12,7 @@ import (
 func Service(s *intent.Service) []row.Nft {
 	f := familyOf(s.Addr)
 	var rows []row.Nft
-	if s.Kind == intent.ClusterFront {
+	if s.Kind != intent.NodeFront {
 		rows = append(rows, elementsOf(f.vips()).key(row.NftWire{}.Addr(s.Addr)))
 	}
 	if len(s.Backends) == 0 && !s.Silent {

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"net/netip"
+	"slices"
 
 	"kube-router/internal/row"
 )
@@ -32,7 +33,8 @@ func ServiceSkeleton(p ServiceParams) []row.Nft {
 			rows = append(rows, s)
 		}
 		class := row.NftStmt{Op: row.NftVmap, Data: row.NftKeyOf(f.frontKey()...), Via: f.heads().Name, Set: f.classes().Name}
-		dnat = append(dnat, body(f.is(), class), f.keepRefused())
+		rows = append(rows, f.echoRows(p.Best)...)
+		dnat = append(dnat, body(f.is(), class), f.keepRefused(), f.echo())
 		refuse = append(refuse, f.refusals(p.Open)...)
 		rows = append(rows, f.hiding(f.hide(), p)...)
 		snat = append(snat, f.masqueradeMarked(), f.masqueradeHairpin())
@@ -70,8 +72,9 @@ func baseChains(dnat, refuse, snat []row.NftBody) []row.Nft {
 	rows = append(rows, row.NftRules(chainOutput, dnat...)...)
 	rows = append(rows, row.NftRules(chainPostrouting, snat...)...)
 	rows = append(rows, row.NftRules(chainRefuse, refuse...)...)
-	// Packets of a connection that stands were judged when it began; they pay one comparison here.
-	begin := body(row.NftStmt{Op: row.NftMatchState, Not: true, Num: row.NftStateEstablished | row.NftStateRelated},
+	// Packets of a connection that stands were judged when it began; they pay one comparison here. Those that somebody
+	// exempts from tracking he wants to handle himself: a node's cache of DNS at the cluster's address does.
+	begin := body(row.NftStmt{Op: row.NftMatchState, Not: true, Num: row.NftStateEstablished | row.NftStateRelated | row.NftStateUntracked},
 		row.NftStmt{Op: row.NftJumpTo, Chain: chainRefuse})
 	for _, c := range []string{chainRefusePrerouting, chainRefuseOutput} {
 		rows = append(rows, row.NftRules(c, begin)...)
@@ -87,12 +90,55 @@ func (f family) refusals(open bool) []row.NftBody {
 	tcp := match(row.NftTerm{Op: row.NftL4proto}, 6)
 	reset, unreachable := row.NftStmt{Op: row.NftReject, Num: 1}, row.NftStmt{Op: row.NftReject}
 	none := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.frontKey()...), Set: f.none().Name}
-	vips := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.daddr()), Set: f.vips().Name}
+	vips := f.unserved()
 	rows := []row.NftBody{body(f.is(), tcp, none, reset), body(f.is(), none, unreachable)}
 	if open {
 		return rows
 	}
-	return append(rows, body(f.is(), tcp, vips, reset), body(f.is(), vips, unreachable))
+	return append(rows, body(append(vips, tcp, reset)...), body(append(vips, unreachable)...))
+}
+
+// unserved matches what is for an address of Services that is none of a node's own: neither this one's, where a cache
+// of DNS may listen at the cluster's, nor another's, whose ports are its own.
+func (f family) unserved() []row.NftStmt {
+	return slices.Clip([]row.NftStmt{f.is(),
+		{Op: row.NftLookup, Key: row.NftKeyOf(f.daddr()), Set: f.vips().Name},
+		{Op: row.NftMatchLocal, Not: true, Key: row.NftKeyOf(f.daddr())},
+		{Op: row.NftLookup, Not: true, Key: row.NftKeyOf(f.daddr()), Set: f.set(hostNodes, []row.NftType{f.addr}, nil).Name}})
+}
+
+// echo lets this node answer whoever asks whether an address of Services is there (echo request), as IPVS does with the
+// address on the node: there is no backend for that.
+func (f family) echo() row.NftBody {
+	kind := match(row.NftTerm{Op: row.NftICMPType, V6: f.v6}, f.echoRequest())
+	to := row.NftStmt{Op: row.NftDnatTo, Num: 1, Key: row.NftKeyOf(row.NftTerm{Op: row.NftL4proto, V6: f.v6}), Set: f.echoes().Name}
+	return body(append(f.unserved(), kind, to)...)
+}
+
+func (f family) echoRequest() uint32 {
+	if f.v6 {
+		return 128
+	}
+	return 8
+}
+
+// echoes has the address of this node that answers.
+func (f family) echoes() row.NftSet {
+	return f.set("services-echo", []row.NftType{row.NftProto}, []row.NftType{f.addr})
+}
+
+func (f family) echoRows(best []netip.Addr) []row.Nft {
+	rows := []row.Nft{f.echoes(), f.set(hostNodes, []row.NftType{f.addr}, nil)}
+	proto := uint8(protoICMP)
+	if f.v6 {
+		proto = protoICMP6
+	}
+	for _, a := range best {
+		if a.Is6() == f.v6 {
+			rows = append(rows, elementsOf(f.echoes()).data(row.NftWire{}.Proto(proto), row.NftWire{}.Addr(a)))
+		}
+	}
+	return rows
 }
 
 // keep is a destination NAT that changes nothing. A connection gets but one, so others' rules, for host ports for example,
