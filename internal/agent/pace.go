@@ -44,9 +44,6 @@ func paces(s *model.Settings) func(table string) reconcile.Pace {
 			return every(s.Routes.InjectedPeriod)
 		case "bgp":
 			return every(s.Routes.SyncPeriod)
-		case "sysctl":
-			// Of most settings the kernel tells nothing, and without some of them policies don't hold.
-			return every(time.Second)
 		case "balancer":
 			return every(s.Allocator.SyncPeriod)
 		}
