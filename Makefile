@@ -3,7 +3,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 GOFLAGS_BUILD = -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 export CGO_ENABLED = 0
 
-.PHONY: all build check test test-% test-kubernetes conformance demo image bench fuzz clean
+.PHONY: all build check lint test test-% test-kubernetes conformance demo image bench fuzz clean
 
 all: build
 
@@ -22,6 +22,10 @@ check:
 	go vet -tags guest ./test/...
 	go vet -tags services,policy,routes,interop,boundaries,scale ./test/...
 	go test .
+
+# What linters say: staticcheck, shadowed variables, code that nothing reaches, another architecture.
+lint:
+	test/lint
 
 # Everything, with the time of each stage.
 test:

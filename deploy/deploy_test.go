@@ -76,6 +76,13 @@ type manifest struct {
 	bound  map[string]bool // roles by kind and name, with whether a binding gives them to the account
 }
 
+// known notes a role; whether it is bound is told by a binding, which may come before it.
+func (m *manifest) known(role string) {
+	if _, ok := m.bound[role]; !ok {
+		m.bound[role] = false
+	}
+}
+
 func decode(t *testing.T, dir string) manifest {
 	t.Helper()
 	m := manifest{bound: map[string]bool{}}
@@ -102,12 +109,12 @@ func (m *manifest) add(t *testing.T, o object) {
 		var r rbacv1.ClusterRole
 		typed(t, o, &r)
 		m.rules = append(m.rules, r.Rules...)
-		m.bound["ClusterRole "+r.Name] = m.bound["ClusterRole "+r.Name]
+		m.known("ClusterRole " + r.Name)
 	case "Role":
 		var r rbacv1.Role
 		typed(t, o, &r)
 		m.rules = append(m.rules, r.Rules...)
-		m.bound["Role "+r.Name] = m.bound["Role "+r.Name]
+		m.known("Role " + r.Name)
 	case "ClusterRoleBinding":
 		var b rbacv1.ClusterRoleBinding
 		typed(t, o, &b)

@@ -37,7 +37,7 @@ func install(from, to string) (done []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the image's plugins: %w", err)
 	}
-	if err := os.MkdirAll(to, 0o755); err != nil {
+	if err = os.MkdirAll(to, 0o755); err != nil {
 		return nil, fmt.Errorf("making the host's plugin folder: %w", err)
 	}
 	for _, p := range plugins {

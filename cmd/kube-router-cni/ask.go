@@ -37,10 +37,10 @@ func once(socket string, end time.Time, r model.AttachRequest) (reply model.Atta
 		return reply, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(end); err != nil {
+	if err = conn.SetDeadline(end); err != nil {
 		return reply, err
 	}
-	if err := json.NewEncoder(conn).Encode(r); err != nil {
+	if err = json.NewEncoder(conn).Encode(r); err != nil {
 		return reply, err
 	}
 	err = json.NewDecoder(conn).Decode(&reply)

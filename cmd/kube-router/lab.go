@@ -21,7 +21,6 @@ type labOptions struct {
 	lab.Config
 	topology  string
 	manifests []string
-	demo      bool
 }
 
 func labCommand() *cobra.Command {
@@ -275,11 +274,11 @@ func labDown() *cobra.Command {
 		Use: "down", Short: "Take a lab down, whoever started it and whatever became of him", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if !all {
-				name, err := one(name)
+				the, err := one(name)
 				if err != nil {
 					return err
 				}
-				return lab.Down(name)
+				return lab.Down(the)
 			}
 			var err error
 			for _, name := range lab.Running() {
@@ -325,7 +324,7 @@ func labExec() *cobra.Command {
 			if line := args[1:]; line[0] == "--" && len(line) > 1 {
 				args = args[1:]
 			}
-			if self, err := os.Executable(); err == nil { // so that "exec n1 -- kube-router show" is this one
+			if self, failure := os.Executable(); failure == nil { // so that "exec n1 -- kube-router show" is this one
 				os.Setenv("PATH", filepath.Dir(self)+":"+os.Getenv("PATH"))
 			}
 			run := host.Command(cmd.Context(), args[1], args[2:]...)

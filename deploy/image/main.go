@@ -55,11 +55,11 @@ func run(o options) error {
 	defer os.RemoveAll(dir)
 	tree := skeleton()
 	for to, packages := range programs() {
-		if err := build(o, dir, to, packages); err != nil {
+		if err = build(o, dir, to, packages); err != nil {
 			return err
 		}
 	}
-	if err := tree.load(dir); err != nil {
+	if err = tree.load(dir); err != nil {
 		return err
 	}
 	if o.rootfs != "" {

@@ -107,9 +107,9 @@ func (a *agent) whyNoService(ctx context.Context, what string, remarks [][]strin
 		}
 	})
 	for _, at := range addrs {
-		page, err := a.whyAddress(ctx, at)
-		if err != nil {
-			return p, err
+		page, failure := a.whyAddress(ctx, at)
+		if failure != nil {
+			return p, failure
 		}
 		p.Rows = append(p.Rows, page.Rows...)
 	}

@@ -87,7 +87,7 @@ func (a *agent) whyFlow(ctx context.Context, from, to, port string) (show.Page, 
 			}
 		}
 	})
-	if err := errors.Join(wrong, err); err != nil {
+	if err = errors.Join(wrong, err); err != nil {
 		return show.Page{}, err
 	}
 	kernel, err := a.kernelTracer(ctx)

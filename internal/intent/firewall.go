@@ -340,9 +340,3 @@ type FirewallBase struct {
 	Fronts              []netip.Prefix
 	FirstPort, LastPort uint16 // 0: no node ports
 }
-
-// String prints one line.
-func (b *FirewallBase) String() string {
-	return fmt.Sprintf("firewall v4=%t v6=%t echo=%t bridge=%t %v unknown refused in %v, fronts own=%t %v, node ports %d-%d",
-		b.V4, b.V6, b.JudgeEcho, b.Bridge, b.Bridges, b.Ranges, b.OwnFronts, b.Fronts, b.FirstPort, b.LastPort)
-}

@@ -46,7 +46,7 @@ func (l *Lab) visit(ctx context.Context) error {
 	}
 	l.Watch = l.Client.NewWatch()
 	l.running.Go(func() { l.Watch.Run(l.run) })
-	if err := l.Watch.Synced(ctx); err != nil {
+	if err = l.Watch.Synced(ctx); err != nil {
 		return err
 	}
 	if l.fabric, err = netns.Open(filepath.Join(netns.Dir, spaceName(l.config.Name, "fabric"))); err != nil {
@@ -73,7 +73,7 @@ func (l *Lab) visitHost(note string) error {
 		return err
 	}
 	var pid int
-	if _, err := fmt.Sscan(string(text), &pid); err != nil {
+	if _, err = fmt.Sscan(string(text), &pid); err != nil {
 		return fmt.Errorf("%s: %w", note, err)
 	}
 	m, err := netns.OpenMachine(filepath.Base(dir), pid)

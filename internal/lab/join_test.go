@@ -57,7 +57,7 @@ func TestAnotherAPIServer(t *testing.T) {
 	t.Cleanup(stop)
 	go server.Run(serving, listener)
 	path := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(path, server.Kubeconfig("http://"+listener.Addr().String()), 0o600); err != nil {
+	if err = os.WriteFile(path, server.Kubeconfig("http://"+listener.Addr().String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	l, ctx := start(t, lab.Config{Nodes: 2, Kubeconfig: path})
@@ -67,7 +67,7 @@ func TestAnotherAPIServer(t *testing.T) {
 		t.Error(r)
 	}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "lone"}}
-	if err := l.Client.Delete(ctx, pod, nil); err != nil {
+	if err = l.Client.Delete(ctx, pod, nil); err != nil {
 		t.Fatal(err)
 	}
 	err = l.Until(ctx, "the server to be gone", func() error {

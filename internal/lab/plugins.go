@@ -37,7 +37,7 @@ func (l *Lab) plugins(ctx context.Context) error {
 	if complete(dir) {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err = os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("plugin cache: %w", err)
 	}
 	fresh, err := os.MkdirTemp(filepath.Dir(dir), "building-") // another lab may be building too

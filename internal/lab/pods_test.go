@@ -115,7 +115,7 @@ spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}
 	}
 	obj := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "slow"}}
 	begun := time.Now()
-	if err := l.Client.Delete(ctx, obj, nil); err != nil {
+	if err = l.Client.Delete(ctx, obj, nil); err != nil {
 		t.Fatal(err)
 	}
 	err = l.Until(ctx, "a terminating endpoint that serves", func() error {

@@ -40,7 +40,7 @@ func Up(ctx context.Context, config Config, tell func(stage string)) error {
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	if err = os.MkdirAll(root, 0o755); err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
 	log, err := os.Create(logPath(config.Name))
@@ -49,7 +49,7 @@ func Up(ctx context.Context, config Config, tell func(stage string)) error {
 	}
 	defer log.Close()
 	// What our caller has open, a lock for instance, must not stay open with the lab.
-	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+	if err = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
 	cmd := exec.Command("/proc/self/exe", "lab", "serve", string(text))

@@ -109,7 +109,7 @@ func (l *Lab) buildFabric() error {
 	if l.fabric, err = netns.New(); err != nil {
 		return err
 	}
-	if err := errors.Join(l.fabric.Name(spaceName(l.config.Name, "fabric")), l.fabric.Prepare()); err != nil {
+	if err = errors.Join(l.fabric.Name(spaceName(l.config.Name, "fabric")), l.fabric.Prepare()); err != nil {
 		return err
 	}
 	err = l.fabric.Sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
@@ -144,7 +144,7 @@ func (l *Lab) host(name string, segment, number int, more ...netip.Prefix) (*Hos
 	l.mu.Lock()
 	l.hosts[name] = h
 	l.mu.Unlock()
-	if err := errors.Join(m.Name(spaceName(l.config.Name, name)), l.note(h)); err != nil {
+	if err = errors.Join(m.Name(spaceName(l.config.Name, name)), l.note(h)); err != nil {
 		return nil, err
 	}
 	err = netns.Cable(l.config.MTU, netns.End{Space: l.fabric, Name: name}, netns.End{Space: m.Space, Name: "eth0", Addrs: addrs})

@@ -53,7 +53,6 @@ type Node struct {
 	Unschedulable bool // cordoned
 	Leaving       bool // being deleted, or tainted ToBeDeletedByClusterAutoscaler
 	ExcludeFromLB bool // label node.kubernetes.io/exclude-from-external-load-balancers
-	ProviderID    string
 	Options       NodeOptions
 	Remarks       []Remark
 }

@@ -50,7 +50,6 @@ type Service struct {
 	HealthPort   Port           // spec.healthCheckNodePort, 0: none
 	Affinity     time.Duration  // ClientIP session affinity with this timeout; 0: none
 	Sources      []netip.Prefix // spec.loadBalancerSourceRanges; empty: everybody
-	Distribution string         // spec.trafficDistribution
 	Options      ServiceOptions
 	Remarks      []Remark // what the conversion could not take over
 }

@@ -43,8 +43,8 @@ func start(t *testing.T, config lab.Config) (*lab.Lab, context.Context) {
 		if t.Failed() {
 			l.Logs(os.Stderr, 30)
 		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
+		if failure := l.Close(); failure != nil {
+			t.Error(failure)
 		}
 	})
 	manifest, err := os.ReadFile("web.yaml")

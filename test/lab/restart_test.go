@@ -26,8 +26,8 @@ func TestKillLosesNoPacket(t *testing.T) {
 	loadCtx, stop := context.WithCancel(ctx)
 	var load sync.WaitGroup
 	load.Go(func() {
-		if err := line.Keep(loadCtx, 20*time.Millisecond); err != nil {
-			t.Errorf("the long-lived connection: %v", err)
+		if failure := line.Keep(loadCtx, 20*time.Millisecond); failure != nil {
+			t.Errorf("the long-lived connection: %v", failure)
 		}
 	})
 	tallies := make([]*probe.Tally, 2)

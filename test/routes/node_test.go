@@ -54,8 +54,8 @@ func (w *world) joins(source string) {
 	for f, name := range families {
 		_, err = w.within(2*time.Second, func() error {
 			for _, from := range others {
-				if err := reaches(w.pod(from.Name), pod, f, "tcp"); err != nil {
-					return err
+				if failure := reaches(w.pod(from.Name), pod, f, "tcp"); failure != nil {
+					return failure
 				}
 			}
 			return nil
@@ -132,17 +132,17 @@ func (w *world) live() {
 		for node, name := range c.annotations {
 			w.annotate(node, name, "7")
 		}
-		_, err := w.within(time.Second, func() error {
-			all, err := w.peers(c.gone[0])
-			if err == nil && all[c.gone[1]].Node != "" {
-				err = fmt.Errorf("%s has still a session with %s", c.gone[0], c.gone[1])
+		_, failure := w.within(time.Second, func() error {
+			all, bad := w.peers(c.gone[0])
+			if bad == nil && all[c.gone[1]].Node != "" {
+				bad = fmt.Errorf("%s has still a session with %s", c.gone[0], c.gone[1])
 			}
-			return err
+			return bad
 		})
-		w.judge(group, c.what, err, "after %s", round(time.Since(begun)))
+		w.judge(group, c.what, failure, "after %s", round(time.Since(begun)))
 		for f, name := range families {
-			_, err := w.within(30*time.Second, func() error { return w.somePair(f) })
-			w.judge(group, "clients reach each other through the reflector's routes, "+name, err, "after %s", round(time.Since(begun)))
+			_, failure := w.within(30*time.Second, func() error { return w.somePair(f) })
+			w.judge(group, "clients reach each other through the reflector's routes, "+name, failure, "after %s", round(time.Since(begun)))
 		}
 		for node, name := range c.annotations {
 			w.annotate(node, name, "")

@@ -89,7 +89,7 @@ func TestHealthCheckNodePort(t *testing.T) {
 	w.ready(t, "web-3", true)
 	w.delete(t, s)
 	err = w.eventually(5*time.Second, func() error {
-		if err := w.healthy(netip.AddrPortFrom(w.Node("n1").IPv4(), 32031), "health", 2); err == nil {
+		if w.healthy(netip.AddrPortFrom(w.Node("n1").IPv4(), 32031), "health", 2) == nil {
 			return fmt.Errorf("still answers")
 		}
 		return nil

@@ -113,7 +113,7 @@ func TestFlows(t *testing.T) {
 		left := slices.DeleteFunc(w.ten(), func(h *lab.Host) bool { return h.Name == gone })
 		now := w.slice(s, sl.v4, left, nil)
 		begun := time.Now()
-		if err := w.Client.Update(w.ctx, now); err != nil {
+		if err = w.Client.Update(w.ctx, now); err != nil {
 			t.Fatal(err)
 		}
 		var after map[int]string

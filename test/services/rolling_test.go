@@ -105,7 +105,7 @@ func (w *the) under(n int, c client) *load {
 }
 
 // end stops the load and judges it: every connection was served.
-func (l *load) end() (err error, note string) {
+func (l *load) end() (note string, err error) {
 	l.stop()
 	l.all.Wait()
 	took, total, late, slowest := time.Since(l.begun), 0, 0, time.Duration(0)
@@ -123,7 +123,7 @@ func (l *load) end() (err error, note string) {
 	if err == nil && len(l.errs) > 0 {
 		err = l.errs[0]
 	}
-	return err, fmt.Sprintf("%d connections in %.1f s, %.0f/s, %d of them took a second or more, the slowest %s", total, took.Seconds(), float64(total)/took.Seconds(), late, slowest.Round(time.Millisecond))
+	return fmt.Sprintf("%d connections in %.1f s, %.0f/s, %d of them took a second or more, the slowest %s", total, took.Seconds(), float64(total)/took.Seconds(), late, slowest.Round(time.Millisecond)), err
 }
 
 // TestRollingUpdate replaces every pod of a Service, again and again, under a load that a machine with time to spare carries at more than 2,000
@@ -158,7 +158,7 @@ func TestRollingUpdate(t *testing.T) {
 	for end := time.Now().Add(lasts); time.Now().Before(end); rounds++ {
 		replaced += w.roll(t, d, rounds, pods)
 	}
-	err, note := l.end()
+	note, err := l.end()
 	w.score.Judge(t, loadGroup, fmt.Sprintf("rolling update of %d pods, %d wanted a second", pods, rate), err, "%s; %d times, %d pods replaced", note, rounds, replaced)
 	w.delete(t, s)
 	if err := w.Client.Delete(w.ctx, d, nil); err != nil {
@@ -217,7 +217,7 @@ func TestMasqueradeAll(t *testing.T) {
 		masked := strings.HasSuffix(flag, "true")
 		w.both(t, frontGroup, flag, func(f int) error { return w.sees(w.Pod("client-1"), clusterIPs(n)[f], masked) })
 	}
-	err, note := l.end()
+	note, err := l.end()
 	w.score.Judge(t, loadGroup, "daemons that restart, with other flags", err, "%s", note)
 	w.delete(t, s)
 }

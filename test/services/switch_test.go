@@ -41,7 +41,7 @@ func TestSwitchEngine(t *testing.T) {
 			ran = w.eventually(10*time.Second, func() error { return w.runs(node, to) })
 		}
 		time.Sleep(2 * time.Second)
-		err, note := l.end()
+		note, err := l.end()
 		if err == nil {
 			err = ran
 		}

@@ -58,7 +58,7 @@ func dial(t testing.TB, ns netns.NsHandle) *ct.Conn {
 		t.Fatal(err)
 	}
 	defer old.Close()
-	if err := netns.Set(ns); err != nil {
+	if err = netns.Set(ns); err != nil {
 		t.Fatal(err)
 	}
 	c, err := ct.Dial(nil)

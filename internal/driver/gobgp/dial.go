@@ -179,7 +179,7 @@ func speaks(conn *net.TCPConn) error {
 	if err != nil {
 		return err
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+	if err = conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
 		return err
 	}
 	n := 0

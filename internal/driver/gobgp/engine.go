@@ -112,7 +112,7 @@ func (e *Engine) claim() (lock *os.File, again bool, err error) {
 	if err != nil {
 		return nil, false, fmt.Errorf("claim the speaker's place: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		return nil, false, fmt.Errorf("another speaker is at work in %s: %w", e.Dir, err)
 	}
@@ -122,7 +122,8 @@ func (e *Engine) claim() (lock *os.File, again bool, err error) {
 			return nil, false, fmt.Errorf("remove an old socket: %w", err)
 		}
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = fmt.Fprintf(f, "%d %s\n", os.Getpid(), e.Token)
 	}
 	if err != nil {

@@ -21,10 +21,8 @@ func TestExtremes(t *testing.T) {
 	all := rows(1)
 	out := row.BgpStatement{Prefixes: row.SetVIPs, Peers: row.SetExternals, Accept: true, HasMED: true, MED: math.MaxUint32,
 		PrependAS: math.MaxUint32 - 1, PrependTimes: math.MaxUint8, NCommunities: row.MaxCommunities, NLarge: row.MaxCommunities}
-	for i, c := range []row.Community{0, math.MaxUint32, 0xffff0000, 0xffff0001, 0xffff0002, 0xffff0003, 0xffff0004, 0xffff0005,
-		0xffff0006, 0xffff0007, 0xffff029a, 0xffffff01, 0xffffff02, 0xffffff03, 0xffffff04, 1} {
-		out.Communities[i] = c
-	}
+	copy(out.Communities[:], []row.Community{0, math.MaxUint32, 0xffff0000, 0xffff0001, 0xffff0002, 0xffff0003, 0xffff0004, 0xffff0005,
+		0xffff0006, 0xffff0007, 0xffff029a, 0xffffff01, 0xffffff02, 0xffffff03, 0xffffff04, 1})
 	for i := range out.Large {
 		out.Large[i] = row.LargeCommunity{math.MaxUint32 - uint32(i), 0, math.MaxUint32}
 	}
@@ -57,7 +55,7 @@ func TestExtremes(t *testing.T) {
 		speaker := all[0].(row.BgpSpeaker)
 		speaker.Listen = addresses(list)
 		next := map[row.BgpKey]row.Bgp{speaker.Key(): speaker}
-		if err := d.Apply(t.Context(), conform.Diff(map[row.BgpKey]row.Bgp{speaker.Key(): have[speaker.Key()]}, next)); err != nil {
+		if err = d.Apply(t.Context(), conform.Diff(map[row.BgpKey]row.Bgp{speaker.Key(): have[speaker.Key()]}, next)); err != nil {
 			t.Errorf("listen at %s: %v", list, err)
 			continue
 		}

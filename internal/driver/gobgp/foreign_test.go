@@ -30,7 +30,7 @@ func TestForeign(t *testing.T) {
 	speaker := conform.Index[row.BgpKey](rows(1))
 	apply := func(have, want map[row.BgpKey]row.Bgp) {
 		t.Helper()
-		if err := d.Apply(ctx, conform.Diff(have, want)); err != nil {
+		if err = d.Apply(ctx, conform.Diff(have, want)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -51,11 +51,11 @@ func TestForeign(t *testing.T) {
 	must(c.AddPolicyAssignment(ctx, &api.AddPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
 		Name: "global", Direction: api.PolicyDirection_POLICY_DIRECTION_EXPORT, Policies: []*api.Policy{{Name: "mine"}},
 	}}))
-	if err := standing(ctx, c); err != nil {
+	if err = standing(ctx, c); err != nil {
 		t.Fatal(err)
 	}
 	apply(speaker, all)
-	if err := standing(ctx, c); err != nil {
+	if err = standing(ctx, c); err != nil {
 		t.Error(err)
 	}
 	apply(all, speaker)

@@ -111,12 +111,12 @@ func (c *client) members(ctx context.Context, add func(row.Bgp)) error {
 				return
 			}
 			for _, p := range m.DefinedSet.Prefixes {
-				if net, err := netip.ParsePrefix(p.IpPrefix); err == nil {
+				if net, bad := netip.ParsePrefix(p.IpPrefix); bad == nil {
 					add(row.BgpMember{Set: s, Net: net, Min: uint8(p.MaskLengthMin), Max: uint8(p.MaskLengthMax)})
 				}
 			}
 			for _, text := range m.DefinedSet.List {
-				if net, err := netip.ParsePrefix(text); err == nil && text != nobody {
+				if net, bad := netip.ParsePrefix(text); bad == nil && text != nobody {
 					add(row.BgpMember{Set: s, Net: net, Min: uint8(net.Bits()), Max: uint8(net.Bits())})
 				}
 			}

@@ -119,7 +119,7 @@ func TestRowsComeBack(t *testing.T) {
 	if err != nil || len(have) > 0 {
 		t.Fatalf("a fresh speaker holds %v, %v", have, err)
 	}
-	if err := d.Apply(t.Context(), conform.Diff(nil, want)); err != nil {
+	if err = d.Apply(t.Context(), conform.Diff(nil, want)); err != nil {
 		t.Fatal(err)
 	}
 	if have, err = d.Dump(t.Context()); err != nil || len(conform.Diff(have, want)) > 0 {
@@ -258,20 +258,20 @@ func TestSecretsStayInside(t *testing.T) {
 	done := make(chan struct{})
 	go func() { admin.Run(ctx); close(done) }()
 	until(t, "the port is open", 5*time.Second, func() bool {
-		c, err := net.Dial("tcp", port)
-		if err == nil {
+		c, failure := net.Dial("tcp", port)
+		if failure == nil {
 			c.Close()
 		}
-		return err == nil
+		return failure == nil
 	})
 	for target, want := range map[string]string{"unix://" + Socket(dir): secret, port: "(secret)"} {
-		c, err := connect(target)
-		if err != nil {
-			t.Fatal(err)
+		c, failure := connect(target)
+		if failure != nil {
+			t.Fatal(failure)
 		}
 		var have []string
-		stream, err := c.ListPeer(t.Context(), &api.ListPeerRequest{})
-		if err := each[api.ListPeerResponse](stream, err, func(m *api.ListPeerResponse) {
+		stream, failure := c.ListPeer(t.Context(), &api.ListPeerRequest{})
+		if err = each[api.ListPeerResponse](stream, failure, func(m *api.ListPeerResponse) {
 			if m.Peer.Conf.AuthPassword != "" {
 				have = append(have, m.Peer.Conf.AuthPassword)
 			}

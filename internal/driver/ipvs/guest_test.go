@@ -31,8 +31,8 @@ func namespace(t testing.TB, f func()) netns.NsHandle {
 			return
 		}
 		// Without any address the kernel takes no destination to be a unicast one.
-		if lo, err := netlink.LinkByName("lo"); err != nil || netlink.LinkSetUp(lo) != nil {
-			t.Errorf("setting lo up: %v", err)
+		if lo, failure := netlink.LinkByName("lo"); failure != nil || netlink.LinkSetUp(lo) != nil {
+			t.Errorf("setting lo up: %v", failure)
 		}
 		if f != nil {
 			f()

@@ -150,7 +150,7 @@ func (s *Socket) ask(family uint16, cmd uint8, flags netlink.HeaderFlags, e *net
 		return nil, err
 	}
 	seq := s.seq
-	if err := s.send(b); err != nil {
+	if err = s.send(b); err != nil {
 		return nil, err
 	}
 	var list [][]byte

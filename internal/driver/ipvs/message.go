@@ -54,7 +54,7 @@ func (s *Socket) Do(ops []Op) ([]error, error) {
 				return nil, err
 			}
 		}
-		if err := s.send(b); err != nil {
+		if err = s.send(b); err != nil {
 			return nil, fmt.Errorf("change IPVS: %w", err)
 		}
 		err = s.receive(func(m received) error {

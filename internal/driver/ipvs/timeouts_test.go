@@ -35,7 +35,7 @@ func TestTimeoutsAreAsTheyWere(t *testing.T) {
 	if err != nil || len(have) != 1 {
 		t.Fatalf("a later life has %v, %v; want the timeouts", have, err)
 	}
-	if err := d.Apply(t.Context(), conform.Diff(have, nil)); err != nil {
+	if err = d.Apply(t.Context(), conform.Diff(have, nil)); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := k.Timeouts(); got != before {

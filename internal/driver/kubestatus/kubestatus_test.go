@@ -107,8 +107,8 @@ func TestIngress(t *testing.T) {
 		dns := row.KubeIngress{Service: name("dns"), V6: netip.MustParseAddr("2001:db8::8")}
 		for range 2 { // the second time everything is there already
 			check(w.t, table.Apply(ctx, []row.Change[row.KubeName, row.KubeIngress]{{Key: web.Key(), New: &web}, {Key: dns.Key(), New: &dns}}))
-			have, err := table.Dump(ctx)
-			check(w.t, err)
+			have, failure := table.Dump(ctx)
+			check(w.t, failure)
 			equal(w.t, map[row.KubeName]row.KubeIngress{name("web"): web, name("dns"): dns}, have)
 		}
 		equal(w.t, "203.0.113.7 2001:db8::7", w.ingress("web"))
@@ -219,7 +219,7 @@ func TestEvents(t *testing.T) {
 		check(w.t, err)
 		e := table.event(remark)
 		equal(w.t, "web.", e.Name[:4])
-		if err := w.events.Post().Namespace("default").Resource("events").Body(e).Do(ctx).Error(); err == nil {
+		if err = w.events.Post().Namespace("default").Resource("events").Body(e).Do(ctx).Error(); err == nil {
 			w.t.Error("the event was not there")
 		}
 		text, err := json.Marshal(table.event(long))

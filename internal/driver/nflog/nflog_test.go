@@ -56,7 +56,7 @@ func TestReaderHearsDrops(t *testing.T) {
 		var got []Drop
 		for end := time.Now().Add(5 * time.Second); len(got) < 2; time.Sleep(5 * time.Millisecond) {
 			for _, to := range []string{"127.0.0.1:9", "[::1]:9"} {
-				if conn, err := net.Dial("udp", to); err == nil {
+				if conn, failure := net.Dial("udp", to); failure == nil {
 					_, _ = conn.Write([]byte("x"))
 					_ = conn.Close()
 				}

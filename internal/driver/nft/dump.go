@@ -57,7 +57,7 @@ func (d *Driver) dump(ctx context.Context, rows map[row.NftKey]row.Nft) error {
 	for _, s := range sets {
 		rows[s.Key()] = s
 	}
-	if err := d.sock.list(ctx, unix.NFT_MSG_GETCHAIN, nil, func(data []byte) {
+	if err = d.sock.list(ctx, unix.NFT_MSG_GETCHAIN, nil, func(data []byte) {
 		if c, ok := readChain(data); ok {
 			c.Bridge = d.sock.bridge
 			rows[c.Key()] = c

@@ -41,7 +41,7 @@ func (f *Fake) checkJump(from node, chain string) error {
 
 // checkWay checks what becomes reachable by a new edge.
 func (f *Fake) checkWay(from, to node) (err error) {
-	if err := f.graph.checkEdge(from, to); err != nil {
+	if err = f.graph.checkEdge(from, to); err != nil {
 		return err
 	}
 	f.graph.reach(f.graph.out, to, func(chain string) {

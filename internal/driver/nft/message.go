@@ -14,9 +14,6 @@ func familyOf(bridge bool) byte {
 	return unix.NFPROTO_INET
 }
 
-// nfHeader is the size of a netlink header and the nfgenmsg behind it.
-const nfHeader = unix.SizeofNlMsghdr + 4
-
 // attrType are the bits of an attribute's type that are not flags (NLA_TYPE_MASK).
 const attrType = 0x3fff
 

@@ -133,7 +133,7 @@ func (in *inside) remove(r row.PodVIP) error {
 	if err != nil {
 		return err
 	}
-	if err := in.AddrDel(link, &netlink.Addr{IPNet: single(r.VIP)}); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+	if err = in.AddrDel(link, &netlink.Addr{IPNet: single(r.VIP)}); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 		return fmt.Errorf("take %s off %s: %w", r.VIP, r.Link(), err)
 	}
 	vips, _, err := in.addrs()

@@ -97,8 +97,8 @@ func TestKernel(t *testing.T) {
 		t.Errorf("modules were loaded: before %v, after %v", loaded, now)
 	}
 	for _, f := range []Facility{Nftables, Conntrack, Bridge, Veth, VXLAN, Rules, BrNetfilter} {
-		if err, ok := can[f]; !ok || err != nil && !errors.Is(err, ErrNotLoaded) {
-			t.Errorf("%s: %v", f, err)
+		if why, ok := can[f]; !ok || why != nil && !errors.Is(why, ErrNotLoaded) {
+			t.Errorf("%s: %v", f, why)
 		}
 	}
 	if len(can) != 12 {
@@ -126,12 +126,13 @@ func TestLook(t *testing.T) {
 			runtime.UnlockOSThread()
 		}
 	}()
-	if text, err := exec.Command("bash", "-euc", `ip link add kube-bridge mtu 1400 type bridge
+	text, err := exec.Command("bash", "-euc", `ip link add kube-bridge mtu 1400 type bridge
 	nft add table inet firewalld
 	nft add chain inet firewalld filter_FORWARD '{ type filter hook forward priority 0; policy drop; }'
 	nft add chain inet firewalld plain
 	nft add table ip6 mine
-	nft add chain ip6 mine in '{ type filter hook input priority 0; }'`).CombinedOutput(); err != nil {
+	nft add chain ip6 mine in '{ type filter hook input priority 0; }'`).CombinedOutput()
+	if err != nil {
 		t.Fatalf("%v %s", err, text)
 	}
 	dir := t.TempDir()
@@ -141,10 +142,10 @@ func TestLook(t *testing.T) {
 		"bin/bridge": "", "conf/20-b.conflist": "", "conf/10-a.conf": "", "conf/README": "",
 	} {
 		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if err = os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		if err = os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package rtnl
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -76,7 +77,7 @@ func (d *Driver) setLink(want row.Link) error {
 	if !row.LinkIsOurs(want.Name, row.LinkKind(l.Type())) {
 		return row.Foreign{Err: fmt.Errorf("a link of that name and of kind %s is there, which is not ours", l.Type())}
 	}
-	if err := d.h.LinkSetUp(l); err != nil {
+	if err = d.h.LinkSetUp(l); err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
 	if l, err = d.h.LinkByName(want.Name); err != nil {
@@ -143,7 +144,7 @@ func (d *Driver) clearTwin(want row.Link) error {
 
 // renewLink replaces a link, and puts back the rows of ours that go with it.
 func (d *Driver) renewLink(want row.Link) error {
-	before, err := d.Dump(nil)
+	before, err := d.Dump(context.Background())
 	if err != nil {
 		return err
 	}

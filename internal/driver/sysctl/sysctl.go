@@ -42,13 +42,13 @@ func (d *Driver) Dump(context.Context) (map[string]row.Sysctl, error) {
 	rows := map[string]row.Sysctl{}
 	err = d.inside(func() error {
 		for name, e := range saved {
-			value, err := d.read(name)
+			value, failure := d.read(name)
 			switch {
-			case errors.Is(err, fs.ErrNotExist):
+			case errors.Is(failure, fs.ErrNotExist):
 				// Its link is gone. Listed it is forgotten once nobody wants it.
 				rows[name] = row.Sysctl{Name: name}
-			case err != nil:
-				return err
+			case failure != nil:
+				return failure
 			case e.Row.Holds(value):
 				rows[name] = e.Row
 			default:
@@ -75,12 +75,12 @@ func (d *Driver) Apply(_ context.Context, changes []row.Change[string, row.Sysct
 				d.remember(saved, *c.New)
 			}
 		}
-		if err := store(d.state, saved); err != nil {
+		if err = store(d.state, saved); err != nil {
 			return err
 		}
 		for _, c := range changes {
-			if err := d.change(saved, c); err != nil {
-				failed[c.Key] = err
+			if failure := d.change(saved, c); failure != nil {
+				failed[c.Key] = failure
 			}
 		}
 		return store(d.state, saved)
@@ -184,7 +184,7 @@ func (d *Driver) inside(f func() error) error {
 		return fmt.Errorf("open the current network namespace: %w", err)
 	}
 	defer home.Close()
-	if err := netns.Set(d.ns); err != nil {
+	if err = netns.Set(d.ns); err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("enter the network namespace: %w", err)
 	}

@@ -62,7 +62,7 @@ func legacyTable(domain, level int, table string) ([]byte, error) {
 	defer unix.Close(fd)
 	info := make([]byte, infoSize)
 	copy(info, table)
-	if err := getsockopt(fd, level, legacyInfo, info); err != nil {
+	if err = getsockopt(fd, level, legacyInfo, info); err != nil {
 		return nil, err
 	}
 	size := *(*uint32)(unsafe.Pointer(&info[sizeOffset]))

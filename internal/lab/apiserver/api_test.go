@@ -50,7 +50,7 @@ func TestWrites(t *testing.T) {
 	if err != nil || next.Status.PodIP != "" || next.Labels["a"] != "b" || next.Generation != 1 {
 		t.Errorf("an update touches the status, loses the label or counts a generation: %v %+v", err, next)
 	}
-	if _, err := pods.Update(ctx, made, metav1.UpdateOptions{}); !apierrors.IsConflict(err) {
+	if _, err = pods.Update(ctx, made, metav1.UpdateOptions{}); !apierrors.IsConflict(err) {
 		t.Errorf("an update of an old version: %v, want a conflict", err)
 	}
 	next.Status.PodIP, next.Status.Phase, next.Spec.NodeName = "10.0.0.3", corev1.PodRunning, "n1"
@@ -62,7 +62,7 @@ func TestWrites(t *testing.T) {
 		t.Errorf("an update that changes nothing makes a version: %v", err)
 	}
 	bound := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: next.Name}, Target: corev1.ObjectReference{Name: "n1"}}
-	if err := pods.Bind(ctx, bound, metav1.CreateOptions{}); err != nil {
+	if err = pods.Bind(ctx, bound, metav1.CreateOptions{}); err != nil {
 		t.Errorf("binding: %v", err)
 	}
 	found, err := pods.List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=n1,status.phase=Running", LabelSelector: "app in (web), a=b"})
@@ -255,7 +255,8 @@ func TestRaw(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Lab-Raw", "true")
-	if resp, err := http.DefaultClient.Do(req); err != nil || resp.StatusCode != http.StatusCreated {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil || resp.StatusCode != http.StatusCreated {
 		t.Fatal(resp, err)
 	}
 	svc, err := c.client.CoreV1().Services("default").Get(t.Context(), "a", metav1.GetOptions{})

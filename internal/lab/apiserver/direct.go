@@ -54,7 +54,7 @@ func (s *Store) Modify(into Object, namespace, name string, change func()) error
 	}
 	key := types.NamespacedName{Namespace: namespace, Name: name}
 	_, err = s.update(k, key, manner{scope: scopeWhole}, func(was *entry) (Object, error) {
-		if err := json.Unmarshal(was.raw, into); err != nil {
+		if err = json.Unmarshal(was.raw, into); err != nil {
 			return nil, fmt.Errorf("reading %s %s: %w", k.singular(), key, err)
 		}
 		change()
@@ -75,25 +75,6 @@ func (s *Store) Get(into Object, namespace, name string) error {
 		return apierrors.NewNotFound(k.gr(), name)
 	}
 	return json.Unmarshal(e.raw, into)
-}
-
-// List is all objects of one type, sorted by namespace and name. Objects inserted raw that don't fit the type are left out.
-func List[T any, P interface {
-	*T
-	Object
-}](s *Store) ([]P, error) {
-	k, err := s.kindOf(P(new(T)))
-	if err != nil {
-		return nil, err
-	}
-	var objs []P
-	for _, e := range s.snapshot(s.tableOf(k), filter{}).entries {
-		obj := P(new(T))
-		if json.Unmarshal(e.raw, obj) == nil {
-			objs = append(objs, obj)
-		}
-	}
-	return objs, nil
 }
 
 // Remove deletes the object of that type at once, whatever its finalizers and its grace.

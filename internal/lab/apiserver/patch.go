@@ -111,7 +111,7 @@ func (s *Store) merged(k *kind, was *entry, manager string, manifest []byte) (Ob
 	}
 	last, ok := s.applied[was.uid][manager]
 	if !ok {
-		if meta, err := metaOf(was.raw); err == nil {
+		if meta, failure := metaOf(was.raw); failure == nil {
 			last = []byte(meta.Annotations[corev1.LastAppliedConfigAnnotation])
 		}
 	}
@@ -153,7 +153,7 @@ func (s *Store) take(k *kind, raw []byte, check func([]error) error) (Object, er
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", k.kind, k.version, k.kind, err))
 	}
 	if len(strict) > 0 && check != nil {
-		if err := check(strict); err != nil {
+		if err = check(strict); err != nil {
 			return nil, err
 		}
 	}

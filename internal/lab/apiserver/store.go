@@ -164,8 +164,8 @@ func newEntry(k *kind, raw []byte, meta metav1.Object, rv uint64) (*entry, error
 	if err := json.Unmarshal(raw, &tree); err != nil {
 		return nil, fmt.Errorf("indexing %s %s: %w", k.singular(), e.key, err)
 	}
-	for _, path := range k.fields {
-		path, otherwise, _ := strings.Cut(path, "=")
+	for _, spec := range k.fields {
+		path, otherwise, _ := strings.Cut(spec, "=")
 		e.fields[path] = cmp.Or(lookup(tree, path), otherwise)
 	}
 	return e, nil

@@ -49,7 +49,7 @@ func (c *call) watch() error {
 	if initial && (!st.bookmarks || c.query.Get("resourceVersionMatch") != string(metav1.ResourceVersionMatchNotOlderThan)) {
 		return apierrors.NewBadRequest("sendInitialEvents needs allowWatchBookmarks and resourceVersionMatch=NotOlderThan")
 	}
-	if err := c.versionExists(c.server.ResourceVersion()); err != nil {
+	if err = c.versionExists(c.server.ResourceVersion()); err != nil {
 		return err
 	}
 	c.w.Header().Set("Content-Type", "application/json")

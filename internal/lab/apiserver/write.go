@@ -191,7 +191,7 @@ func (c *call) bind() error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(body, &binding); err != nil || c.kind.kind != "Pod" || c.r.Method != http.MethodPost || binding.Target.Name == "" {
+	if err = json.Unmarshal(body, &binding); err != nil || c.kind.kind != "Pod" || c.r.Method != http.MethodPost || binding.Target.Name == "" {
 		return apierrors.NewBadRequest("want a POST of a Binding with a target node to a pod")
 	}
 	_, err = c.server.Store.update(c.kind, c.key, c.manner(), func(was *entry) (Object, error) {

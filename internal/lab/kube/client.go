@@ -44,7 +44,7 @@ func New(kubeconfig []byte) (*Client, error) {
 	config.QPS = -1 // the lab is the only user of its server
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme} {
-		if err := add(scheme); err != nil {
+		if err = add(scheme); err != nil {
 			return nil, fmt.Errorf("API types: %w", err)
 		}
 	}

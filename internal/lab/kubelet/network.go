@@ -42,12 +42,12 @@ func (p *Pod) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(space.Prepare(), space.Sysctl(hearing...)); err != nil {
+	if err = errors.Join(space.Prepare(), space.Sysctl(hearing...)); err != nil {
 		return errors.Join(err, space.Close())
 	}
 	var ips []netip.Addr
 	err = p.Machine().Enter(nil, func() error {
-		if err := space.Pin(p.pin()); err != nil {
+		if err = space.Pin(p.pin()); err != nil {
 			return err
 		}
 		ips, err = p.add(ctx)
@@ -152,6 +152,7 @@ func chain() (*libcni.NetworkConfigList, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CNI configuration %s: %w", files[0], err)
 	}
+	//lint:ignore SA1019 Container runtimes still take a single configuration, as they have to by the CNI specification up to 1.0.
 	return libcni.ConfListFromConf(single)
 }
 

@@ -114,7 +114,7 @@ func (r *Result) http(q Request) error {
 	if q.Path == "" {
 		q.Path = "/"
 	}
-	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: pod\r\n\r\n", q.Path); err != nil {
+	if _, err = fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: pod\r\n\r\n", q.Path); err != nil {
 		return err
 	}
 	in := bufio.NewReader(c)
@@ -148,7 +148,7 @@ func (r *Result) udp(q Request) error {
 		return err
 	}
 	defer c.Close()
-	if _, err := c.Write(make([]byte, max(q.Size, 1))); err != nil {
+	if _, err = c.Write(make([]byte, max(q.Size, 1))); err != nil {
 		return err
 	}
 	buf := make([]byte, 64<<10)

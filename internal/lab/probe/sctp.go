@@ -18,10 +18,10 @@ func (r *Result) sctp(q Request) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(deadline); err != nil {
+	if err = c.SetDeadline(deadline); err != nil {
 		return err
 	}
-	if _, err := c.Write([]byte("who\n")); err != nil {
+	if _, err = c.Write([]byte("who\n")); err != nil {
 		return err
 	}
 	buf := make([]byte, 4096)
@@ -45,7 +45,7 @@ func DialSCTP(source, target netip.AddrPort, deadline time.Time) (net.Conn, erro
 	defer f.Close()
 	if source.IsValid() {
 		_, from := sockaddr(source)
-		if err := unix.Bind(fd, from); err != nil {
+		if err = unix.Bind(fd, from); err != nil {
 			return nil, os.NewSyscallError("bind", err)
 		}
 	}

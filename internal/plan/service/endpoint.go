@@ -36,10 +36,9 @@ func candidates(m *model.Model, s *model.Service, p model.ServicePort, f model.F
 func candidateOf(m *model.Model, e model.Endpoint, port model.Port) candidate {
 	c := candidate{
 		Backend: intent.Backend{
-			Addr:     e.Addrs[0],
-			Port:     uint16(port),
-			Local:    e.Node != "" && e.Node == m.Settings.Node,
-			Draining: e.Terminating,
+			Addr:  e.Addrs[0],
+			Port:  uint16(port),
+			Local: e.Node != "" && e.Node == m.Settings.Node,
 		},
 		ready: e.Ready, serving: e.Serving, terminating: e.Terminating,
 		zones: e.ForZones, nodes: e.ForNodes,

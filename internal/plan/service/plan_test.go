@@ -256,7 +256,7 @@ func TestBackendsKnowTheirPod(t *testing.T) {
 	m := world(settings(), nil, e)
 	m.Put(&model.Pod{Name: e.Pod, Addrs: e.Addrs, Grace: time.Minute})
 	got, _ := Plan(m, web)
-	want := []intent.Backend{{Addr: addr("10.244.1.5"), Port: 8080, Local: true, Draining: true, Pod: "default/web-0", Grace: time.Minute}}
+	want := []intent.Backend{{Addr: addr("10.244.1.5"), Port: 8080, Local: true, Pod: "default/web-0", Grace: time.Minute}}
 	if d := cmp.Diff(want, got[0].Backends, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
@@ -270,8 +270,8 @@ func TestAnAddressInTwoSlicesCountsOnce(t *testing.T) {
 		Ports:     []model.SlicePort{{Name: "http", Protocol: model.TCP, Port: 8080}},
 	})
 	got, _ := Plan(m, web)
-	if want := "10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080]"; lines(got) != want || got[0].Backends[0].Draining {
-		t.Errorf("got %s, draining %v; want %s, ready", lines(got), got[0].Backends[0].Draining, want)
+	if want := "10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080]"; lines(got) != want {
+		t.Errorf("got %s; want %s", lines(got), want)
 	}
 }
 

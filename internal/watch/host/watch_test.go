@@ -94,7 +94,7 @@ func namespace(t *testing.T) (netns.NsHandle, *netlink.Handle) {
 	if err != nil {
 		t.Fatalf("network namespaces need root: %v", err)
 	}
-	if err := netns.Set(old); err != nil {
+	if err = netns.Set(old); err != nil {
 		t.Fatal(err)
 	}
 	h, err := netlink.NewHandleAt(ns)

@@ -22,7 +22,6 @@ func ConvertNode(o *corev1.Node) *model.Node {
 		Created:       o.CreationTimestamp.Time,
 		Labels:        o.Labels,
 		Unschedulable: o.Spec.Unschedulable,
-		ProviderID:    o.Spec.ProviderID,
 		Leaving:       o.DeletionTimestamp != nil || slices.ContainsFunc(o.Spec.Taints, func(t corev1.Taint) bool { return t.Key == taintLeaving }),
 	}
 	_, n.ExcludeFromLB = o.Labels[labelExcludeLB]

@@ -32,7 +32,7 @@ status:
 	same(t, &model.Node{
 		Name: "n1", UID: "u", InternalIPs: addrs("192.0.2.1", "2001:db8::1"), ExternalIPs: addrs("203.0.113.1"),
 		PodCIDRs: prefixes("10.1.0.0/24", "fd00:1::/64"), Zone: "z1", Labels: labels,
-		Unschedulable: true, ExcludeFromLB: true, ProviderID: "aws:///x/i-1",
+		Unschedulable: true, ExcludeFromLB: true,
 	}, n)
 }
 

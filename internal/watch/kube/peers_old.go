@@ -56,8 +56,8 @@ func oldPeer(ip string, cell func(string) string) (model.Peer, error) {
 		return p, fmt.Errorf("peer.asns: %w", err)
 	}
 	if s := cell("peer.ports"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 16)
-		if err != nil {
+		n, failure := strconv.ParseUint(s, 10, 16)
+		if failure != nil {
 			return p, fmt.Errorf("peer.ports: %q is not a port", s)
 		}
 		if p.Port, err = parsePort(n); err != nil {

@@ -34,7 +34,6 @@ func ConvertService(o *corev1.Service) *model.Service {
 		Selector:     o.Spec.Selector,
 		AnotherProxy: anotherProxy(o.Labels),
 		Class:        text(o.Spec.LoadBalancerClass),
-		Distribution: text(o.Spec.TrafficDistribution),
 	}
 	r := &remarks{object: s.Ref()}
 	s.Type = serviceType(r, o.Spec.Type)

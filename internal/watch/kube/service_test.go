@@ -47,7 +47,7 @@ status: {loadBalancer: {ingress: [{ip: 203.0.113.9, ipMode: VIP}, {ip: 203.0.113
 			{Name: "sig", Protocol: model.SCTP, Port: 80},
 		},
 		Internal: model.Local, External: model.Local, HealthPort: 30999, Affinity: time.Minute,
-		Sources: prefixes("192.0.2.0/24", "2001:db8::/32"), Distribution: "PreferClose",
+		Sources: prefixes("192.0.2.0/24", "2001:db8::/32"),
 	}, s)
 }
 

@@ -33,11 +33,6 @@ func (r *remarks) add(field, format string, args ...any) {
 	r.list = append(r.list, model.Remark{Object: r.object, Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
-// refName names an object of a kind.
-func refName(k model.Kind, namespace, name string) model.Ref {
-	return model.Ref{Kind: k, Name: model.Name{Namespace: namespace, Name: name}}
-}
-
 // parseAddr reads an address as the API writes them. An IPv4 address in IPv6 form (RFC 4291 2.5.5.2) is
 // the IPv4 address that it means. Leading zeros are refused: they are octal to some readers (CVE-2021-29923).
 func parseAddr(s string) (netip.Addr, error) {

@@ -110,8 +110,8 @@ func TestKernelRoutes(t *testing.T) {
 	must(t, err)
 	defer h.Close()
 	link := func(name string) int {
-		l, err := h.LinkByName(name)
-		must(t, err)
+		l, failure := h.LinkByName(name)
+		must(t, failure)
 		return l.Attrs().Index
 	}
 	add := func(r netlink.Route, dst, via string) {
