@@ -264,8 +264,8 @@ func TestSomebodyElsesThingsStay(t *testing.T) {
 	if !errors.As(err, &failed) || len(failed) != 2 || failed[r.Key()] == nil || failed[vx.Key()] == nil {
 		t.Fatalf("want failures of %v and %v, have %v", r, vx, err)
 	}
-	if !errors.As(failed[r.Key()], &row.Foreign{}) || errors.As(failed[vx.Key()], &row.Foreign{}) {
-		t.Errorf("routes alone are others' fault: %#v", failed)
+	if !errors.As(failed[r.Key()], &row.Foreign{}) || !errors.As(failed[vx.Key()], &row.Foreign{}) {
+		t.Errorf("what stands in the way is others' fault: %#v", failed)
 	}
 	k.holds(other)
 	k.want()
