@@ -218,6 +218,8 @@ endpoints: [{addresses: [%[3]q], nodeName: %[4]s, conditions: {ready: true}}]
 `, service, family, addr, node, strings.ToLower(family))
 }
 
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -49,7 +49,7 @@ type world struct {
 // begin starts a lab with a pod on every node, and waits until they reach each other.
 func begin(t testing.TB, config lab.Config, args ...string) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	t.Cleanup(cancel)
 	config.Daemon, config.DaemonArgs = filepath.Join(programs, "kube-router"), args
 	l, err := lab.Start(ctx, config)

@@ -70,7 +70,7 @@ func TestMain(m *testing.M) {
 
 // run starts the one cluster that all tests use, runs them, and prints what they judged.
 func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 9*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 18*time.Minute)
 	defer cancel()
 	w, err := start(ctx)
 	if err != nil {

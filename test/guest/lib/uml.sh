@@ -1,9 +1,13 @@
 # uml.sh: the User-Mode-Linux engine of ../run. The kernel is an ordinary program that
 # reads the host's files directly (hostfs): boots in a second and needs no KVM.
 
-uml_find() { # sets kernel to a ready UML kernel; fails where none is to be had
+uml_named() { # sets kernel to the file that holds a UML kernel; fails where there is none
 	kernel=${KUBE_ROUTER_GUEST_KERNEL:-$here/../../../shared/guest/linux-uml.tar.xz}
-	if [ ! -f "$kernel" ]; then
+	[ -f "$kernel" ]
+}
+
+uml_find() { # sets kernel to a ready UML kernel; fails where none is to be had
+	if ! uml_named; then
 		[ -z "${KUBE_ROUTER_GUEST_KERNEL:-}" ] || die "KUBE_ROUTER_GUEST_KERNEL: no file $kernel"
 		return 1
 	fi
