@@ -258,6 +258,10 @@ func Cleanup(ctx context.Context, o *config.Options, log *slog.Logger) error {
 		return err
 	}
 	openTables(t, targets, &bare.Settings)
+	warnOfPods(o, ports, log)
+	if o.KeepPods {
+		t = t.keeping()
+	}
 	// Peers stop sending traffic here before anything that forwards it goes.
 	if err = gobgp.Stop(speakerDir(o)); err != nil {
 		err = fmt.Errorf("clean up the BGP speaker: %w", err)

@@ -28,6 +28,7 @@ type Options struct {
 	Version          bool          // --version
 	Help             bool          // --help
 	Cleanup          bool          // --cleanup-config
+	KeepPods         bool          // --keep-pods (ours): cleanup leaves what running pods are connected by
 	Said             []Said        // every setting in force, for show
 	Remarks          []string      // settings that are valid but do not do what one may think, in order
 }

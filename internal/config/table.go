@@ -62,6 +62,8 @@ func processFlags() []Flag {
 		{Name: "cleanup-config", Type: "bool", Default: "false", Process: true, read: one(func(d *draft) *bool { return &d.Cleanup }, boolean),
 			Usage:   "Remove everything that this program made on the host, nothing else, and exit.",
 			Differs: "Removes what this program made and nothing else; v2 also flushes IPVS services and ipsets of others, and leaves tunnels, routes and rules."},
+		{Name: "keep-pods", Type: "bool", Default: "false", Ours: true, Process: true, read: one(func(d *draft) *bool { return &d.KeepPods }, boolean),
+			Usage: "With cleanup: leave the bridge, routes, tunnels and settings that running pods are connected by."},
 		{Name: "take-over", Type: "bool", Default: "false", Ours: true, read: one(func(d *draft) *bool { return &d.Settings.TakeOver }, boolean),
 			Usage: "Remove what kube-router v2 or kube-proxy left on this host once our own tables are in place."},
 		{Name: "enable-pprof", Type: "bool", Default: "false", read: one(func(d *draft) *bool { return &d.pprof }, boolean),

@@ -158,3 +158,36 @@ func TestCleanupOfNothing(t *testing.T) {
 	n.cleanup()
 	same(t, "cleanup", before, n.state())
 }
+
+// TestCleanupUnderPods says what pods lose, and leaves them connected where that is asked for; without it all goes.
+func TestCleanupUnderPods(t *testing.T) {
+	n := newNode(t, "--node-routes=api")
+	n.apply("{apiVersion: v1, kind: Node, metadata: {name: n2}, spec: {podCIDRs: [10.244.2.0/24]}, status: {addresses: [{type: InternalIP, address: " + outsideIP.String() + "}]}}")
+	n.start()
+	n.sh("ip link add pod0 type veth peer name pod1; ip link set pod0 master kube-bridge")
+	n.stop()
+	// /sys is that of the network namespace which mounts it, as a container's is.
+	cleaned := func(more ...string) string {
+		return n.run("unshare", append(append([]string{"-m", "bash", "-c", `mount -t sysfs sysfs /sys && exec "$@"`, "x", bin, "cleanup"}, more...), n.flags()...)...)
+	}
+	has := func(kept bool) {
+		t.Helper()
+		text := n.sh("ip -o link; ip route; nft list ruleset; sysctl net.ipv4.ip_forward")
+		for _, s := range []string{"kube-bridge", "10.244.2.0/24"} {
+			if strings.Contains(text, s) != kept {
+				t.Errorf("%s: want it to be there %v:\n%s", s, kept, text)
+			}
+		}
+		if strings.Contains(text, "table inet kube-router") {
+			t.Errorf("rules are left:\n%s", text)
+		}
+	}
+	if text := cleaned("--keep-pods"); !strings.Contains(text, "they keep their connection") {
+		t.Errorf("it says:\n%s", text)
+	}
+	has(true)
+	if text := cleaned(); !strings.Contains(text, "they lose their network altogether") {
+		t.Errorf("it says:\n%s", text)
+	}
+	has(false)
+}
