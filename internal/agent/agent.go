@@ -121,7 +121,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	if err != nil {
 		return nil, err
 	}
-	targets.Linux = count(hold(targets.Linux, a.tables.placed), a.tally.routed)
+	targets.Linux = count(hold(targets.Linux, a.tables.placed, everyRow), a.tally.routed)
 	if h, ok := targets.Health.(*healthport.Driver); ok {
 		h.Serving = func() bool { return a.pulse().Serving(time.Now()) }
 	}
@@ -149,7 +149,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 
 // open opens the tables and prepares what fills them.
 func (a *agent) open(to Targets) {
-	a.ledgers = openTables(a.tables, to, &a.o.Settings)
+	a.ledgers = openTables(a.tables, a.holdLeft(to), &a.o.Settings)
 	a.targets = to
 	a.services = newServices(a.ledgers)
 	a.policies = newPolicies(a.ledgers)

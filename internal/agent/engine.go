@@ -70,6 +70,15 @@ func openIpvs(t *tables, to Targets, pace func(string) reconcile.Pace) (*reconci
 	return open(t, "ipvs", to.Ipvs, pace("ipvs")), open(t, "pods", to.Pods, pace("pods"))
 }
 
+// holdLeft lets the rules of the nftables engine stand while ipvs takes over, until all that it needs stands: virtual
+// servers and addresses, but also the settings with which IPVS is tracked and its own rules, which are tables beside.
+func (a *agent) holdLeft(to Targets) Targets {
+	if s := &a.o.Settings; s.Proxy && s.Services.Engine == model.EngineIPVS {
+		to.Nft = hold(to.Nft, a.tables.placed, func(k row.NftKey) bool { return strings.HasPrefix(k.Name, "services-") })
+	}
+	return to
+}
+
 // remaining owns what connections through IPVS need for as long as there are some, after another engine has
 // taken over. Whatever else is wanted at the same keys wins.
 func remaining() reconcile.Owner {

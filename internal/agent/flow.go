@@ -21,7 +21,7 @@ var flow = map[model.Kind]map[string]touch{
 	model.KindPod:     {"service": podServices, "guard": podPorts},
 	model.KindNode: {"service": ifSelf(whole), "host": ifSelf(whole), "inside": ifSelf(whole), "ipvs": ifSelf(whole),
 		"route": ofNode(nodeRoutes), "advert": both(ofNode(nodeAdverts), nodeDrained), "egress": ofNode(nodeEgress)},
-	model.KindLink:       {"service": whole, "route": whole, "host": whole, "ipvs": whole, "advert": nodesAndSelf},
+	model.KindLink:       {"service": whole, "route": whole, "host": whole, "ipvs": whole, "inside": whole, "advert": nodesAndSelf},
 	model.KindPath:       {"route": itself},
 	model.KindOverflow:   {"advert": itself},
 	model.KindAttachment: {"guard": itself},

@@ -7,11 +7,11 @@ import (
 	"kube-router/internal/row"
 )
 
-// hold makes a target that removes nothing before a channel is closed. When an engine is changed, or another
-// program's work is taken over, what carried Services until now is removed only after what will carry them stands;
-// the two are tables of their own, and no lane waits for another.
-func hold[K comparable, R any](target row.Target[K, R], until <-chan struct{}) row.Target[K, R] {
-	h := held[K, R]{target, until}
+// hold makes a target that removes none of the rows that a function tells before a channel is closed. When an engine
+// is changed, or another program's work is taken over, what carried Services until now is removed only after what will
+// carry them stands; the two are tables of their own, and no lane waits for another.
+func hold[K comparable, R any](target row.Target[K, R], until <-chan struct{}, which func(K) bool) row.Target[K, R] {
+	h := held[K, R]{target, until, which}
 	if w, ok := target.(watcher); ok {
 		return watchedHeld[K, R]{h, w}
 	}
@@ -21,6 +21,7 @@ func hold[K comparable, R any](target row.Target[K, R], until <-chan struct{}) r
 type held[K comparable, R any] struct {
 	row.Target[K, R]
 	until <-chan struct{}
+	which func(K) bool
 }
 
 // watchedHeld is held with the target's notifications.
@@ -28,6 +29,9 @@ type watchedHeld[K comparable, R any] struct {
 	held[K, R]
 	watcher
 }
+
+// everyRow holds all removals.
+func everyRow[K comparable](K) bool { return true }
 
 // Apply makes and changes rows at once; removals come later.
 func (h held[K, R]) Apply(ctx context.Context, changes []row.Change[K, R]) error {
@@ -39,7 +43,7 @@ func (h held[K, R]) Apply(ctx context.Context, changes []row.Change[K, R]) error
 	now := make([]row.Change[K, R], 0, len(changes))
 	failed := row.Failed[K]{}
 	for _, c := range changes {
-		if c.New == nil {
+		if c.New == nil && h.which(c.Key) {
 			failed[c.Key] = row.Later{Reason: "until everything new stands"}
 			continue
 		}

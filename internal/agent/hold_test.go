@@ -45,7 +45,7 @@ func TestHold(t *testing.T) {
 	placed := make(chan struct{})
 	var mu sync.Mutex
 	var done []string
-	target := hold(shelf{"", &mu, &done, nil}, placed)
+	target := hold(shelf{"", &mu, &done, nil}, placed, everyRow)
 	a, b, bad := word("a"), word("b"), word("bad")
 	changes := []row.Change[word, word]{{Key: a, Old: &a}, {Key: b, New: &b}}
 	var failed row.Failed[word]
@@ -73,7 +73,7 @@ func TestStartMakesBeforeItBreaks(t *testing.T) {
 	var mu sync.Mutex
 	var done []string
 	old := map[word]word{"old": "old"}
-	links := open(list, "rtnl", hold(shelf{"rtnl", &mu, &done, old}, list.placed), reconcile.DefaultPace)
+	links := open(list, "rtnl", hold(shelf{"rtnl", &mu, &done, old}, list.placed, everyRow), reconcile.DefaultPace)
 	rules := open(list, "nft", shelf{"nft", &mu, &done, map[word]word{}}, reconcile.DefaultPace)
 	files := open(list, "cni", shelf{"cni", &mu, &done, map[word]word{}}, reconcile.DefaultPace)
 	links.Claim(reconcile.Owner{}, "new")

@@ -68,12 +68,27 @@ func (l ledgers) planEgress(m *model.Model, u model.Ref) []model.Remark {
 // A pod of another node that comes to a node port here is such another: its reply would go straight back.
 func (l ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
 	owner := reconcile.Owner{Name: "services"}
+	l.flows.Claim(owner, flowsInside(m)...)
 	if !m.Settings.Proxy || m.Settings.Services.Engine == model.EngineIPVS {
 		l.nft.Claim(owner)
 		return nil
 	}
 	l.nft.Claim(owner, nft.ServiceSkeleton(serviceParams(m))...)
 	return nil
+}
+
+// flowsInside tells which clients are not outside for externalTrafficPolicy Local: pods of this node, and the node.
+func flowsInside(m *model.Model) []row.Flows {
+	if !m.Settings.Proxy {
+		return nil
+	}
+	blocks := slices.Clone(insideOf(m))
+	for _, l := range m.Links {
+		for _, p := range l.Addrs {
+			blocks = append(blocks, netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
+		}
+	}
+	return []row.Flows{row.FlowsInside(blocks...)}
 }
 
 // serviceParams are what the static rules of Services depend on, with either engine.

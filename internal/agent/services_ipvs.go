@@ -301,7 +301,7 @@ func (s *ipvsServices) front(k intent.Front) {
 	s.sysctl.Claim(owner, ipvs.Sloppy(want)...)
 	rules := nft.Ipvs(want, marks, s.here.own[k.Addr] || s.elsewhere(k.Addr))
 	if ipvs.Ahead(want) {
-		rules = slices.Concat(rules, s.ahead, nft.Service(want))
+		rules = slices.Concat(rules, s.ahead, nft.Ahead(want))
 	}
 	s.nft.Claim(owner, rules...)
 }

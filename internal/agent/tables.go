@@ -33,7 +33,7 @@ type table struct {
 	watch func(context.Context, func()) error // nil: nobody tells; the slow timer finds out
 	last  bool                                // it is being left: what replaces it comes first
 	aside bool                                // neither readiness nor health waits for it
-	tried chan struct{}                       // closed after its first step, good or bad
+	tried chan struct{}                       // closed when it stands as wanted, or has been tried often enough
 }
 
 // tables are all tables of the daemon, in the order in which they were opened.
@@ -81,8 +81,8 @@ func (t *tables) all() []table {
 }
 
 // run runs every lane until ctx ends, and the watchers beside them. They start in waves: links and virtual
-// servers; then rules, settings and the rest; then what invites pods. Once a wave has been tried the next one
-// starts; after the last what was held may be removed.
+// servers; then rules, settings and the rest; then what invites pods. Once a wave stands, or what fails of it has been
+// tried often enough, the next one starts; after the last what was held may be removed.
 func (t *tables) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for wave := range waves {
@@ -90,7 +90,8 @@ func (t *tables) run(ctx context.Context) error {
 		for _, e := range t.all() {
 			if e.wave() == wave {
 				begun = append(begun, e)
-				e.lane.OnStep(func() { t.stepped(e) })
+				steps := 0 // in the lane's goroutine
+				e.lane.OnStep(func() { steps++; t.stepped(e, steps) })
 				g.Go(func() error { return e.lane.Run(ctx) })
 				if e.watch != nil {
 					g.Go(func() error { return t.follow(ctx, e) })
@@ -125,12 +126,18 @@ func (e table) wave() int {
 	return 1
 }
 
+// tries are the steps after which a table doesn't hold up those that come after it any more, whatever of it fails: with
+// the retries of reconcile.DefaultPace a second and a half. A row that can't be written must not keep the node waiting.
+const tries = 6
+
 // stepped notes a step of a table.
-func (t *tables) stepped(e table) {
+func (t *tables) stepped(e table, steps int) {
 	select {
 	case <-e.tried:
 	default:
-		close(e.tried)
+		if steps >= tries || e.lane.Status().Settled() {
+			close(e.tried)
+		}
 	}
 	if t.onStep != nil {
 		t.onStep(e)

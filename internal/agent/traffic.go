@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
+	"kube-router/internal/render/ipvs"
 	"kube-router/internal/render/linux"
 	"kube-router/internal/show"
 )
@@ -20,43 +22,63 @@ import (
 // counter gives what has passed through each front.
 type counter func() (map[traffic.Front]traffic.Counters, error)
 
-// newCounter prepares the counting of Services' traffic, where metrics are asked for. IPVS counts by itself. With the
-// nftables engine connection tracking counts: its setting is one more of ours.
+// newCounter prepares the counting of Services' traffic, where metrics are asked for. IPVS counts what it serves. What
+// nftables serves connection tracking counts.
 func (a *agent) newCounter() error {
 	s := &a.o.Settings
-	switch {
-	case !s.Proxy || a.o.Metrics == "":
-	case s.Services.Engine == model.EngineIPVS:
-		a.counter = traffic.Read
-	default:
-		m, err := conntrack.NewMeter(netns.None(), func(f conntrack.Sent) bool {
-			_, ok := a.services.intents.Want(intent.Front{Addr: f.To.Addr(), Port: f.To.Port(), Protocol: f.Protocol})
-			return ok
-		})
-		if err != nil {
-			return err
-		}
-		a.ledgers.sysctl.Claim(reconcile.Owner{Name: "metrics"}, linux.Accounting())
-		rates := &traffic.Rates{}
-		a.meters = append(a.meters, part{"traffic of Services", func(ctx context.Context) error {
-			// Metrics are no reason to end the daemon.
-			if err := m.Run(ctx); err != nil {
-				a.log.Warn("traffic of Services is counted no longer", "error", err)
-			}
-			return nil
-		}})
+	if !s.Proxy || a.o.Metrics == "" {
+		return nil
+	}
+	ours := func(*intent.Service) bool { return true }
+	if s.Services.Engine == model.EngineIPVS {
+		ours = ipvs.Ahead
+	}
+	tracked, err := a.newMeter(ours)
+	if err != nil {
+		return err
+	}
+	a.counter = tracked
+	if s.Services.Engine == model.EngineIPVS {
 		a.counter = func() (map[traffic.Front]traffic.Counters, error) {
-			sums, err := m.Read()
-			all := make(map[traffic.Front]traffic.Counters, len(sums))
-			for f, c := range sums {
-				all[traffic.Front{Addr: f.To.Addr(), Port: f.To.Port(), Protocol: f.Protocol}] = traffic.Counters{
-					Connections: c.Flows, PacketsIn: c.PacketsIn, PacketsOut: c.PacketsOut, BytesIn: c.BytesIn, BytesOut: c.BytesOut,
-				}
+			all, err := tracked()
+			served, err2 := traffic.Read()
+			for front, c := range served {
+				all[front] = c.Plus(all[front])
 			}
-			return rates.Add(all, time.Now()), err
+			return all, errors.Join(err, err2)
 		}
 	}
 	return nil
+}
+
+// newMeter has connection tracking count for the fronts that a function tells. Its setting is one more of ours.
+func (a *agent) newMeter(ours func(*intent.Service) bool) (counter, error) {
+	m, err := conntrack.NewMeter(netns.None(), func(f conntrack.Sent) bool {
+		s, ok := a.services.intents.Want(intent.Front{Addr: f.To.Addr(), Port: f.To.Port(), Protocol: f.Protocol})
+		return ok && ours(s)
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.ledgers.sysctl.Claim(reconcile.Owner{Name: "metrics"}, linux.Accounting())
+	a.meters = append(a.meters, part{"traffic of Services", func(ctx context.Context) error {
+		// Metrics are no reason to end the daemon.
+		if err := m.Run(ctx); err != nil {
+			a.log.Warn("traffic of Services is counted no longer", "error", err)
+		}
+		return nil
+	}})
+	rates := &traffic.Rates{}
+	return func() (map[traffic.Front]traffic.Counters, error) {
+		sums, err := m.Read()
+		all := make(map[traffic.Front]traffic.Counters, len(sums))
+		for f, c := range sums {
+			all[traffic.Front{Addr: f.To.Addr(), Port: f.To.Port(), Protocol: f.Protocol}] = traffic.Counters{
+				Connections: c.Flows, PacketsIn: c.PacketsIn, PacketsOut: c.PacketsOut, BytesIn: c.BytesIn, BytesOut: c.BytesOut,
+			}
+		}
+		return rates.Add(all, time.Now()), err
+	}, nil
 }
 
 // trafficSamples are the traffic of Services, under the reference's names.

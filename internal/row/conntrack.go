@@ -10,9 +10,15 @@ import (
 // Flows says which endpoints the conntrack flows to one front may have. It matters for UDP and SCTP, whose
 // flows outlive the endpoint that answered them as long as the client keeps sending: a flow to anybody else
 // is deleted, and the client's next packet begins a new one.
+//
+// Under externalTrafficPolicy Local clients outside have endpoints of their own. Who isn't outside is told by one more
+// row, that of no front.
 type Flows struct {
-	Front FlowsKey
-	To    string // the endpoints' wire bytes, see FlowsTo; empty: nobody
+	Front  FlowsKey
+	To     string // the endpoints' wire bytes, see FlowsTo; empty: nobody
+	Far    bool   // flows of clients outside may go to Near alone
+	Near   string // as To
+	Inside string // of the row without a front: the blocks of clients that are not outside, see FlowsInside
 }
 
 // FlowsKey is a front: what the client sends to.
@@ -39,28 +45,65 @@ func FlowsTo(list ...netip.AddrPort) string {
 	return string(b)
 }
 
+// FlowsInside makes the row that tells which clients are not outside.
+func FlowsInside(blocks ...netip.Prefix) Flows {
+	var list []string
+	for _, p := range blocks {
+		list = append(list, p.Masked().String())
+	}
+	slices.Sort(list)
+	return Flows{Inside: strings.Join(slices.Compact(list), " ")}
+}
+
+// Blocks unpacks Inside.
+func (f Flows) Blocks() []netip.Prefix {
+	var list []netip.Prefix
+	for _, text := range strings.Fields(f.Inside) {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
 // Key is the front.
 func (f Flows) Key() FlowsKey { return f.Front }
 
 // Endpoints unpacks To, sorted.
-func (f Flows) Endpoints() []netip.AddrPort {
+func (f Flows) Endpoints() []netip.AddrPort { return f.unpack(f.To) }
+
+// NearEndpoints unpacks Near, sorted.
+func (f Flows) NearEndpoints() []netip.AddrPort { return f.unpack(f.Near) }
+
+func (f Flows) unpack(packed string) []netip.AddrPort {
 	size := len(f.Front.Addr.AsSlice())
 	var list []netip.AddrPort
-	for b := []byte(f.To); size > 0 && len(b) >= size+2; b = b[size+2:] {
+	for b := []byte(packed); size > 0 && len(b) >= size+2; b = b[size+2:] {
 		a, _ := netip.AddrFromSlice(b[:size])
 		list = append(list, netip.AddrPortFrom(a, uint16(b[size])<<8|uint16(b[size+1])))
 	}
 	return list
 }
 
-// String prints "udp 10.96.0.10:53 flows only to 10.244.1.5:53 10.244.2.5:53".
+// String prints "udp 10.96.0.10:53 flows only to 10.244.1.5:53 10.244.2.5:53; from outside only to 10.244.1.5:53".
 func (f Flows) String() string {
-	var to []string
-	for _, e := range f.Endpoints() {
-		to = append(to, e.String())
+	if f.Front == (FlowsKey{}) {
+		return "flows from outside come from all but " + f.Inside
 	}
-	if len(to) == 0 {
-		to = []string{"nobody"}
+	text := fmt.Sprintf("%s flows only to %s", f.Front, endpoints(f.Endpoints()))
+	if f.Far {
+		text += "; from outside only to " + endpoints(f.NearEndpoints())
 	}
-	return fmt.Sprintf("%s flows only to %s", f.Front, strings.Join(to, " "))
+	return text
+}
+
+func endpoints(list []netip.AddrPort) string {
+	if len(list) == 0 {
+		return "nobody"
+	}
+	var text []string
+	for _, e := range list {
+		text = append(text, e.String())
+	}
+	return strings.Join(text, " ")
 }

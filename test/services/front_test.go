@@ -3,6 +3,7 @@
 package services
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -172,6 +173,49 @@ func TestUDPBeforeTheService(t *testing.T) {
 			}
 			return nil
 		})
+	})
+	w.delete(t, s)
+}
+
+// TestUDPPolicyChanges has a UDP flow from outside follow externalTrafficPolicy: to an endpoint of the node, with the
+// client's own address. A flow from a pod of the node, for which Local changes nothing, stays.
+func TestUDPPolicyChanges(t *testing.T) {
+	w, n := shared, 92
+	s := balanced(newService("flip", n, ""), n)
+	w.create(t, s, balancerIPs(n)...)
+	put := func(pod, suffix string) {
+		for _, v4 := range []bool{true, false} {
+			slice := w.slice(s, v4, []*lab.Host{w.Pod(pod)}, nil)
+			slice.Name += suffix
+			w.createSlice(t, slice)
+		}
+	}
+	put("web-3", "")
+	ask := func(from *lab.Host, f int) probe.Result {
+		q := front(w.Node("n1").Addrs()[f], nodePort(n), "udp")
+		q.From, q.Timeout = netip.AddrPortFrom(from.Addrs()[f], 41_100), w.limit()
+		return from.Probe(q)
+	}
+	by := func(from *lab.Host, f int, pod string, client netip.Addr) error {
+		r := ask(from, f)
+		if !r.OK() || r.Pod != "default/"+pod || client.IsValid() && r.Client.Addr() != client {
+			return fmt.Errorf("from %s: %v, want %s to see %s", from.Name, r, pod, client)
+		}
+		return nil
+	}
+	inside := w.Pod("client-1")
+	w.both(t, frontGroup, "UDP flows by the node port, to another node", func(f int) error {
+		return w.eventually(10*time.Second, func() error {
+			return errors.Join(by(w.Outside(), f, "web-3", netip.Addr{}), by(inside, f, "web-3", netip.Addr{}))
+		})
+	})
+	put("web-1", "-more")
+	w.merge(t, s, "", map[string]any{"spec": map[string]any{"externalTrafficPolicy": "Local"}})
+	w.both(t, frontGroup, "a UDP flow from outside follows externalTrafficPolicy Local", func(f int) error {
+		return w.eventually(20*time.Second, func() error { return by(w.Outside(), f, "web-1", w.Outside().Addrs()[f]) })
+	})
+	w.both(t, frontGroup, "a UDP flow from a pod of the node stays", func(f int) error {
+		return w.eventually(5*time.Second, func() error { return by(inside, f, "web-3", netip.Addr{}) })
 	})
 	w.delete(t, s)
 }

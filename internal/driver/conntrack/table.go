@@ -3,6 +3,7 @@ package conntrack
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	"kube-router/internal/row"
 )
@@ -17,6 +18,7 @@ type Table struct {
 	kernel Kernel
 	holds  map[row.FlowsKey]row.Flows
 	once   map[row.FlowsKey]row.Flows // applied the first time; a zero row: removed
+	inside []netip.Prefix             // clients that are not outside
 }
 
 // NewTable makes a table of a kernel's flows.
@@ -51,7 +53,9 @@ func (t *Table) Dump(ctx context.Context) (map[row.FlowsKey]row.Flows, error) {
 func (t *Table) Apply(ctx context.Context, changes []row.Change[row.FlowsKey, row.Flows]) error {
 	check := map[row.FlowsKey]*row.Flows{}
 	for _, c := range changes {
-		if narrows(c) {
+		if c.Key == (row.FlowsKey{}) {
+			t.learn(c)
+		} else if narrows(c) {
 			check[c.Key] = c.New
 		}
 	}
@@ -78,24 +82,39 @@ func (t *Table) Apply(ctx context.Context, changes []row.Change[row.FlowsKey, ro
 	return nil
 }
 
+// learn takes over who is inside. Nobody changes sides but with a change of the node's own ranges; then flows stay
+// until their front changes.
+func (t *Table) learn(c row.Change[row.FlowsKey, row.Flows]) {
+	t.inside = nil
+	if c.New != nil {
+		t.inside = c.New.Blocks()
+	}
+}
+
 // narrows tells whether a flow that was allowed may no longer be. A front that had nobody may have flows to
 // where routing took them before it was a front.
 func narrows(c row.Change[row.FlowsKey, row.Flows]) bool {
 	if c.New == nil || c.Old == nil || c.Old.To == "" {
 		return true
 	}
-	now := set(*c.New)
-	for _, e := range c.Old.Endpoints() {
-		if _, ok := now[e]; !ok {
-			return true
-		}
+	if c.New.Far && !c.Old.Far {
+		return true
 	}
-	return false
+	return lacks(c.New.Endpoints(), c.Old.Endpoints()) || c.New.Far && lacks(c.New.NearEndpoints(), c.Old.NearEndpoints())
+}
+
+// lacks tells whether one of some endpoints is not among those that there are now.
+func lacks(now, some []netip.AddrPort) bool {
+	have := set(now)
+	return slices.ContainsFunc(some, func(e netip.AddrPort) bool { _, ok := have[e]; return !ok })
 }
 
 // unsure tells whether the change is to be looked at once more: something was there to take away, and this
 // was the first time.
 func (t *Table) unsure(c row.Change[row.FlowsKey, row.Flows], found bool) bool {
+	if c.Key == (row.FlowsKey{}) {
+		return false
+	}
 	var want row.Flows
 	if c.New != nil {
 		want = *c.New
@@ -122,10 +141,10 @@ func (t *Table) settle(c row.Change[row.FlowsKey, row.Flows]) {
 // broken lists the flows that rows don't allow. A nil row is a front that is gone: flows that were sent to
 // an endpoint end, others are none of ours.
 func (t *Table) broken(ctx context.Context, want map[row.FlowsKey]*row.Flows) (map[row.FlowsKey][]Flow, error) {
-	allowed := make(map[row.FlowsKey]map[netip.AddrPort]struct{}, len(want))
+	allowed := make(map[row.FlowsKey][2]map[netip.AddrPort]struct{}, len(want)) // inside, outside
 	for k, r := range want {
 		if r != nil {
-			allowed[k] = set(*r)
+			allowed[k] = t.sides(*r)
 		}
 	}
 	out := map[row.FlowsKey][]Flow{}
@@ -139,7 +158,11 @@ func (t *Table) broken(ctx context.Context, want map[row.FlowsKey]*row.Flows) (m
 			if !ok {
 				return
 			}
-			if _, fine := allowed[k][w.Reply.Src]; fine || r == nil && w.Reply.Src == w.Orig.Dst {
+			side := 0
+			if !within(t.inside, w.Orig.Src.Addr()) {
+				side = 1
+			}
+			if _, fine := allowed[k][side][w.Reply.Src]; fine || r == nil && w.Reply.Src == w.Orig.Dst {
 				return
 			}
 			out[k] = append(out[k], w)
@@ -155,6 +178,9 @@ func (t *Table) broken(ctx context.Context, want map[row.FlowsKey]*row.Flows) (m
 func filters(want map[row.FlowsKey]*row.Flows) []Filter {
 	seen := map[Filter]struct{}{}
 	for k := range want {
+		if k == (row.FlowsKey{}) {
+			continue
+		}
 		f := Filter{V6: k.Addr.Is6(), Protocol: k.Protocol}
 		if len(want) <= fewFronts {
 			f.Dst = netip.AddrPortFrom(k.Addr, k.Port)
@@ -168,9 +194,22 @@ func filters(want map[row.FlowsKey]*row.Flows) []Filter {
 	return list
 }
 
-func set(r row.Flows) map[netip.AddrPort]struct{} {
+// sides are the endpoints for clients inside and outside. As long as nobody has told who is inside all are.
+func (t *Table) sides(r row.Flows) [2]map[netip.AddrPort]struct{} {
+	all := set(r.Endpoints())
+	if !r.Far || len(t.inside) == 0 {
+		return [2]map[netip.AddrPort]struct{}{all, all}
+	}
+	return [2]map[netip.AddrPort]struct{}{all, set(r.NearEndpoints())}
+}
+
+func within(blocks []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(blocks, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+func set(list []netip.AddrPort) map[netip.AddrPort]struct{} {
 	m := map[netip.AddrPort]struct{}{}
-	for _, e := range r.Endpoints() {
+	for _, e := range list {
 		m[e] = struct{}{}
 	}
 	return m

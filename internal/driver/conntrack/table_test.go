@@ -180,3 +180,39 @@ func TestAKernelThatFails(t *testing.T) {
 	k.Break(nil)
 	turn(t, tab, nil, &r)
 }
+
+// TestClientsOutside ends what clients outside have with endpoints that are for clients inside, and nothing else.
+func TestClientsOutside(t *testing.T) {
+	k := &Fake{}
+	tab := NewTable(k)
+	const front = "192.0.2.1:30053"
+	for _, f := range []Flow{
+		flow(17, "10.244.1.5:4000", front, "10.244.2.1:53"),
+		flow(17, "192.0.2.1:4000", front, "10.244.2.1:53"),
+		flow(17, "198.51.100.7:4000", front, "10.244.2.1:53"),
+		flow(17, "198.51.100.8:4000", front, "10.244.1.1:53"),
+	} {
+		k.Add(f)
+	}
+	old := flows(17, front, "10.244.1.1:53", "10.244.2.1:53")
+	turn(t, tab, nil, &old)
+	if n := len(k.All()); n != 4 {
+		t.Fatalf("%d flows are left", n)
+	}
+	inside := row.FlowsInside(netip.MustParsePrefix("10.244.1.0/24"), netip.MustParsePrefix("192.0.2.1/32"))
+	turn(t, tab, nil, &inside)
+	local := old
+	local.Far, local.Near = true, row.FlowsTo(ap("10.244.1.1:53"))
+	turn(t, tab, &old, &local)
+	for _, f := range k.All() {
+		if f.Orig.Src == ap("198.51.100.7:4000") {
+			t.Errorf("still there: %s", f)
+		}
+	}
+	if n := len(k.All()); n != 3 {
+		t.Errorf("%d flows are left, want 3", n)
+	}
+	if have, err := tab.Dump(t.Context()); err != nil || len(have) != 2 || have[inside.Key()] != inside || have[local.Key()] != local {
+		t.Errorf("have %v, %v", have, err)
+	}
+}

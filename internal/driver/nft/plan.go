@@ -290,7 +290,7 @@ func having(edits []*edit, f func(*edit) bool) (some []*edit) {
 
 // removals takes away, in the reverse order.
 func (p *plan) removals(ops []op) []op {
-	for _, e := range p.pick(p.chainsGone, true) {
+	for _, e := range p.baseGone() {
 		ops = append(ops, func(b *batch) { b.flush(e.key.Name, e); p.removeChain(b, e) })
 	}
 	ways, rest := p.elementsGone()
@@ -306,6 +306,22 @@ func (p *plan) removals(ops []op) []op {
 	ops = each(ops, inner, func(b *batch, e *edit) { b.flush(e.key.Name, e) })
 	ops = each(ops, p.setsGone, func(b *batch, e *edit) { p.removeSet(b, e) })
 	return each(ops, inner, func(b *batch, e *edit) { p.removeChain(b, e) })
+}
+
+// baseGone are the base chains that go, filters before translation: where the kernel doesn't take all of it at once,
+// no packet meets a refusal of what was to be translated before.
+func (p *plan) baseGone() []*edit {
+	list := p.pick(p.chainsGone, true)
+	slices.SortStableFunc(list, func(a, b *edit) int { return cmp.Compare(translates(a), translates(b)) })
+	return list
+}
+
+// translates is 1 for a chain of NAT.
+func translates(e *edit) int {
+	if c, ok := e.old.(row.NftChain); ok && c.Nat {
+		return 1
+	}
+	return 0
 }
 
 // elementsGone are the elements that go for good: ways, of verdict maps whose keys are what another map holds, and the rest. The former

@@ -26,6 +26,16 @@ type Counters struct {
 	ByteRateIn, ByteRateOut     float64
 }
 
+// Plus is the sum of what two have seen of one front.
+func (c Counters) Plus(d Counters) Counters {
+	return Counters{
+		Connections: c.Connections + d.Connections, PacketsIn: c.PacketsIn + d.PacketsIn, PacketsOut: c.PacketsOut + d.PacketsOut,
+		BytesIn: c.BytesIn + d.BytesIn, BytesOut: c.BytesOut + d.BytesOut, ConnectionRate: c.ConnectionRate + d.ConnectionRate,
+		PacketRateIn: c.PacketRateIn + d.PacketRateIn, PacketRateOut: c.PacketRateOut + d.PacketRateOut,
+		ByteRateIn: c.ByteRateIn + d.ByteRateIn, ByteRateOut: c.ByteRateOut + d.ByteRateOut,
+	}
+}
+
 // Read reads the counters of all virtual servers with an address, in the network namespace of the calling
 // thread. Those of marked packets (DSR) have no address of their own and are left out, as in the reference.
 func Read() (map[Front]Counters, error) {

@@ -23,6 +23,16 @@ func TestService(t *testing.T) {
 	if len(rows) != 1 || rows[0].String() != want {
 		t.Errorf("got %v; want %s", rows, want)
 	}
+	s.Far = true
+	s.Keep = append(s.Keep, intent.Backend{Addr: netip.MustParseAddr("fd00:244::8"), Port: 53, Local: true})
+	want += " [fd00:244::8]:53; from outside only to [fd00:244::5]:53 [fd00:244::8]:53"
+	if rows := Service(s); len(rows) != 1 || rows[0].String() != want {
+		t.Errorf("got %v; want %s", rows, want)
+	}
+	s.Protocol = 132
+	if rows := Service(s); len(rows) != 1 || rows[0].Far {
+		t.Errorf("an association of SCTP ends: %v", rows)
+	}
 	s.Protocol = 6
 	if rows := Service(s); rows != nil {
 		t.Errorf("TCP has %v; want none", rows)

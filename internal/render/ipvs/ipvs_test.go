@@ -72,7 +72,7 @@ func TestPlain(t *testing.T) {
 	check(t, "linux", `
 link kube-dummy-if up type dummy
 addr 10.99.0.1/32 dev kube-dummy-if scope link
-route local 10.99.0.1 dev kube-dummy-if table local proto 17 src 192.0.2.1
+route local 10.99.0.1 dev lo table local proto 17 src 192.0.2.1
 `, text(Address([]*intent.Service{s}, unmarked, ip("192.0.2.1"), true)))
 }
 
@@ -112,20 +112,28 @@ rule 32764: from all fwmark 0x7/0x3fff lookup 78 proto 17
 	check(t, "the other front has none of this", "", text(PodVIPs(plain))+text(Sloppy(plain)))
 }
 
-func TestNftablesChoosesAheadWhereMhFolds(t *testing.T) {
+func TestNftablesChoosesAheadWhereIpvsCant(t *testing.T) {
 	for _, c := range []struct {
 		addr, scheduler string
+		protocol        uint8
+		affinity        time.Duration
 		dsr             bool
 		ahead           bool
 		remarks         int
 	}{
-		{"10.99.0.1", "mh", false, false, 0},
-		{"fd00:99::1", "mh", false, true, 1},
-		{"fd00:99::1", "mh", true, false, 1},
-		{"fd00:99::1", "sh", false, false, 0},
+		{"10.99.0.1", "mh", 6, 0, false, false, 0},
+		{"fd00:99::1", "mh", 6, 0, false, true, 1},
+		{"fd00:99::1", "mh", 6, 0, true, false, 1},
+		{"fd00:99::1", "sh", 6, 0, false, false, 0},
+		{"10.99.0.1", "", 6, time.Hour, false, true, 0},
+		{"10.99.0.1", "", 6, time.Hour, true, false, 1},
+		{"10.99.0.1", "lc", 6, time.Hour, false, true, 1},
+		{"10.99.0.1", "", 17, 0, false, true, 0},
+		{"10.99.0.1", "lc", 17, 0, false, true, 1},
+		{"10.99.0.1", "", 17, 0, true, false, 0},
 	} {
 		s := web()
-		s.Addr, s.Scheduler, s.DSR = ip(c.addr), intent.Scheduler(c.scheduler), c.dsr
+		s.Addr, s.Scheduler, s.Protocol, s.Affinity, s.DSR = ip(c.addr), intent.Scheduler(c.scheduler), c.protocol, c.affinity, c.dsr
 		if got := Remarks(s); Ahead(s) != c.ahead || len(got) != c.remarks {
 			t.Errorf("%+v: ahead %t, remarks %q", c, Ahead(s), got)
 		}

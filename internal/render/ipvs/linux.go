@@ -16,7 +16,8 @@ func Away(fronts []*intent.Service) bool {
 
 // Address renders what brings the packets to one Service address to IPVS. Self is the node's address of the
 // family; the node's own packets to the address come from there, not from the address itself. Bridge says that
-// pods hang on our bridge.
+// pods hang on our bridge. The route names lo, by which the kernel delivers whatever link a local route names: only then
+// does IPv4 remember with it the smaller MTU of the way behind the Service (__mkroute_output in net/ipv4/route.c).
 func Address(fronts []*intent.Service, mark func(MarkOwner) uint32, self netip.Addr, bridge bool) []row.Linux {
 	if len(fronts) == 0 {
 		return nil
@@ -26,7 +27,7 @@ func Address(fronts []*intent.Service, mark func(MarkOwner) uint32, self netip.A
 		return []row.Linux{
 			row.Link{Name: row.DummyName, Kind: row.LinkDummy},
 			row.Addr{Dev: row.DummyName, Net: vip, NoSource: true},
-			row.Route{Table: row.TableLocal, Dst: vip, Kind: row.RouteLocal, Hops: row.MakeHops(row.Hop{Dev: row.DummyName}), Src: self},
+			row.Route{Table: row.TableLocal, Dst: vip, Kind: row.RouteLocal, Hops: row.MakeHops(row.Hop{Dev: "lo"}), Src: self},
 		}
 	}
 	rows := append([]row.Linux{toHere(vip.Addr().Is6())}, direct(vip, bridge)...)

@@ -3,6 +3,7 @@ package ipvs
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"kube-router/internal/intent"
 	"kube-router/internal/row"
@@ -105,8 +106,13 @@ func flagsOf(s *intent.Service) row.IpvsFlags {
 }
 
 // Ahead tells that nftables chooses the endpoints of a front, ahead of IPVS, whose virtual server stands beside for the
-// connections that it has.
-func Ahead(s *intent.Service) bool { return folds(s) && !s.DSR }
+// connections that it has. It does what IPVS can't: hash IPv6 clients well, forget a client of session affinity in its
+// time, and pass on datagrams that are larger than the MTU.
+func Ahead(s *intent.Service) bool {
+	return !s.DSR && (folds(s) || s.Affinity > 0 || s.Protocol == protoUDP)
+}
+
+const protoUDP = 17
 
 // folds tells that IPVS would move many more clients than it must when an endpoint goes: mh folds an IPv6 address into
 // 32 bits by XOR (Linux ip_vs_mh_hashkey), in which pods of different nodes are often alike.
@@ -114,13 +120,24 @@ func folds(s *intent.Service) bool { return s.Scheduler == "mh" && s.Addr.Is6() 
 
 // Remarks tells what IPVS can't do for a front.
 func Remarks(s *intent.Service) []string {
+	var list []string
 	switch {
-	case s.Scheduler == "dh" && len(s.Keep) > 0:
-		return []string{fmt.Sprintf("scheduler dh can't let endpoints finish: connections to %d of them end", len(s.Keep))}
-	case Ahead(s):
-		return []string{"scheduler mh of IPVS is not exact in IPv6: nftables hashes the clients, and IPVS counts no connections"}
+	case s.Scheduler == "dh" && len(s.Keep) > 0 && !Ahead(s):
+		list = append(list, fmt.Sprintf("scheduler dh can't let endpoints finish: connections to %d of them end", len(s.Keep)))
+	case folds(s) && !s.DSR:
+		list = append(list, "scheduler mh of IPVS is not exact in IPv6: nftables hashes the clients, and IPVS counts no connections")
 	case folds(s):
-		return []string{"scheduler mh of IPVS is not exact in IPv6, and direct server return needs it: up to half of the clients move when an endpoint goes"}
+		list = append(list, "scheduler mh of IPVS is not exact in IPv6, and direct server return needs it: up to half of the clients move when an endpoint goes")
+	case Ahead(s) && counts(s):
+		list = append(list, fmt.Sprintf("scheduler %s is not used for UDP and with session affinity: nftables chooses there, at random", s.Scheduler))
 	}
-	return nil
+	if s.DSR && s.Affinity > 0 {
+		list = append(list, "with direct server return IPVS keeps a client with its endpoint for longer than the timeout: as long as connections of it are remembered")
+	}
+	return list
+}
+
+// counts tells schedulers that go by the connections that IPVS counts.
+func counts(s *intent.Service) bool {
+	return !slices.Contains([]intent.Scheduler{"", "rr", "wrr", "sh", "dh", "mh"}, s.Scheduler)
 }

@@ -2,6 +2,8 @@ package nft
 
 import (
 	"fmt"
+	"slices"
+	"unique"
 
 	"kube-router/internal/intent"
 	"kube-router/internal/row"
@@ -28,6 +30,16 @@ func Service(s *intent.Service) []row.Nft {
 	}
 	rows = append(rows, hairpinRows(f, s)...)
 	return append(rows, sourceRows(f, s)...)
+}
+
+// Ahead renders a front for which nftables chooses ahead of IPVS: what Service does, but for the guard of its address.
+// What is sent there for another port may be IPVS's, and the ipvs engine has a guard of its own.
+func Ahead(s *intent.Service) []row.Nft {
+	guard := unique.Make(familyOf(s.Addr).vips())
+	return slices.DeleteFunc(Service(s), func(r row.Nft) bool {
+		e, ok := r.(row.NftElement)
+		return ok && e.Of == guard
+	})
 }
 
 // backendRows are the slots of one list of backends and, where affinity must know them, the backends.
