@@ -89,10 +89,12 @@ func nodeNotes() []note {
 		on("rr.server", "17", "", lines{"bgp: policy export"}, lines{"bgp: neighbor iBGPpeerset route-type internal accept"}, "x"),
 		on("rr.client", "17", "", lines{"bgp: neighbor 10.0.0.2 as 64512"}, lines{"remark: no node is a reflector of cluster 17"}, "x"),
 		on("bgp-local-addresses", "192.168.9.1", "", lines{"bgp: listen-addresses [10.0.0.1]"}, lines{"bgp: listen-addresses [192.168.9.1]"}, "x"),
-		on("pod-cidrs", "10.250.1.0/24", "", lines{"bgp: path 10.244.1.0/24", "cni: range 10.244.1.0/24", "cni has: 10.244.1.0/24"},
-			lines{"bgp: path 10.250.1.0/24", "cni: range 10.250.1.0/24", "nft: host-pods4 { 10.250.1.0-10.250.1.255 }", "rtnl: rule 32763: from 10.250.1.0/24"}, "x"),
-		on("pod-cidr", "10.250.1.0/24", "", lines{"bgp: path 10.244.1.0/24", "cni: range 10.244.1.0/24", "cni has: 10.244.1.0/24"},
-			lines{"bgp: path 10.250.1.0/24", "cni: range 10.250.1.0/24", "nft: host-pods4 { 10.250.1.0-10.250.1.255 }", "rtnl: rule 32763: from 10.250.1.0/24"}, "x"),
+		on("pod-cidrs", "10.250.1.0/24", "", lines{"bgp: path 10.244.1.0/24", "cni: range 10.244.1.0/24", "cni has: 10.244.1.0/24", "conntrack: all but 10.0.0.1/32 10.244.1.0/24"},
+			lines{"bgp: path 10.250.1.0/24", "cni: range 10.250.1.0/24", "nft: host-pods4 { 10.250.1.0-10.250.1.255 }", "rtnl: rule 32763: from 10.250.1.0/24",
+				"conntrack: all but 10.0.0.1/32 10.250.1.0/24"}, "x"),
+		on("pod-cidr", "10.250.1.0/24", "", lines{"bgp: path 10.244.1.0/24", "cni: range 10.244.1.0/24", "cni has: 10.244.1.0/24", "conntrack: all but 10.0.0.1/32 10.244.1.0/24"},
+			lines{"bgp: path 10.250.1.0/24", "cni: range 10.250.1.0/24", "nft: host-pods4 { 10.250.1.0-10.250.1.255 }", "rtnl: rule 32763: from 10.250.1.0/24",
+				"conntrack: all but 10.0.0.1/32 10.250.1.0/24"}, "x"),
 	}
 }
 

@@ -38,7 +38,7 @@ func partEffects() []effect {
 		{name: "run-router", value: "false",
 			less: []string{"bgp: global as 64512", "rtnl: link kube-bridge", "nft: host-masquerade ", "cni: range 10.244.1.0/24", "cni has: kube-bridge", "sysctl: kube-bridge"}},
 		{name: "run-firewall", value: "false", less: []string{"nft: policy-forward", "nft: policy-ingress4 { 10.244.1.5 :"}},
-		{name: "run-service-proxy", value: "false", less: []string{"nft: services-heads4 { 10.96.0.10 . tcp . 8080", "sysctl: close_wait", "remark: 198.51.100.7"}},
+		{name: "run-service-proxy", value: "false", less: []string{"conntrack: flows from outside", "nft: services-heads4 { 10.96.0.10 . tcp . 8080", "sysctl: close_wait", "remark: 198.51.100.7"}},
 		{name: "run-loadbalancer", value: "true", also: withRange,
 			more: []string{"balancer: service default/wish external-ip 203.0.113.1", "balancer: service default/web external-ip 203.0.113.5", "pace: balancer is read every 1m0s"}},
 		{name: "enable-ipv4", value: "false", also: "--enable-ipv6 --service-cluster-ip-range=fd96::/112 --router-id=generate",

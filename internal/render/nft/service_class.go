@@ -107,7 +107,7 @@ func (c class) ways(s *intent.Service) []row.Nft {
 	own := elementsOf(c.own()).key(frontWire(s))
 	own.Verdict = row.NftJump{Op: row.NftGotoChain, Chain: c.name()}
 	rows := []row.Nft{c.own(), row.NftChain{Name: chain}}
-	rows = append(rows, row.NftRules(chain, body(c.vmap(c.own())))...)
+	rows = append(rows, row.NftRules(chain, body(c.vmap(c.own())), body(c.vmap(c.own())))...) // twice, as what leads here (ServiceSkeleton)
 	return append(rows, way, own)
 }
 

@@ -34,7 +34,9 @@ func ServiceSkeleton(p ServiceParams) []row.Nft {
 		}
 		class := row.NftStmt{Op: row.NftVmap, Data: row.NftKeyOf(f.frontKey()...), Via: f.heads().Name, Set: f.classes().Name}
 		rows = append(rows, f.echoRows(p.Best)...)
-		dnat = append(dnat, body(f.is(), class), f.keepRefused(), f.echo())
+		// Twice: what replaces an element or takes a class away may do so while a packet is between two steps of one look-up, or between
+		// its two look-ups. It would find nothing, and be refused as if it were for nobody. A second look finds what is there now.
+		dnat = append(dnat, body(f.is(), class), body(f.is(), class), f.keepRefused(), f.echo())
 		refuse = append(refuse, f.refusals(p.Open)...)
 		rows = append(rows, f.hiding(f.hide(), p)...)
 		snat = append(snat, f.masqueradeMarked(), f.masqueradeHairpin())
