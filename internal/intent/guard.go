@@ -10,27 +10,23 @@ type PortKind uint8
 
 // The kinds of ports.
 const (
-	PodPort   PortKind = iota // what the pod is: its Ethernet address with its addresses
-	FreePort                  // anything
-	OtherPort                 // anything but what no pod sends: it is a pod's, and not known whose
+	PodPort  PortKind = iota // what the pod is: its Ethernet address with its addresses
+	FreePort                 // anything
 )
 
 // Port is a pod's port at a bridge of this node, and what the pod may be at it.
 type Port struct {
 	Kind  PortKind
 	Name  string       // of the link at the node's end
-	Pod   string       // "namespace/name"; empty: not known
+	Pod   string       // "namespace/name"
 	MAC   [6]byte      // Ethernet address of the pod's end
 	Addrs []netip.Addr // that the pod may send from, its link-local address among them; sorted
 }
 
 // String prints one line.
 func (p *Port) String() string {
-	switch p.Kind {
-	case FreePort:
+	if p.Kind == FreePort {
 		return fmt.Sprintf("%s at port %s sends what it wants", p.Pod, p.Name)
-	case OtherPort:
-		return fmt.Sprintf("somebody at port %s", p.Name)
 	}
 	return fmt.Sprintf("%s at port %s is %x %v", p.Pod, p.Name, p.MAC, p.Addrs)
 }

@@ -21,6 +21,10 @@ func Base(m *model.Model) (*intent.FirewallBase, []model.Remark) {
 	if s.Policy.DefaultDeny || waits(s) {
 		b.Ranges, remarks = ranges(m)
 	}
+	for _, name := range b.Bridges {
+		remarks = append(remarks, model.Remark{Object: m.Self().Ref(), Message: "pods hang on the bridge " + name + " of another CNI: where that doesn't chain " +
+			"kube-router-cni, a pod with NET_RAW can send as its neighbour, past policies that go by addresses"})
+	}
 	// Our nftables engine translates before the judgement; IPVS, ours or kube-proxy's, after it. Of ours all fronts
 	// are known.
 	switch {

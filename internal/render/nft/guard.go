@@ -12,18 +12,12 @@ import (
 // the addresses of that pod, or it ends there. Nearly all frames pay for one look-up. It comes before bridge netfilter
 // (priority 0) hands packets to the hooks of family inet.
 const (
-	chainGuard      = "guard"
-	chainGuardIPv6  = "guard-ip6"       // IPv6 from an address that is the pod's
-	chainGuardTell  = "guard-advertise" // a neighbour advertisement
-	chainGuardPort  = "guard-port"      // at a pod's port, and not plainly the pod's
-	chainGuardOther = "guard-other"     // at a pod's port of which nothing else is known
-	chainGuardDrop  = "guard-drop"
-	prioGuard       = -300
-)
-
-const (
-	etherVLAN         = 0x8100 // IEEE 802.1Q
-	etherProviderVLAN = 0x88a8 // IEEE 802.1ad
+	chainGuard     = "guard"
+	chainGuardIPv6 = "guard-ip6"       // IPv6 from an address that is the pod's
+	chainGuardTell = "guard-advertise" // a neighbour advertisement
+	chainGuardPort = "guard-port"      // at a pod's port, and not plainly the pod's
+	chainGuardDrop = "guard-drop"
+	prioGuard      = -300
 )
 
 // Types of ICMPv6 (RFC 4861, RFC 3810).
@@ -70,11 +64,6 @@ func GuardBase() []row.Nft {
 			body(unspecified, match(row.NftTerm{Op: row.NftICMPType, V6: true}, mldReport2), row.NftStmt{Op: row.NftDropPkt}),
 			body(end),
 		}},
-		{chainGuardOther, []row.NftBody{
-			body(match(row.NftTerm{Op: row.NftEthertype}, etherVLAN), end),
-			body(match(row.NftTerm{Op: row.NftEthertype}, etherProviderVLAN), end),
-			icmp6(ndRouterAdvertisement, end), icmp6(ndRedirect, end),
-		}},
 	} {
 		rows = append(rows, row.NftChain{Name: c.name, Bridge: true})
 		rows = append(rows, row.NftBridgeRules(c.name, c.rules...)...)
@@ -87,9 +76,8 @@ func GuardBase() []row.Nft {
 func GuardPort(p *intent.Port) []row.Nft {
 	ports := guardPorts()
 	verdict := map[intent.PortKind]row.NftJump{
-		intent.PodPort:   {Op: row.NftGotoChain, Chain: chainGuardPort},
-		intent.FreePort:  {Op: row.NftAccept},
-		intent.OtherPort: {Op: row.NftGotoChain, Chain: chainGuardOther},
+		intent.PodPort:  {Op: row.NftGotoChain, Chain: chainGuardPort},
+		intent.FreePort: {Op: row.NftAccept},
 	}[p.Kind]
 	rows := []row.Nft{row.NftElement{Of: unique.Make(ports), Elem: string(row.NftWire{}.Ifname(p.Name)), Verdict: verdict}}
 	for _, a := range p.Addrs {
