@@ -14,6 +14,7 @@ import (
 
 	"kube-router/internal/config"
 	"kube-router/internal/driver/gobgp"
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/advert"
@@ -111,23 +112,24 @@ func (s *speaker) states(ctx context.Context, advertised bool) ([]peer.State, er
 
 // advertStage carries announcements from the model to rows: the speaker is one unit, each node and each Service another.
 func (l ledgers) advertStage() stage {
+	memo := &holder.Memo{}
 	return stage{
 		name: "advert",
 		units: func(m *model.Model) []model.Ref {
 			return append(slices.Concat(m.Refs(model.KindService), m.Refs(model.KindNode), m.Refs(model.KindOverflow)), model.Ref{Kind: model.KindSettings})
 		},
-		plan: l.planAdvert,
+		plan: func(m *model.Model, u model.Ref) []model.Remark { return l.planAdvert(m, u, memo) },
 	}
 }
 
-func (l ledgers) planAdvert(m *model.Model, u model.Ref) []model.Remark {
+func (l ledgers) planAdvert(m *model.Model, u model.Ref, memo *holder.Memo) []model.Remark {
 	var rows []row.Bgp
 	var remarks []model.Remark
 	owner := reconcile.Owner{Name: u.String()}
 	switch u.Kind {
 	case model.KindService:
 		var list []*intent.Announce
-		list, remarks = advert.Service(m, u.Name)
+		list, remarks = advert.Service(m, u.Name, memo)
 		for _, a := range list {
 			rows = append(rows, bgp.Announce(a)...)
 		}

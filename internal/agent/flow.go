@@ -16,8 +16,8 @@ type touch func(m *model.Model, c change, add func(model.Ref))
 // flow is the architecture on one screen: what changed, and for each stage what that touches. A stage that
 // keeps an index of its own (policy) tells the rest through its note function.
 var flow = map[model.Kind]map[string]touch{
-	model.KindService: {"service": contenders, "advert": contenders, "balancer": whole, "guard": answering},
-	model.KindSlice:   {"service": itsService, "advert": itsContenders, "guard": answering},
+	model.KindService: {"service": contenders, "advert": both(contenders, swayed), "balancer": whole, "guard": answering},
+	model.KindSlice:   {"service": itsService, "advert": both(itsService, itsSharers), "guard": answering},
 	model.KindPod:     {"service": podServices, "guard": podPorts},
 	model.KindNode: {"service": ifSelf(whole), "host": ifSelf(whole), "inside": ifSelf(whole), "ipvs": ifSelf(whole),
 		"route": ofNode(nodeRoutes), "advert": both(ofNode(nodeAdverts), nodeDrained), "egress": ofNode(nodeEgress)},
@@ -30,67 +30,6 @@ var flow = map[model.Kind]map[string]touch{
 
 // itself is the unit that is the changed object.
 func itself(_ *model.Model, c change, add func(model.Ref)) { add(c.ref) }
-
-// contenders are the changed Service and those that name one of its addresses or node ports, as it was and as it is: who has
-// what they all want, and who announces it, may be another one now.
-func contenders(m *model.Model, c change, add func(model.Ref)) {
-	add(c.ref)
-	for _, o := range []model.Object{c.old, c.new} {
-		if s, ok := o.(*model.Service); ok {
-			contendersOf(m, s, add)
-		}
-	}
-}
-
-func contendersOf(m *model.Model, s *model.Service, add func(model.Ref)) {
-	all := func(list map[model.Name]*model.Service) {
-		for name := range list {
-			add(model.Ref{Kind: model.KindService, Name: name})
-		}
-	}
-	for _, a := range s.Addrs() {
-		all(m.ServicesAt(a))
-		for _, slice := range m.SlicesAt(a) {
-			add(model.Ref{Kind: model.KindService, Name: slice.Service})
-		}
-		if !holder.Own(m, a) {
-			continue
-		}
-		for _, p := range s.Ports {
-			all(m.ServicesOnNodePort(p.Port))
-		}
-	}
-	node := false
-	for _, p := range s.Ports {
-		if p.NodePort != 0 {
-			all(m.ServicesOnNodePort(p.NodePort))
-			node = true
-		}
-	}
-	if !node {
-		return
-	}
-	for _, f := range m.Settings.Families() {
-		for _, a := range holder.NodeAddresses(m, f) {
-			all(m.ServicesAt(a))
-		}
-	}
-}
-
-// itsContenders are the Service that a slice belongs to and those that share an address with it: all of them are announced
-// where each has endpoints.
-func itsContenders(m *model.Model, c change, add func(model.Ref)) {
-	itsService(m, c, func(r model.Ref) {
-		add(r)
-		if s := m.Services[r.Name]; s != nil {
-			for _, a := range s.Addrs() {
-				for name := range m.ServicesAt(a) {
-					add(model.Ref{Kind: model.KindService, Name: name})
-				}
-			}
-		}
-	})
-}
 
 // whole is every unit of the stage.
 func whole(_ *model.Model, _ change, add func(model.Ref)) { add(everything) }

@@ -127,13 +127,10 @@ func refusal(m *model.Model, s *model.Service, a netip.Addr, k Kind, owner *mode
 // clusterOwner is the Service that has a for its cluster address, or nil. The API server gives it to one alone; of
 // several the oldest. Who serves it, we or another proxy, doesn't count.
 func clusterOwner(m *model.Model, a netip.Addr) *model.Service {
-	var best *model.Service
-	for _, s := range m.ServicesAt(a) {
-		if slices.Contains(s.ClusterIPs, a) && (best == nil || s.Older(best) < 0) {
-			best = s
-		}
+	if all := m.ServicesOwning(a); len(all) > 0 {
+		return all[0]
 	}
-	return best
+	return nil
 }
 
 func within(ranges []netip.Prefix, a netip.Addr) bool {

@@ -36,24 +36,22 @@ func Endpoint(m *model.Model, a netip.Addr) string {
 
 // servedAt is the Service, the first by age, that has an address which is no node's, or nil.
 func servedAt(m *model.Model, a netip.Addr) *model.Service {
+	if owner := clusterOwner(m, a); owner != nil {
+		return owner
+	}
 	named := m.ServicesAt(a)
 	if len(named) == 0 {
 		return nil
 	}
-	owner := clusterOwner(m, a)
-	if owner != nil {
-		return owner
-	}
 	if len(m.NodesAt(a)) > 0 || Own(m, a) {
 		return nil
 	}
-	var best *model.Service
 	for _, s := range named {
-		if _, ok := kindAt(m, s, a, nil); ok && Ours(s) && (best == nil || s.Older(best) < 0) {
-			best = s
+		if _, ok := kindAt(m, s, a, nil); ok && Ours(s) {
+			return s
 		}
 	}
-	return best
+	return nil
 }
 
 // broadcast is the IPv4 subnet of a pod range or of a link that a stands for as a whole, or not valid.

@@ -3,6 +3,7 @@ package holder
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -50,38 +51,66 @@ func (c Claim) before(o Claim) int {
 
 // Of are the claims to a frontend on this node, first the one that has it; nil: no Service is served there.
 func Of(m *model.Model, f Frontend) []Claim {
-	var list []Claim
-	owner := clusterOwner(m, f.Addr)
-	for _, s := range m.ServicesAt(f.Addr) {
-		if i, ok := portOf(s, f, false); ok && Ours(s) {
-			if k, ok := kindAt(m, s, f.Addr, owner); ok {
-				list = append(list, Claim{f, k, s, i})
-			}
-		}
-	}
-	if others := m.ServicesOnNodePort(f.Port); len(others) > 0 && slices.Contains(NodeAddresses(m, model.FamilyOf(f.Addr)), f.Addr) {
-		for _, s := range others {
-			i, ok := portOf(s, f, true)
-			if ok && Ours(s) && slices.Contains(Families(&m.Settings, s), model.FamilyOf(f.Addr)) {
-				list = append(list, Claim{f, Node, s, i})
-			}
-		}
-	}
+	list := slices.AppendSeq(onNode(m, f), named(m, f))
 	slices.SortFunc(list, Claim.before)
 	return list
 }
 
-// Lost is the claim that goes before that of s to a frontend, or false: s has it. It asks only for what s does want.
+// Lost is the claim that goes before that of s to a frontend, or false: s has it. It asks only for what s does want. It costs
+// what those do that may not have what they name, and nothing for the others.
 func Lost(m *model.Model, s *model.Service, f Frontend) (Claim, bool) {
-	rivals := len(m.ServicesAt(f.Addr)) + len(m.ServicesOnNodePort(f.Port))
+	rivals := len(m.ServicesListening(f.Addr, f.Port, f.Protocol)) + len(m.ServicesOnNodePort(f.Port))
 	if rivals < 2 {
-		return Claim{}, false // it is the only one that names the address or, at a node's, the port
+		return Claim{}, false // it is the only one that names the frontend or, at a node's address, the port
 	}
-	list := Of(m, f)
-	if len(list) == 0 || list[0].Service.Name == s.Name {
-		return Claim{}, false
+	first, ok := firstNamed(m, f)
+	for _, c := range onNode(m, f) {
+		if !ok || c.before(first) < 0 {
+			first, ok = c, true
+		}
 	}
-	return list[0], true
+	return first, ok && first.Service.Name != s.Name
+}
+
+// named are the claims of Services that name the frontend's address, the oldest first. They are all of one rank: where one
+// has it for its cluster address, the others have no claim.
+func named(m *model.Model, f Frontend) iter.Seq[Claim] {
+	return func(yield func(Claim) bool) {
+		owner := clusterOwner(m, f.Addr)
+		for _, s := range m.ServicesListening(f.Addr, f.Port, f.Protocol) {
+			i, ok := portOf(s, f, false)
+			if !ok || !Ours(s) {
+				continue
+			}
+			if k, ok := kindAt(m, s, f.Addr, owner); ok && !yield(Claim{f, k, s, i}) {
+				return
+			}
+		}
+	}
+}
+
+func firstNamed(m *model.Model, f Frontend) (Claim, bool) {
+	for c := range named(m, f) {
+		return c, true
+	}
+	return Claim{}, false
+}
+
+// onNode are the claims of Services by their node ports.
+func onNode(m *model.Model, f Frontend) []Claim {
+	all := m.ServicesOnNodePort(f.Port)
+	family := model.FamilyOf(f.Addr)
+	if len(all) == 0 || !slices.Contains(NodeAddresses(m, family), f.Addr) {
+		return nil
+	}
+	var list []Claim
+	for _, s := range all {
+		i, ok := portOf(s, f, true)
+		if ok && Ours(s) && slices.Contains(Families(&m.Settings, s), family) {
+			list = append(list, Claim{f, Node, s, i})
+		}
+	}
+	return list
 }
 
 // portOf finds the port of a Service that is to listen at a frontend, by its node port or its own.
@@ -113,21 +142,21 @@ func kindAt(m *model.Model, s *model.Service, a netip.Addr, owner *model.Service
 // At are the frontends that Services have at an address by naming it, each with its holder: the oldest Service first,
 // then by port and protocol. Node ports, which are named by no Service's address, are not among them.
 func At(m *model.Model, a netip.Addr) []Claim {
-	owner := clusterOwner(m, a)
 	var list []Claim
 	for _, s := range m.ServicesAt(a) {
-		if !Ours(s) {
-			continue
-		}
-		k, ok := kindAt(m, s, a, owner)
-		for i, p := range s.Ports {
-			if ok {
-				list = append(list, Claim{Frontend{a, p.Port, p.Protocol}, k, s, i})
-			}
+		list = append(list, Has(m, s, a)...)
+	}
+	return list
+}
+
+// Has are those of At that are a Service's, by port and protocol.
+func Has(m *model.Model, s *model.Service, a netip.Addr) []Claim {
+	var list []Claim
+	for _, p := range s.Ports {
+		if c, ok := firstNamed(m, Frontend{a, p.Port, p.Protocol}); ok && c.Service.Name == s.Name {
+			list = append(list, c)
 		}
 	}
-	slices.SortFunc(list, func(x, y Claim) int { return cmp.Or(x.Frontend.Compare(y.Frontend), x.before(y)) })
-	list = slices.CompactFunc(list, func(x, y Claim) bool { return x.Frontend == y.Frontend })
-	slices.SortFunc(list, func(x, y Claim) int { return cmp.Or(x.Service.Older(y.Service), x.Frontend.Compare(y.Frontend)) })
-	return list
+	slices.SortFunc(list, func(x, y Claim) int { return x.Frontend.Compare(y.Frontend) })
+	return slices.CompactFunc(list, func(x, y Claim) bool { return x.Frontend == y.Frontend })
 }

@@ -6,10 +6,6 @@ import (
 	"strings"
 )
 
-// ServicesAt are the Services that name an address, in their spec or status, whether they may have it or not; by name.
-// The map is not to be changed.
-func (m *Model) ServicesAt(a netip.Addr) map[Name]*Service { return m.servicesAt[a] }
-
 // ServicesOnNodePort are the Services with a node port of this number, of whatever protocol, by name; several mostly
 // for different protocols. The map is not to be changed.
 func (m *Model) ServicesOnNodePort(p Port) map[Name]*Service { return m.nodePorts[p] }
@@ -29,33 +25,6 @@ func (m *Model) forServices(a netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-func (m *Model) putService(s *Service) {
-	m.Services[s.Name] = s
-	for _, a := range s.Addrs() {
-		index(m.servicesAt, a, s.Name, s)
-	}
-	for _, p := range s.Ports {
-		if p.NodePort != 0 {
-			index(m.nodePorts, p.NodePort, s.Name, s)
-		}
-	}
-}
-
-func (m *Model) deleteService(n Name) Object {
-	s, ok := m.Services[n]
-	if !ok {
-		return nil
-	}
-	delete(m.Services, n)
-	for _, a := range s.Addrs() {
-		unindex(m.servicesAt, a, n)
-	}
-	for _, p := range s.Ports {
-		unindex(m.nodePorts, p.NodePort, n)
-	}
-	return s
 }
 
 // NodesAt are the Nodes that have an address, by name; several only by mistake. The map is not to be changed.

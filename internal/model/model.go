@@ -20,8 +20,11 @@ type Model struct {
 	Overflows  map[string]*Overflow // by the peer's address
 	Attached   map[Name]*Attachment // by container and interface
 
-	servicesAt map[netip.Addr]map[Name]*Service
+	servicesAt map[netip.Addr][]*Service
+	ownersOf   map[netip.Addr][]*Service
+	listening  map[frontend][]*Service
 	nodePorts  map[Port]map[Name]*Service
+	changes    uint64
 
 	slicesOf map[Name]map[Name]*Slice
 	slicesTo map[Name]map[Name]*Slice
@@ -47,7 +50,9 @@ func New(s Settings) *Model {
 		Paths:      map[netip.Prefix]*Path{},
 		Overflows:  map[string]*Overflow{},
 		Attached:   map[Name]*Attachment{},
-		servicesAt: map[netip.Addr]map[Name]*Service{},
+		servicesAt: map[netip.Addr][]*Service{},
+		ownersOf:   map[netip.Addr][]*Service{},
+		listening:  map[frontend][]*Service{},
 		nodePorts:  map[Port]map[Name]*Service{},
 		slicesOf:   map[Name]map[Name]*Slice{},
 		slicesTo:   map[Name]map[Name]*Slice{},
@@ -125,6 +130,7 @@ func (m *Model) Put(o Object) Object {
 
 // Delete removes an object and returns it, or nil when there was none.
 func (m *Model) Delete(r Ref) Object {
+	m.changes++
 	switch r.Kind {
 	case KindService:
 		return m.deleteService(r.Name)

@@ -10,8 +10,8 @@ import (
 )
 
 // Service plans the announcement of a Service's addresses: of those that this node serves for every Service that has them
-// (package holder). An address that is refused is remarked on by the planner of Services; where that doesn't run, here.
-func Service(m *model.Model, name model.Name) ([]*intent.Announce, []model.Remark) {
+// (package holder), as the memo knows. An address that is refused is remarked on by the planner of Services; where that doesn't run, here.
+func Service(m *model.Model, name model.Name, memo *holder.Memo) ([]*intent.Announce, []model.Remark) {
 	s, self := m.Services[name], m.Self()
 	if s == nil || self == nil || !m.Settings.Router || asOf(m, self) == 0 || !holder.Ours(s) || holder.Drained(m, self) {
 		return nil, nil
@@ -20,10 +20,10 @@ func Service(m *model.Model, name model.Name) ([]*intent.Announce, []model.Remar
 	var list []*intent.Announce
 	for _, v := range vips(m, s, &note) {
 		f := model.FamilyOf(v.Addr)
-		at := holder.Served(m, v.Addr)
-		if !slices.ContainsFunc(at.Claims, func(c holder.Claim) bool { return c.Service == s }) {
+		if len(holder.Has(m, s, v.Addr)) == 0 {
 			continue // other Services have all that it wants there
 		}
+		at := memo.Served(m, v.Addr)
 		shared(v, s, at, &note)
 		switch {
 		case !self.IP(f).IsValid():

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/model"
 )
 
@@ -108,7 +109,7 @@ func TestService(t *testing.T) {
 		for _, slice := range c.slices {
 			m.Put(slice)
 		}
-		list, remarks := Service(m, s.Name)
+		list, remarks := Service(m, s.Name, &holder.Memo{})
 		var have []string
 		for _, a := range list {
 			have = append(have, a.Prefix.String())
@@ -146,7 +147,7 @@ func same(want string, have []string) bool {
 // TestGone withdraws what a Service had.
 func TestGone(t *testing.T) {
 	m := world(func(s *model.Settings) { s.BGP.AdvertiseExternal = true })
-	if list, remarks := Service(m, model.Name{Namespace: "default", Name: "web"}); len(list)+len(remarks) > 0 {
+	if list, remarks := Service(m, model.Name{Namespace: "default", Name: "web"}, &holder.Memo{}); len(list)+len(remarks) > 0 {
 		t.Error(list, remarks)
 	}
 }
