@@ -2,6 +2,7 @@ package nft
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"sync"
@@ -121,18 +122,19 @@ func TestALargeTableIsReplacedAtOnce(t *testing.T) {
 				return
 			default:
 			}
-			chains, sets := 0, 0
+			chains, tables := 0, 0
 			err := look.sock.list(t.Context(), unix.NFT_MSG_GETCHAIN, nil, func(data []byte) {
 				if c, ok := readChain(data); ok && c.Name == "policy-forward" && c.Drop {
 					chains++
 				}
 			})
 			if err == nil {
-				err = look.sock.list(t.Context(), unix.NFT_MSG_GETTABLE, nil, func([]byte) { sets++ })
+				err = look.sock.list(t.Context(), unix.NFT_MSG_GETTABLE, nil, func([]byte) { tables++ })
 			}
-			if err == nil && (chains != 1 || sets != 1) {
+			// A list that is being read as the tables change may have both of them; it never has none.
+			if err == nil && (chains < 1 || tables < 1) {
 				select {
-				case torn <- "without its policy":
+				case torn <- fmt.Sprintf("%d tables, %d chains that drop", tables, chains):
 				default:
 				}
 			}
@@ -143,7 +145,7 @@ func TestALargeTableIsReplacedAtOnce(t *testing.T) {
 	wait.Wait()
 	select {
 	case what := <-torn:
-		t.Error("the table was seen " + what)
+		t.Error("seen: " + what)
 	default:
 	}
 	if have := mustDump(t, d); len(have) != len(want) {
