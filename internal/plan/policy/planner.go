@@ -168,6 +168,9 @@ func (p *Planner) Note(old, new model.Object, add func(model.Ref)) {
 			continue
 		case *model.Pod:
 			p.notePod(o.Name, add)
+			for _, a := range p.model.AttachmentsOf(o.Name) {
+				p.noteSharers(a, add)
+			}
 		case *model.Namespace:
 			for name := range p.within[o.Name] {
 				add(podRef(name)) // Resort looks which
@@ -179,10 +182,8 @@ func (p *Planner) Note(old, new model.Object, add func(model.Ref)) {
 		default:
 			return
 		}
-		if old != nil && new != nil {
-			if a, ok := old.(*model.Attachment); !ok || a.Pod == new.(*model.Attachment).Pod {
-				return // one look at what is now will do
-			}
+		if _, ok := o.(*model.Attachment); !ok && old != nil && new != nil {
+			return // one look at what is now will do
 		}
 	}
 }
@@ -211,9 +212,15 @@ func (p *Planner) noteAttachment(a *model.Attachment, add func(model.Ref)) {
 	if p.model.Pods[a.Pod] != nil {
 		p.notePod(a.Pod, add)
 	}
+	p.noteSharers(a, add)
+}
+
+// noteSharers plans the pods anew that say to have an address of an attachment: whose it is depends on the attachment and
+// on the pod that it is of (taken).
+func (p *Planner) noteSharers(a *model.Attachment, add func(model.Ref)) {
 	for _, addr := range a.Addrs {
 		for name := range p.model.PodsAt(addr) {
-			p.notePod(name, add)
+			add(podRef(name))
 		}
 	}
 }

@@ -53,7 +53,8 @@ func (p *Planner) addrs(o *model.Pod) []netip.Addr {
 	return slices.Compact(list)
 }
 
-// taken tells whether CNI gave an address of a pod of this node to another pod.
+// taken tells whether CNI gave an address of a pod of this node to another pod that is guarded here. While that one isn't, be it
+// finished, gone or not known to be of this node, the address stays under the rules of the pod that says to have it.
 func (p *Planner) taken(a netip.Addr, o *model.Pod) bool {
 	if o.Node != p.model.Settings.Node {
 		return false
@@ -62,7 +63,7 @@ func (p *Planner) taken(a netip.Addr, o *model.Pod) bool {
 		if at.Pod == o.Name || !slices.Contains(at.Addrs, a) {
 			continue
 		}
-		if other := p.model.Pods[at.Pod]; other != nil && lives(at, other) {
+		if other := p.model.Pods[at.Pod]; p.isLocal(other) && lives(at, other) {
 			return true
 		}
 	}
