@@ -30,7 +30,6 @@ type ipvsServices struct {
 	owners map[ipvs.MarkOwner]bool // who needs a mark
 	marks  map[ipvs.MarkOwner]uint32
 	here   ipvsPlace
-	ahead  []row.Nft                               // what fronts need beside their own rows for which nftables chooses
 	nodes  func(netip.Addr) map[string]*model.Node // whose own address it is
 
 	dirty   map[intent.Front]bool
@@ -101,16 +100,15 @@ func (s *ipvsServices) plan(m *model.Model, _ model.Ref) []model.Remark {
 	}
 	params := serviceParams(m)
 	s.nodes = m.NodesAt
-	here, ahead := placeOf(m), nft.ServiceSkeleton(params)
-	s.unknown = s.unknown || !here.equal(s.here) || !slices.Equal(ahead, s.ahead)
-	s.here, s.ahead = here, ahead
+	here := placeOf(m)
+	s.unknown = s.unknown || !here.equal(s.here)
+	s.here = here
 	s.rows.Claim(owner, timeouts(&set.Services)...)
 	s.sysctl.Claim(owner, ipvs.Sysctls(uplinksOf(m))...)
 	s.linux.Claim(owner, row.Link{Name: row.DummyName, Kind: row.LinkDummy})
-	s.nft.Claim(owner, nft.IpvsSkeleton(nft.IpvsParams{
-		ServiceParams: params,
-		MTU:           podMTU(m),
-	})...)
+	// What nftables chooses by stands whether or not there is such a front: UDP there is in every cluster.
+	rules := nft.IpvsSkeleton(nft.IpvsParams{ServiceParams: params, MTU: podMTU(m)})
+	s.nft.Claim(owner, append(rules, nft.ServiceSkeleton(params)...)...)
 	return nil
 }
 
@@ -301,7 +299,7 @@ func (s *ipvsServices) front(k intent.Front) {
 	s.sysctl.Claim(owner, ipvs.Sloppy(want)...)
 	rules := nft.Ipvs(want, marks, s.here.own[k.Addr] || s.elsewhere(k.Addr))
 	if ipvs.Ahead(want) {
-		rules = slices.Concat(rules, s.ahead, nft.Ahead(want))
+		rules = append(rules, nft.Ahead(want)...)
 	}
 	s.nft.Claim(owner, rules...)
 }
