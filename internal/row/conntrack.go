@@ -18,6 +18,7 @@ type Flows struct {
 	To     string // the endpoints' wire bytes, see FlowsTo; empty: nobody
 	Far    bool   // flows of clients outside may go to Near alone
 	Near   string // as To
+	Plain  bool   // and keep their own source address
 	Inside string // of the row without a front: the blocks of clients that are not outside, see FlowsInside
 }
 
@@ -93,6 +94,9 @@ func (f Flows) String() string {
 	text := fmt.Sprintf("%s flows only to %s", f.Front, endpoints(f.Endpoints()))
 	if f.Far {
 		text += "; from outside only to " + endpoints(f.NearEndpoints())
+		if f.Plain {
+			text += ", not masqueraded"
+		}
 	}
 	return text
 }

@@ -97,7 +97,7 @@ func narrows(c row.Change[row.FlowsKey, row.Flows]) bool {
 	if c.New == nil || c.Old == nil || c.Old.To == "" {
 		return true
 	}
-	if c.New.Far && !c.Old.Far {
+	if c.New.Far && !c.Old.Far || c.New.Plain && !c.Old.Plain {
 		return true
 	}
 	return lacks(c.New.Endpoints(), c.Old.Endpoints()) || c.New.Far && lacks(c.New.NearEndpoints(), c.Old.NearEndpoints())
@@ -162,7 +162,9 @@ func (t *Table) broken(ctx context.Context, want map[row.FlowsKey]*row.Flows) (m
 			if !within(t.inside, w.Orig.Src.Addr()) {
 				side = 1
 			}
-			if _, fine := allowed[k][side][w.Reply.Src]; fine || r == nil && w.Reply.Src == w.Orig.Dst {
+			_, fine := allowed[k][side][w.Reply.Src]
+			hidden := side == 1 && r != nil && r.Plain && len(t.inside) > 0 && w.Reply.Dst.Addr() != w.Orig.Src.Addr()
+			if fine && !hidden || r == nil && w.Reply.Src == w.Orig.Dst {
 				return
 			}
 			out[k] = append(out[k], w)

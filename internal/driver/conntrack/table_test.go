@@ -194,18 +194,21 @@ func TestClientsOutside(t *testing.T) {
 	} {
 		k.Add(f)
 	}
+	hidden := flow(17, "198.51.100.9:4000", front, "10.244.1.1:53")
+	hidden.Reply.Dst = ap("10.244.1.254:4000") // masqueraded when all endpoints were for everybody
+	k.Add(hidden)
 	old := flows(17, front, "10.244.1.1:53", "10.244.2.1:53")
 	turn(t, tab, nil, &old)
-	if n := len(k.All()); n != 4 {
+	if n := len(k.All()); n != 5 {
 		t.Fatalf("%d flows are left", n)
 	}
 	inside := row.FlowsInside(netip.MustParsePrefix("10.244.1.0/24"), netip.MustParsePrefix("192.0.2.1/32"))
 	turn(t, tab, nil, &inside)
 	local := old
-	local.Far, local.Near = true, row.FlowsTo(ap("10.244.1.1:53"))
+	local.Far, local.Plain, local.Near = true, true, row.FlowsTo(ap("10.244.1.1:53"))
 	turn(t, tab, &old, &local)
 	for _, f := range k.All() {
-		if f.Orig.Src == ap("198.51.100.7:4000") {
+		if f.Orig.Src == ap("198.51.100.7:4000") || f.Orig.Src == hidden.Orig.Src {
 			t.Errorf("still there: %s", f)
 		}
 	}

@@ -20,7 +20,7 @@ func Service(s *intent.Service) []row.Flows {
 	flows := row.Flows{Front: front, To: pack(slices.Concat(s.Backends, s.Near, s.Keep))}
 	if s.Far && s.Protocol == udp {
 		// An association of SCTP would break; what it has it keeps, as TCP does. UDP has nothing to lose.
-		flows.Far = true
+		flows.Far, flows.Plain = true, s.KeepSource && !s.Masquerade
 		flows.Near = pack(s.Near, only(s.Keep, func(b intent.Backend) bool { return b.Local }))
 	}
 	return []row.Flows{flows}

@@ -29,6 +29,14 @@ func TestService(t *testing.T) {
 	if rows := Service(s); len(rows) != 1 || rows[0].String() != want {
 		t.Errorf("got %v; want %s", rows, want)
 	}
+	s.KeepSource = true
+	if rows := Service(s); len(rows) != 1 || rows[0].String() != want+", not masqueraded" {
+		t.Errorf("got %v; want %s, not masqueraded", rows, want)
+	}
+	s.Masquerade = true // everybody is masqueraded
+	if rows := Service(s); len(rows) != 1 || rows[0].String() != want {
+		t.Errorf("got %v; want %s", rows, want)
+	}
 	s.Protocol = 132
 	if rows := Service(s); len(rows) != 1 || rows[0].Far {
 		t.Errorf("an association of SCTP ends: %v", rows)
