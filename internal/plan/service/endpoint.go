@@ -79,12 +79,13 @@ func (c candidate) fitness() int {
 func misplaced(m *model.Model, s *model.Service) []model.Remark {
 	var list []model.Remark
 	for _, sl := range m.SlicesOf(s.Name) {
-		for i, e := range sl.Endpoints {
+		for _, e := range sl.Endpoints {
 			if len(e.Addrs) == 0 {
 				continue
 			}
 			if why := holder.Endpoint(m, e.Addrs[0]); why != "" {
-				list = append(list, model.Remark{Object: sl.Ref(), Field: fmt.Sprintf("endpoints[%d].addresses[0]", i),
+				// The conversion leaves unusable endpoints out, so an index here would not be that of the object.
+				list = append(list, model.Remark{Object: sl.Ref(), Field: "endpoints",
 					Message: fmt.Sprintf("%s ignored: %s", e.Addrs[0], why)})
 			}
 		}

@@ -221,9 +221,9 @@ Service default/web: status.loadBalancer.ingress[0].ip: 198.51.100.9 ignored: no
 			"Service default/web: kube-router.io/service.dsr: endpoint 10.244.1.9 ignored for spec.ports[0]: pod kube-system/dns is of another namespace"},
 		{"what nothing is sent to", nil, nil, []model.Endpoint{here, at("self", "0.1.2.3"), at("self", "10.96.0.10"), at("self", "172.16.0.255")},
 			"10.96.0.10:80/tcp cluster default/web:http -> [10.244.1.5:8080]",
-			"EndpointSlice default/web-1: endpoints[1].addresses[0]: 0.1.2.3 ignored: it is no destination (RFC 6890, 0.0.0.0/8)\n" +
-				"EndpointSlice default/web-1: endpoints[2].addresses[0]: 10.96.0.10 ignored: it is an address of Service default/web\n" +
-				"EndpointSlice default/web-1: endpoints[3].addresses[0]: 172.16.0.255 ignored: it is the broadcast or network address of 172.16.0.0/24"},
+			"EndpointSlice default/web-1: endpoints: 0.1.2.3 ignored: it is no destination (RFC 6890, 0.0.0.0/8)\n" +
+				"EndpointSlice default/web-1: endpoints: 10.96.0.10 ignored: it is an address of Service default/web\n" +
+				"EndpointSlice default/web-1: endpoints: 172.16.0.255 ignored: it is the broadcast or network address of 172.16.0.0/24"},
 		{"a class of ours, and nobody gives addresses", nil, func(s *model.Service) {
 			s.Type, s.Class = model.LoadBalancer, "kube-router"
 		}, nil, "10.96.0.10:80/tcp cluster default/web:http -> []",
