@@ -119,6 +119,9 @@ func nftTables(b *strings.Builder) {
 		nft.Egress(&intent.Egress{Pods: inside, Keep: prefixes("192.0.2.0/24"), Refuse: prefixes("10.96.0.0/12")}), nft.Peer(&intent.Peer{Ranges: inside, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}})...))
 	block(b, "Rules: who may speak to tunnels", "With overlays; here of vxlan. The nodes are those of host-nodes.", nft.TunnelGuard(
 		&intent.TunnelGuard{V4: true, V6: true, Encap: intent.VXLAN, Port: 8472, Own: append(inside, prefixes("10.96.0.0/12")...)}))
+	block(b, "Rules: whose BFD packets count", "With `--enable-bfd`, or a peer with `bfd`; here beside two routers, one in the node's subnet and one of three hops. The nodes are those of host-nodes.",
+		nft.BFDGuard(&intent.BFDGuard{Nodes: true, Near: prefixes("10.0.0.0/24", "fd00::/64"), Peers: []intent.BFDPeer{
+			{Addr: netip.MustParseAddr("10.0.0.200"), MinTTL: 255}, {Addr: netip.MustParseAddr("2001:db8::1"), MinTTL: 253}}}))
 }
 
 func guardTable(b *strings.Builder) {

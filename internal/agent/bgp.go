@@ -20,6 +20,7 @@ import (
 	"kube-router/internal/plan/advert"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/render/bgp"
+	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
 	"kube-router/internal/watch/peer"
 )
@@ -150,7 +151,17 @@ func (l ledgers) planAdvert(m *model.Model, u model.Ref, memo *holder.Memo) []mo
 		if b, remarks = advert.Speaker(m); b != nil {
 			rows = bgp.Speaker(b)
 		}
+		l.guardBFD(m)
 	}
 	l.bgp.Claim(owner, rows...)
 	return remarks
+}
+
+// guardBFD claims whose BFD packets this node takes.
+func (l ledgers) guardBFD(m *model.Model) {
+	var rows []row.Nft
+	for _, g := range advert.BFD(m) {
+		rows = append(rows, nft.BFDGuard(g)...)
+	}
+	l.nft.Claim(reconcile.Owner{Name: "BFD"}, rows...)
 }

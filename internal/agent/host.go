@@ -6,6 +6,7 @@ import (
 
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
+	"kube-router/internal/plan/advert"
 	"kube-router/internal/plan/host"
 	"kube-router/internal/plan/route"
 	"kube-router/internal/reconcile"
@@ -109,8 +110,8 @@ func ownPorts(m *model.Model) []nft.OwnPort {
 	}
 	if s.Router {
 		list = append(list, nft.OwnPort{Proto: tcp, Port: uint16(s.BGP.Port)})
-		if s.BGP.BFD != nil {
-			list = append(list, nft.OwnPort{Proto: udp, Port: uint16(s.BGP.BFD.Port)})
+		if len(advert.BFD(m)) > 0 {
+			list = append(list, nft.OwnPort{Proto: udp, Port: intent.BFDPort})
 		}
 	}
 	for _, g := range route.Guard(m) {

@@ -107,7 +107,7 @@ func peerFlags() []Flag {
 			Usage:   "Watch these routers with BFD (RFC 5880).",
 			Differs: "Sessions between nodes are watched too."},
 		{Name: "bfd-port", Type: "uint32", Default: "3784", read: one(func(d *draft) *uint32 { return &d.bfd.port }, number[uint32](0, 1<<32-1)),
-			Usage: "UDP port of BFD."},
+			Usage: "UDP port at which these routers take BFD packets; nodes take them at 3784."},
 		{Name: "bfd-detection-multiplier", Type: "uint32", Default: "3", read: one(func(d *draft) *uint32 { return &d.bfd.multiplier }, number[uint32](0, 1<<32-1)),
 			Usage: "How many missed packets mean that the router is gone, 1 to 255."},
 		{Name: "bfd-desired-min-tx-interval", Type: "uint32", Default: "1000", read: one(func(d *draft) *uint32 { return &d.bfd.tx }, number[uint32](0, 1<<32-1)),

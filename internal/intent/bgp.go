@@ -27,6 +27,35 @@ type BFD struct {
 	Tx, Rx     time.Duration
 }
 
+// BFDPort is the UDP port at which this node takes BFD packets (RFC 5881 section 4), whatever port its peers take theirs at.
+const BFDPort = 3784
+
+// BFDGuard says whose BFD packets this node takes: its peers' alone, and with the TTL that theirs have (RFC 5881 section 5,
+// RFC 5082). Whoever may send others can end a session.
+type BFDGuard struct {
+	Nodes bool           // the nodes are peers (see Peer)
+	Near  []netip.Prefix // this node's subnets: nodes in them are one hop away; none overlaps another
+	Peers []BFDPeer      // outside, by TTL and address
+}
+
+// BFDPeer is a router outside that BFD watches.
+type BFDPeer struct {
+	Addr   netip.Addr
+	MinTTL uint8 // 0: any
+}
+
+// String prints one line.
+func (g *BFDGuard) String() string {
+	s := "BFD from"
+	if g.Nodes {
+		s += fmt.Sprintf(" nodes, those in %v with TTL 255;", g.Near)
+	}
+	for _, p := range g.Peers {
+		s += fmt.Sprintf(" %s with TTL %d;", p.Addr, p.MinTTL)
+	}
+	return s
+}
+
 // Password is a secret that never prints.
 type Password string
 

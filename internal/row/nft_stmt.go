@@ -93,10 +93,12 @@ const (
 	NftEthertype  // what the frame says it carries; of one with a VLAN tag it is the tag's type
 	NftArpSaddr   // the address that an ARP packet for Ethernet and IPv4 says is the sender's (RFC 826)
 	NftNDTarget   // the target of a neighbour solicitation or advertisement (RFC 4861, section 4.3)
+
+	NftTTL // the TTL, or the hop limit when V6
 )
 
 // NftTermMost is the last term that there is.
-const NftTermMost = NftNDTarget
+const NftTermMost = NftTTL
 
 // NftTerm is one term of a key. V6 tells the family of addresses.
 type NftTerm struct {
@@ -307,6 +309,8 @@ func (t NftTerm) String() string {
 		return ip + " " + [...]string{"saddr", "daddr"}[t.Op-NftSaddr]
 	case NftICMPType:
 		return icmp + " type"
+	case NftTTL:
+		return ip + map[bool]string{false: " ttl", true: " hoplimit"}[t.V6]
 	case NftCtDaddr:
 		return "ct original " + ip + " daddr"
 	case NftNumRandom:

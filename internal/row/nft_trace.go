@@ -15,6 +15,7 @@ type NftPacket struct {
 	Protocol           uint8
 	SrcPort, DstPort   uint16
 	ICMPType           uint8
+	TTL                uint8  // or the hop limit
 	State              uint32 // one of NftStateNew …
 	SrcLocal, DstLocal bool   // the address is one of this node's
 	Iif, Oif           string
@@ -258,6 +259,8 @@ func (w *nftWalk) number(t NftTerm) (uint32, bool) {
 		return uint32(w.p.DstPort), true
 	case NftICMPType:
 		return uint32(w.p.ICMPType), t.V6 && w.p.Protocol == 58 || !t.V6 && w.p.Protocol == 1
+	case NftTTL:
+		return uint32(w.p.TTL), w.p.Src.Is6() == t.V6
 	case NftPktMark:
 		return w.p.Mark, true
 	case NftTCPFlags:
@@ -287,7 +290,7 @@ func (w *nftWalk) value(t NftTerm) (NftWire, bool) {
 		return NftWire{}.Ifname(w.p.Iif), true
 	case NftOif:
 		return NftWire{}.Ifname(w.p.Oif), true
-	case NftNfproto, NftICMPType, NftPktMark, NftTCPFlags, NftSCTPChunk:
+	case NftNfproto, NftICMPType, NftPktMark, NftTCPFlags, NftSCTPChunk, NftTTL:
 		n, ok := w.number(t)
 		return NftWire{}.Host(n), ok
 	}

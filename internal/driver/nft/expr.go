@@ -135,7 +135,7 @@ func (p *program) need(k row.NftKeyExpr) {
 
 func (p *program) needTerm(t row.NftTerm) {
 	switch t.Op {
-	case row.NftSaddr, row.NftDaddr:
+	case row.NftSaddr, row.NftDaddr, row.NftTTL:
 		p.needFamily(t.V6)
 	case row.NftSport, row.NftDport:
 		if !p.ports {
@@ -174,7 +174,7 @@ func width(t row.NftTerm) int {
 		return unix.IFNAMSIZ
 	case row.NftSport, row.NftDport, row.NftCtDport, row.NftEthertype:
 		return 2
-	case row.NftNfproto, row.NftL4proto, row.NftICMPType, row.NftTCPFlags, row.NftSCTPChunk, row.NftCtDir:
+	case row.NftNfproto, row.NftL4proto, row.NftICMPType, row.NftTCPFlags, row.NftSCTPChunk, row.NftCtDir, row.NftTTL:
 		return 1
 	case row.NftNoTerm:
 		return 0
@@ -200,7 +200,7 @@ func (p *program) loadTerm(t row.NftTerm, at int) {
 	switch t.Op {
 	case row.NftNoTerm:
 	case row.NftSaddr, row.NftDaddr, row.NftSport, row.NftDport, row.NftICMPType, row.NftTCPFlags, row.NftSCTPChunk,
-		row.NftEtherSaddr, row.NftEthertype, row.NftArpSaddr, row.NftNDTarget:
+		row.NftEtherSaddr, row.NftEthertype, row.NftArpSaddr, row.NftNDTarget, row.NftTTL:
 		p.emit(payload(t, dst, width(t)))
 	case row.NftNfproto:
 		p.emit(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: dst})
@@ -249,6 +249,11 @@ func payload(t row.NftTerm, dst uint32, size int) *expr.Payload {
 		e.Base, e.Offset = expr.PayloadBaseNetworkHeader, 14
 	case row.NftNDTarget:
 		e.Offset = 8
+	case row.NftTTL:
+		e.Base, e.Offset = expr.PayloadBaseNetworkHeader, 8
+		if t.V6 {
+			e.Offset = 7
+		}
 	case row.NftSaddr, row.NftDaddr:
 		e.Base, e.Offset = expr.PayloadBaseNetworkHeader, 12
 		if t.V6 {

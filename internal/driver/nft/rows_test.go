@@ -184,6 +184,8 @@ func statements() [][]row.NftStmt {
 		{tcp, {Op: row.NftMatchNum, Key: key(row.NftSport), Num: 53}, accept},
 		match(row.NftICMPType, row.NftStmt{Op: row.NftMatchNum, Num: 8}),
 		{{Op: row.NftMatchNum, Key: key6(row.NftICMPType), Num: 135}, accept},
+		match(row.NftTTL, row.NftStmt{Op: row.NftMatchNum, Num: 255}),
+		{{Op: row.NftMatchRange, Key: key6(row.NftTTL), Num: 253, Last: 255}, accept},
 		match(row.NftTCPFlags, row.NftStmt{Op: row.NftMatchNum, Num: 2, Mask: 0x12}),
 		match(row.NftIif, row.NftStmt{Op: row.NftMatchName, Text: "kube-bridge"}),
 		match(row.NftOif, row.NftStmt{Op: row.NftMatchName, Text: "veth*", Not: true}),

@@ -233,6 +233,7 @@ func session(m *model.Model, self, other *model.Node) (*intent.Neighbor, string)
 	}
 	if b := m.Settings.BGP.BFD; b != nil {
 		n.BFD = bfd(b)
+		n.BFD.Port = intent.BFDPort
 	}
 	if m.LinkTo(n.Addr) != nil {
 		n.MinTTL = fullTTL
