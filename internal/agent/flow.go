@@ -19,8 +19,8 @@ var flow = map[model.Kind]map[string]touch{
 	model.KindService: {"service": contenders, "advert": both(contenders, swayed), "balancer": whole, "guard": answering},
 	model.KindSlice:   {"service": itsService, "advert": both(itsService, itsSharers), "guard": answering},
 	model.KindPod:     {"service": podServices, "guard": podPorts},
-	model.KindNode: {"service": ifSelf(whole), "host": ifSelf(whole), "inside": ifSelf(whole), "ipvs": ifSelf(whole),
-		"route": ofNode(nodeRoutes), "advert": both(ofNode(nodeAdverts), nodeDrained), "egress": ofNode(nodeEgress)},
+	model.KindNode: {"service": both(ifSelf(whole), nodeClaims), "host": ifSelf(whole), "inside": ifSelf(whole), "ipvs": ifSelf(whole),
+		"route": ofNode(nodeRoutes), "advert": both(both(ofNode(nodeAdverts), nodeDrained), nodeClaims), "egress": ofNode(nodeEgress)},
 	model.KindLink:       {"service": whole, "route": whole, "host": whole, "ipvs": whole, "inside": whole, "advert": nodesAndSelf},
 	model.KindPath:       {"route": itself},
 	model.KindOverflow:   {"advert": itself},
@@ -53,17 +53,25 @@ func itsService(_ *model.Model, c change, add func(model.Ref)) {
 }
 
 // podServices are the Services that a pod answers for, where something counts that its slices don't tell: how
-// long it may take to go, whether it has a network of its own, and whether a Service's selector has it. The ipvs engine alone asks.
+// long it may take to go, whether it has a network of its own, whether a Service's selector has it, and whether it has an
+// endpoint's address that another pod has too. The ipvs engine alone asks.
 func podServices(m *model.Model, c change, add func(model.Ref)) {
 	old, _ := c.old.(*model.Pod)
 	now, _ := c.new.(*model.Pod)
 	if m.Settings.Services.Engine != model.EngineIPVS ||
-		old != nil && now != nil && old.Grace == now.Grace && old.HostNetwork == now.HostNetwork &&
+		old != nil && now != nil && old.Grace == now.Grace && old.HostNetwork == now.HostNetwork && old.Finished == now.Finished &&
 			slices.Equal(old.Addrs, now.Addrs) && maps.Equal(old.Labels, now.Labels) {
 		return
 	}
 	for _, s := range m.SlicesTo(c.ref.Name) {
 		add(model.Ref{Kind: model.KindService, Name: s.Service})
+	}
+	for _, o := range []model.Object{c.old, c.new} {
+		if p, ok := o.(*model.Pod); ok {
+			for _, a := range p.Addrs {
+				pointed(m, a, add)
+			}
+		}
 	}
 }
 

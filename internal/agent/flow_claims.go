@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -55,13 +56,18 @@ func contendersOf(m *model.Model, s *model.Service, add func(model.Ref)) {
 		}
 	}
 	for _, a := range s.Addrs() {
-		for _, slice := range m.SlicesAt(a) {
-			add(model.Ref{Kind: model.KindService, Name: slice.Service})
-		}
+		pointed(m, a, add)
+		own := holder.Own(m, a)
 		if slices.Contains(s.ClusterIPs, a) {
 			all(m.ServicesAt(a)) // no other Service may have it, on no port
+			for _, o := range m.ServicesAt(a) {
+				for _, p := range o.Ports {
+					if own {
+						onNode(p.Port) // what they lose there, or get
+					}
+				}
+			}
 		}
-		own := holder.Own(m, a)
 		for _, p := range s.Ports {
 			all(m.ServicesListening(a, p.Port, p.Protocol))
 			if own {
@@ -80,6 +86,41 @@ func contendersOf(m *model.Model, s *model.Service, add func(model.Ref)) {
 			}
 		}
 	}
+}
+
+// pointed are the Services with an endpoint at an address, which they may not have while a Service has it.
+func pointed(m *model.Model, a netip.Addr, add func(model.Ref)) {
+	for _, slice := range m.SlicesAt(a) {
+		add(model.Ref{Kind: model.KindService, Name: slice.Service})
+	}
+}
+
+// nodeClaims are the Services that a node's pod ranges and addresses bear on, where these changed: no Service may have an address
+// in a pod range, and whether an endpoint may be sent to depends on both (package holder).
+func nodeClaims(m *model.Model, c change, add func(model.Ref)) {
+	old, _ := c.old.(*model.Node)
+	now, _ := c.new.(*model.Node)
+	was, is := cmp.Or(old, &model.Node{}), cmp.Or(now, &model.Node{})
+	for _, r := range differing(was.PodCIDRs, is.PodCIDRs) {
+		for a, list := range m.ServicesWithin(r) {
+			for _, s := range list {
+				add(s.Ref())
+			}
+			pointed(m, a, add)
+		}
+		for _, a := range holder.Broadcasts(m, r) {
+			pointed(m, a, add)
+		}
+	}
+	for _, a := range differing(slices.Concat(was.InternalIPs, was.ExternalIPs), slices.Concat(is.InternalIPs, is.ExternalIPs)) {
+		pointed(m, a, add)
+	}
+}
+
+// differing are the elements that only one of two lists has.
+func differing[T comparable](a, b []T) []T {
+	in := func(list []T) func(T) bool { return func(e T) bool { return slices.Contains(list, e) } }
+	return append(slices.DeleteFunc(slices.Clone(a), in(b)), slices.DeleteFunc(slices.Clone(b), in(a))...)
 }
 
 // swayed are the Services at the changed one's addresses, where it decides whether this node serves them too.

@@ -1,6 +1,7 @@
 package holder
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -71,6 +72,30 @@ func broadcast(m *model.Model, a netip.Addr) netip.Prefix {
 		}
 	}
 	return netip.Prefix{}
+}
+
+// Broadcasts are the addresses of which a node's pod range decides whether they stand for a subnet as a whole: the first and
+// the last one of the range, and those of this node's links within it, for which nobody asks there.
+func Broadcasts(m *model.Model, r netip.Prefix) []netip.Addr {
+	if !r.Addr().Is4() {
+		return nil
+	}
+	list := ends(r)
+	for _, l := range m.Links {
+		for _, p := range l.Addrs {
+			if p.Addr().Is4() {
+				list = append(list, ends(p)...)
+			}
+		}
+	}
+	return slices.DeleteFunc(list, func(a netip.Addr) bool { return !r.Contains(a) })
+}
+
+// ends are the first and the last address of an IPv4 prefix.
+func ends(p netip.Prefix) []netip.Addr {
+	first := p.Masked().Addr().As4()
+	last := binary.BigEndian.Uint32(first[:]) | uint32(uint64(1)<<(32-p.Bits())-1)
+	return []netip.Addr{netip.AddrFrom4(first), netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, last)))}
 }
 
 // whole tells whether a is the first or the last address of an IPv4 subnet that has such (RFC 3021: those of two have none).

@@ -10,21 +10,23 @@ import (
 // for different protocols. The map is not to be changed.
 func (m *Model) ServicesOnNodePort(p Port) map[Name]*Service { return m.nodePorts[p] }
 
-// SlicesAt are the EndpointSlices with an endpoint at an address that lies in a range of Services, which it shouldn't; by
-// name. The map is not to be changed.
-func (m *Model) SlicesAt(a netip.Addr) map[Name]*Slice { return m.slicesAt[a] }
+// SlicesAt are the EndpointSlices with an endpoint at an address, in no order. The list is not to be changed, and holds until
+// the model changes.
+func (m *Model) SlicesAt(a netip.Addr) []*Slice { return m.slicesAt[a] }
 
-// forServices tells whether an address lies in a range that the settings give to Services.
-func (m *Model) forServices(a netip.Addr) bool {
-	s := &m.Settings
-	for _, ranges := range [...][]netip.Prefix{s.Services.ClusterRanges, s.Services.ExternalRanges, s.Allocator.Ranges} {
-		for _, r := range ranges {
-			if r.Contains(a) {
-				return true
-			}
-		}
+func (m *Model) putSliceAt(a netip.Addr, s *Slice) {
+	if list := m.slicesAt[a]; len(list) == 0 || list[len(list)-1] != s { // it may name an address twice
+		m.slicesAt[a] = append(list, s)
 	}
-	return false
+}
+
+func (m *Model) deleteSliceAt(a netip.Addr, s *Slice) {
+	list := slices.DeleteFunc(m.slicesAt[a], func(o *Slice) bool { return o == s })
+	if len(list) == 0 {
+		delete(m.slicesAt, a)
+		return
+	}
+	m.slicesAt[a] = list
 }
 
 // NodesAt are the Nodes that have an address, by name; several only by mistake. The map is not to be changed.

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 )
@@ -18,6 +19,27 @@ func (m *Model) Changes() uint64 { return m.changes }
 // ServicesAt are the Services that name an address, in their spec or status, whether they may have it or not; the oldest
 // first. The list is not to be changed, and holds until the model changes.
 func (m *Model) ServicesAt(a netip.Addr) []*Service { return m.servicesAt[a] }
+
+// ServicesWithin visits each address within a prefix that Services name, with those Services, in no order. It costs what the
+// prefix has addresses, or what Services name altogether, whichever is less.
+func (m *Model) ServicesWithin(p netip.Prefix) iter.Seq2[netip.Addr, []*Service] {
+	return func(yield func(netip.Addr, []*Service) bool) {
+		p = p.Masked()
+		if bits := p.Addr().BitLen() - p.Bits(); bits < 16 && 1<<bits < len(m.servicesAt) {
+			for a := p.Addr(); p.Contains(a); a = a.Next() {
+				if list := m.servicesAt[a]; len(list) > 0 && !yield(a, list) {
+					return
+				}
+			}
+			return
+		}
+		for a, list := range m.servicesAt {
+			if p.Contains(a) && !yield(a, list) {
+				return
+			}
+		}
+	}
+}
 
 // ServicesOwning are the Services that have an address for their cluster address, the oldest first; several only by
 // mistake. The list is not to be changed, and holds until the model changes.

@@ -28,7 +28,7 @@ type Model struct {
 
 	slicesOf map[Name]map[Name]*Slice
 	slicesTo map[Name]map[Name]*Slice
-	slicesAt map[netip.Addr]map[Name]*Slice
+	slicesAt map[netip.Addr][]*Slice
 	podsBy   map[netip.Addr]map[Name]*Pod
 	nodesBy  map[netip.Addr]map[string]*Node
 	ranges   ranges
@@ -56,7 +56,7 @@ func New(s Settings) *Model {
 		nodePorts:  map[Port]map[Name]*Service{},
 		slicesOf:   map[Name]map[Name]*Slice{},
 		slicesTo:   map[Name]map[Name]*Slice{},
-		slicesAt:   map[netip.Addr]map[Name]*Slice{},
+		slicesAt:   map[netip.Addr][]*Slice{},
 		podsBy:     map[netip.Addr]map[Name]*Pod{},
 		nodesBy:    map[netip.Addr]map[string]*Node{},
 		ranges:     newRanges(),
@@ -92,9 +92,7 @@ func (m *Model) Put(o Object) Object {
 				index(m.slicesTo, e.Pod, o.Name, o)
 			}
 			for _, a := range e.Addrs {
-				if m.forServices(a) {
-					index(m.slicesAt, a, o.Name, o)
-				}
+				m.putSliceAt(a, o)
 			}
 		}
 	case *Pod:
@@ -166,7 +164,7 @@ func (m *Model) deleteSlice(n Name) Object {
 	for _, e := range s.Endpoints {
 		unindex(m.slicesTo, e.Pod, n)
 		for _, a := range e.Addrs {
-			unindex(m.slicesAt, a, n)
+			m.deleteSliceAt(a, s)
 		}
 	}
 	return s
