@@ -179,7 +179,7 @@ func TestExits(t *testing.T) {
 	n.once(0, "--run-router=false", "--run-firewall=false", "--run-service-proxy=false").wants(t, 0, "", "nothing to do")
 	n.once(0, "extra").wants(t, 1, "", `unknown command "extra"`)
 	n.once(0, "--kubeconfig", n.path("kubeconfig"), "--run-router", "false").wants(t, 1, "", "")
-	n.once(0, "--logtostderr").wants(t, 1, "", "unknown flag: --logtostderr")
+	n.once(0, "--no-such-flag").wants(t, 1, "", "unknown flag: --no-such-flag")
 	n.once(0, "--bgp-port=x", "--overlay-encap=y").wants(t, 1, "", "--overlay-encap")
 	n.once(nobody, "--kubeconfig", n.path("kubeconfig")).wants(t, 1, "", "must run as root")
 	n.once(nobody, "cleanup").wants(t, 1, "", "needs root")
