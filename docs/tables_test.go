@@ -73,6 +73,9 @@ func tables() string {
 	linuxTables(&b, host)
 	nftTables(&b)
 	guardTable(&b)
+	block(&b, "Rules in others' chain: FORWARD of iptables", "Only where that chain would drop packets of pods, and not with `--foreign-forward-accept=false`; at its end with `--run-firewall=false`. The one thing\n"+
+		"that we write into what others own, known by the comment `"+row.ForwardComment+"`.", slices.Concat(
+		linux.Forward(&intent.Forward{Pods: prefixes("10.244.0.0/16")}), linux.Forward(&intent.Forward{Pods: prefixes("fd00:10:244::/56")})))
 	sysctls := append(linux.Sysctls(host), linux.Accounting())
 	block(&b, "Settings", "Below /proc/sys. What each was before is kept in `sysctl.json` beside the control socket (below /run) and comes back at cleanup,\n"+
 		"unless somebody else has changed it since. “Where it was 1”: another value is the operator's choice and stays.", sysctls)

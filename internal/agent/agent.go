@@ -89,6 +89,7 @@ func (a *agent) parts() []part {
 		{"tables", a.act},
 		{"the cluster", a.patience},
 		{"leftovers", a.takeOver},
+		{"chains of others", a.followChains},
 	}...)
 }
 
@@ -127,6 +128,9 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	}
 	targets.BGP = count(targets.BGP, a.tally.announced(&o.Settings))
 	a.open(targets)
+	if err := a.lookAround(); err != nil {
+		log.Warn("it is not known what other programs' chains do with packets of pods", "error", err)
+	}
 	m := model.New(o.Settings)
 	if a.reports, err = newReporter(a.tables, a.rest, m); err != nil {
 		return nil, err
@@ -224,6 +228,9 @@ func (a *agent) pulse() show.Pulse {
 	}
 	if t, ok := a.tables.named("rtnl"); ok && p.Started {
 		p.NoPath = a.ledgers.ways.none(t.lane.Status())
+	}
+	if t, ok := a.tables.named("forward"); ok && p.Started {
+		p.Blocked = a.ledgers.blocked.why(t.lane.Status())
 	}
 	p.Leaving = a.leaving.Load()
 	for _, s := range a.kube.Status() {

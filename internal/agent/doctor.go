@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netns"
 
 	"kube-router/internal/config"
+	"kube-router/internal/driver/forward"
 	"kube-router/internal/driver/module"
 	"kube-router/internal/driver/probe"
 	"kube-router/internal/driver/takeover"
@@ -127,7 +128,14 @@ func gather(ctx context.Context, o *config.Options) *patient {
 		return p
 	}
 	p.kernel, p.kernelErr = probe.Kernel(m)
-	p.node, p.nodeErr = probe.Look(m, "/proc", cmp.Or(o.ProcSys, "/proc/sys"), settingsOf(p.model), pluginsOfHost(), filepath.Dir(o.Settings.CNI.File))
+	p.node, p.nodeErr = probe.Look("/proc", cmp.Or(o.ProcSys, "/proc/sys"), settingsOf(p.model), pluginsOfHost(), filepath.Dir(o.Settings.CNI.File))
+	if m.Safe("nf_tables") {
+		list, err := forward.Look()
+		p.nodeErr = errors.Join(p.nodeErr, err)
+		for _, o := range foreign(list) {
+			p.model.Put(o)
+		}
+	}
 	if d, err := takeover.New(netns.None(), m.Safe); err == nil {
 		defer d.Close()
 		found, err := d.Dump(ctx)

@@ -36,14 +36,25 @@ func checkOthers(p *patient) []finding {
 			list = append(list, f)
 		}
 	}
-	for _, c := range p.node.Chains {
-		if c.Drops && c.Hook == "forward" && c.Table != row.NftTable {
-			list = append(list, finding{warn, "other rules", fmt.Sprintf("chain %s drops what it doesn't accept itself, packets of pods included", c),
-				"let it accept what comes from and goes to kube-bridge, or set its policy to accept"})
-		}
-	}
+	list = append(list, foreignChains(p.model)...)
 	if len(list) == 0 {
 		list = append(list, finding{fine, "other programs", "none that would be in the way", ""})
+	}
+	return list
+}
+
+// foreignChains judges the chains of others that packets of pods pass.
+func foreignChains(m *model.Model) []finding {
+	var list []finding
+	blocked := host.Blocked(m)
+	for _, c := range blocked {
+		list = append(list, finding{bad, "other rules", fmt.Sprintf("chain %s drops packets of pods", c), openIt})
+	}
+	for _, r := range slices.SortedFunc(slices.Values(m.Refs(model.KindForeign)), model.Ref.Compare) {
+		c := m.Foreign[r.Name.Name]
+		if c.Closed && !slices.Contains(blocked, c) && !(c.Iptables() && m.Settings.Router && m.Settings.Accept) {
+			list = append(list, finding{warn, "other rules", fmt.Sprintf("chain %s drops what it doesn't accept itself, packets of pods included", c), openIt})
+		}
 	}
 	return list
 }

@@ -109,9 +109,13 @@ func TestDoctor(t *testing.T) {
 		{"firewalld", func(p *patient) { p.node.Processes = []string{"firewalld"} }, warn, "other programs", "firewalld", "trusted"},
 		{"NetworkManager", func(p *patient) { p.node.Processes = []string{"NetworkManager"} }, warn, "other programs", "NetworkManager", "unmanaged-devices"},
 		{"a dropping firewall", func(p *patient) {
-			p.node.Chains = []probe.Chain{{Family: "ip", Table: "filter", Name: "FORWARD", Hook: "forward", Drops: true}}
+			p.model.Put(&model.ForwardChain{Family: "inet", Table: "firewalld", Name: "filter_FORWARD", Closed: true})
 		},
-			warn, "other rules", "ip filter FORWARD", "kube-bridge"},
+			bad, "other rules", "inet firewalld filter_FORWARD", "kube-bridge"},
+		{"a firewall that may know pods", func(p *patient) {
+			p.model.Put(&model.ForwardChain{Family: "inet", Table: "mine", Name: "forward", Closed: true, Open: true})
+		},
+			warn, "other rules", "inet mine forward", "kube-bridge"},
 		{"leftovers", func(p *patient) {
 			p.leftovers = []row.Leftover{{Kind: row.LeftoverTable, Of: "kube-proxy", Name: "kube-proxy"}}
 		},

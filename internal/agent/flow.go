@@ -20,12 +20,13 @@ var flow = map[model.Kind]map[string]touch{
 	model.KindSlice:   {"service": itsService, "advert": both(itsService, itsSharers), "guard": answering},
 	model.KindPod:     {"service": podServices, "guard": podPorts},
 	model.KindNode: {"service": both(ifSelf(whole), nodeClaims), "host": ifSelf(whole), "inside": ifSelf(whole), "ipvs": ifSelf(whole),
-		"route": ofNode(nodeRoutes), "advert": both(both(ofNode(nodeAdverts), nodeDrained), nodeClaims), "egress": ofNode(nodeEgress)},
+		"forward": ranged, "route": ofNode(nodeRoutes), "advert": both(both(ofNode(nodeAdverts), nodeDrained), nodeClaims), "egress": ofNode(nodeEgress)},
 	model.KindLink:       {"service": whole, "route": whole, "host": whole, "ipvs": whole, "inside": whole, "advert": nodesAndSelf},
 	model.KindPath:       {"route": itself},
 	model.KindOverflow:   {"advert": itself},
 	model.KindAttachment: {"guard": itself},
 	model.KindNamespace:  {"guard": freed},
+	model.KindForeign:    {"forward": whole},
 }
 
 // itself is the unit that is the changed object.
@@ -33,6 +34,15 @@ func itself(_ *model.Model, c change, add func(model.Ref)) { add(c.ref) }
 
 // whole is every unit of the stage.
 func whole(_ *model.Model, _ change, add func(model.Ref)) { add(everything) }
+
+// ranged is every unit of the stage where a Node's pod ranges are others now.
+func ranged(_ *model.Model, c change, add func(model.Ref)) {
+	old, _ := c.old.(*model.Node)
+	now, _ := c.new.(*model.Node)
+	if host.Ranged(old, now) {
+		add(everything)
+	}
+}
 
 // nodesAndSelf are the node itself and every node: whether one is in a subnet of ours counts for its session, and for
 // what routers may teach.

@@ -53,7 +53,8 @@ func BenchmarkAll(b *testing.B) {
 // benchLedgers are tables that nobody takes rows from.
 func benchLedgers() ledgers {
 	return ledgers{
-		sysctl: reconcile.NewLedger[string, row.Sysctl](),
+		sysctl:  reconcile.NewLedger[string, row.Sysctl](),
+		forward: reconcile.NewLedger[row.ForwardKey, row.Forward](), blocked: &blocked{},
 		linux:  reconcile.NewLedger[row.LinuxKey, row.Linux](),
 		nft:    reconcile.NewLedger[row.NftKey, row.Nft](),
 		flows:  reconcile.NewLedger[row.FlowsKey, row.Flows](),

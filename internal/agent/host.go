@@ -21,6 +21,7 @@ func hostStages(l ledgers) []stage {
 		{name: "host", plan: l.planHost},
 		{name: "egress", units: egressUnits, plan: l.planEgress},
 		{name: "inside", plan: l.planInside},
+		{name: "forward", plan: l.planForward},
 		{name: "route", units: routeUnits, plan: l.planRoute},
 		l.guardStage(),
 	}

@@ -9,6 +9,7 @@ import (
 	"kube-router/internal/config"
 	"kube-router/internal/driver/conntrack"
 	"kube-router/internal/driver/file"
+	"kube-router/internal/driver/forward"
 	"kube-router/internal/driver/gobgp"
 	"kube-router/internal/driver/healthport"
 	"kube-router/internal/driver/nft"
@@ -31,6 +32,9 @@ type ledgers struct {
 	health *reconcile.Ledger[uint16, row.HealthPort]
 	bgp    *reconcile.Ledger[row.BgpKey, row.Bgp]
 	ways   *ways
+
+	forward *reconcile.Ledger[row.ForwardKey, row.Forward]
+	blocked *blocked
 }
 
 // Targets are the tables of one node, each a place that rows are written to: the kernel's, or fakes.
@@ -44,6 +48,8 @@ type Targets struct {
 	Health row.Target[uint16, row.HealthPort]
 	BGP    row.Target[row.BgpKey, row.Bgp] // nil: a fake
 	CNI    row.Target[string, row.Conflist]
+	// Forward is chain FORWARD of iptables; nil: there is none.
+	Forward row.Target[row.ForwardKey, row.Forward]
 	// Balancer takes the addresses of LoadBalancer Services. Tests give one; the daemon's stands behind an election.
 	Balancer row.Target[row.KubeName, row.KubeIngress]
 }
@@ -75,6 +81,8 @@ func kernelTargets(o *config.Options) (Targets, error) {
 		Health: &healthport.Driver{},
 		BGP:    sessions,
 		CNI:    file.New(o.Settings.CNI.File, file.PluginDirs()...),
+
+		Forward: forward.New(),
 	}
 	err = ipvsTargets(&o.Settings, filepath.Dir(o.ControlSocket), &to)
 	return to, err
@@ -88,7 +96,11 @@ func openTables(t *tables, to Targets, s *model.Settings) ledgers {
 		to.BGP = gobgp.NewFake()
 	}
 	l := ledgers{
-		ways:   &ways{},
+		ways: &ways{},
+
+		blocked: &blocked{},
+		forward: reconcile.NewLedger[row.ForwardKey, row.Forward](),
+
 		sysctl: open(t, "sysctl", to.Sysctl, pace("sysctl")),
 		linux:  open(t, "rtnl", to.Linux, pace("rtnl")),
 		nft:    open(t, "nft", to.Nft, pace("nft")),
@@ -96,6 +108,9 @@ func openTables(t *tables, to Targets, s *model.Settings) ledgers {
 		health: open(t, "health", to.Health, pace("health")),
 		bgp:    open(t, "bgp", to.BGP, pace("bgp")),
 		cni:    open(t, "cni", to.CNI, pace("cni")),
+	}
+	if to.Forward != nil {
+		l.forward = open(t, "forward", to.Forward, pace("forward"))
 	}
 	l.ipvs, l.pods = openIpvs(t, to, pace)
 	return l

@@ -31,7 +31,7 @@ func (a *agent) listen() {
 
 // allSettled tells whether whatever carries traffic stands as wanted.
 func allSettled(list []reconcile.Status) bool {
-	carriers := []string{"rtnl", "ipvs", "nft"}
+	carriers := []string{"rtnl", "ipvs", "nft", "forward"}
 	return !slices.ContainsFunc(list, func(s reconcile.Status) bool {
 		return slices.Contains(carriers, s.Table) && !s.Settled()
 	})

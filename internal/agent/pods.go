@@ -30,7 +30,7 @@ func warnOfPods(o *config.Options, dir string, log *slog.Logger) {
 func (t *tables) keeping() *tables {
 	some := newTables(t.log)
 	for _, e := range t.all() {
-		if !slices.Contains([]string{"rtnl", "sysctl", "cni"}, e.name) {
+		if !slices.Contains([]string{"rtnl", "sysctl", "cni", "forward"}, e.name) {
 			some.list = append(some.list, e)
 		}
 	}

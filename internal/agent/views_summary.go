@@ -30,6 +30,9 @@ func (a *agent) summary(ctx context.Context, _ []string) (show.Page, error) {
 	if pulse.NoPath != "" {
 		state, why = "unwell", append(why, "no path to other nodes: "+pulse.NoPath)
 	}
+	if pulse.Blocked != "" {
+		state, why = "unwell", append(why, pulse.Blocked)
+	}
 	failing, rows := 0, 0
 	for _, t := range pulse.Tables {
 		failing += len(t.Failing)

@@ -159,6 +159,7 @@ func processCases() []flagCase {
 		{"help", "", "true", func(o *Options) { o.Help = true }, badBool},
 		{"cleanup-config", "", "1", func(o *Options) { o.Cleanup = true }, badBool},
 		{"keep-pods", "", "true", func(o *Options) { o.KeepPods = true }, badBool},
+		{"foreign-forward-accept", "", "false", func(o *Options) { o.Settings.Accept = false }, badBool},
 		{"take-over", "", "true", func(o *Options) { o.Settings.TakeOver = true }, badBool},
 		{"enable-pprof", "", "true", func(o *Options) { o.Pprof = "127.0.0.1:6060" }, badBool},
 		{"health-addr", "", "::1", func(o *Options) { o.Health = "[::1]:20244" }, []string{"x", "1.2.3", "fe80::1%eth0"}},

@@ -66,6 +66,8 @@ func processFlags() []Flag {
 			Usage: "With cleanup: leave the bridge, routes, tunnels and settings that running pods are connected by."},
 		{Name: "take-over", Type: "bool", Default: "false", Ours: true, read: one(func(d *draft) *bool { return &d.Settings.TakeOver }, boolean),
 			Usage: "Remove what kube-router v2 or kube-proxy left on this host once our own tables are in place."},
+		{Name: "foreign-forward-accept", Type: "bool", Default: "true", Ours: true, read: one(func(d *draft) *bool { return &d.Settings.Accept }, boolean),
+			Usage: "Accept packets of pods in chain FORWARD of iptables (nft variant) where its policy or a rule would drop them."},
 		{Name: "enable-pprof", Type: "bool", Default: "false", read: one(func(d *draft) *bool { return &d.pprof }, boolean),
 			Usage:   "Serve Go profiles on 127.0.0.1:6060.",
 			Differs: "Profiles are served on 127.0.0.1 alone; v2 serves them on every address."},

@@ -19,6 +19,7 @@ type Model struct {
 	Paths      map[netip.Prefix]*Path
 	Overflows  map[string]*Overflow // by the peer's address
 	Attached   map[Name]*Attachment // by container and interface
+	Foreign    map[string]*ForwardChain
 
 	servicesAt map[netip.Addr][]*Service
 	ownersOf   map[netip.Addr][]*Service
@@ -53,6 +54,7 @@ func New(s Settings) *Model {
 		servicesAt: map[netip.Addr][]*Service{},
 		ownersOf:   map[netip.Addr][]*Service{},
 		listening:  map[frontend][]*Service{},
+		Foreign:    map[string]*ForwardChain{},
 		nodePorts:  map[Port]map[Name]*Service{},
 		slicesOf:   map[Name]map[Name]*Slice{},
 		slicesTo:   map[Name]map[Name]*Slice{},
@@ -117,6 +119,8 @@ func (m *Model) Put(o Object) Object {
 		for _, hop := range o.NextHops {
 			index(m.pathsBy, hop, o.Prefix, o)
 		}
+	case *ForwardChain:
+		m.Foreign[o.Ref().Name.Name] = o
 	case *Overflow:
 		m.Overflows[o.Ref().Name.Name] = o
 	case *Attachment:
@@ -150,6 +154,8 @@ func (m *Model) Delete(r Ref) Object {
 		return take(m.Overflows, r.Name.Name)
 	case KindAttachment:
 		return m.deleteAttachment(r.Name)
+	case KindForeign:
+		return take(m.Foreign, r.Name.Name)
 	}
 	return nil
 }
@@ -205,6 +211,8 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Overflows)
 	case KindAttachment:
 		return refs(m.Attached)
+	case KindForeign:
+		return refs(m.Foreign)
 	}
 	return nil
 }

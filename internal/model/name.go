@@ -41,6 +41,7 @@ const (
 	KindSettings  Kind = "Settings"
 
 	KindAttachment Kind = "Attachment"
+	KindForeign    Kind = "ForwardChain"
 )
 
 // Ref names one object of any kind.

@@ -16,6 +16,7 @@ type Settings struct {
 	IPv4      bool   // --enable-ipv4
 	IPv6      bool   // --enable-ipv6
 	TakeOver  bool   // --take-over (ours)
+	Accept    bool   // --foreign-forward-accept (ours): rules of ours may stand in chain FORWARD of iptables
 	Listens   []Port // TCP ports at which kube-router answers on the node: --health-port, --metrics-port
 	Services  ServiceSettings
 	Policy    PolicySettings

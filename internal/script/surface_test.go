@@ -16,7 +16,10 @@ const beside = "../../test/operate/flags_test.go"
 
 // elsewhere are flags that only a test of one driver can show.
 func elsewhere() map[string]string {
-	return map[string]string{"runtime-endpoint": "../driver/podns/cri_test.go", "keep-pods": "../../test/operate/cleanup_test.go"}
+	return map[string]string{
+		"runtime-endpoint": "../driver/podns/cri_test.go", "keep-pods": "../../test/operate/cleanup_test.go",
+		"foreign-forward-accept": "../../test/routes/forward_test.go",
+	}
 }
 
 // flagEffects are what flags do, one case or more each.

@@ -21,6 +21,7 @@ type Pulse struct {
 	Sources  []string      // sources that have not given their first picture
 	Panicked string        // a part that ended for good, and why
 	NoPath   string        // why no other node can be reached; empty: some can, or there is none
+	Blocked  string        // which chains of others drop packets of pods; empty: none is known to
 	Leaving  bool          // the Node is being deleted, or is about to be: it takes no new traffic
 }
 
@@ -88,6 +89,9 @@ func HealthHandler(pulse func() Pulse) http.Handler {
 		why := append(p.NotReady(), p.Unhealthy(time.Now())...)
 		if p.NoPath != "" {
 			why = append(why, "no path to other nodes: "+p.NoPath)
+		}
+		if p.Blocked != "" {
+			why = append(why, p.Blocked)
 		}
 		verdict(w, "OK", "Not ready", http.StatusServiceUnavailable, why)
 	})

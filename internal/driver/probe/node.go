@@ -3,14 +3,12 @@ package probe
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -23,21 +21,11 @@ type Link struct {
 	Master     string // the bridge that it is a port of; empty: none
 }
 
-// Chain is a base chain of nftables.
-type Chain struct {
-	Family, Table, Name, Hook string
-	Drops                     bool // its policy is drop
-}
-
-// String prints the chain as nft lists it.
-func (c Chain) String() string { return fmt.Sprintf("%s %s %s", c.Family, c.Table, c.Name) }
-
 // Node are the facts about a node as it is.
 type Node struct {
 	Settings  map[string]string // by path below /proc/sys; a missing setting is absent
 	Writable  bool              // settings can be changed
 	Links     []Link
-	Chains    []Chain  // base chains at the hooks that packets of pods pass
 	Processes []string // names of other programs that manage networks
 	Plugins   []string // CNI plugins
 	CNIFiles  []string // in the CNI directory, in the order in which runtimes take them
@@ -50,8 +38,8 @@ var programs = []string{
 }
 
 // Look reads a node: proc is /proc, sys is where the host's /proc/sys can be written, settings are named as below it,
-// plugins and conf are the CNI's folders. Without nf_tables, as m knows it, there are no chains, and none are asked for.
-func Look(m Modules, proc, sys string, settings []string, plugins, conf string) (*Node, error) {
+// plugins and conf are the CNI's folders.
+func Look(proc, sys string, settings []string, plugins, conf string) (*Node, error) {
 	n := &Node{Settings: map[string]string{}}
 	for _, s := range settings {
 		if text, err := os.ReadFile(filepath.Join(sys, s)); err == nil {
@@ -66,10 +54,7 @@ func Look(m Modules, proc, sys string, settings []string, plugins, conf string) 
 			return !slices.Contains([]string{".conf", ".conflist", ".json"}, filepath.Ext(f))
 		})
 	}
-	if !m.Safe("nf_tables") {
-		return n, n.links()
-	}
-	return n, errors.Join(n.links(), n.chains())
+	return n, n.links()
 }
 
 // writable tells whether a file can be opened for writing; nothing is written.
@@ -127,41 +112,6 @@ func (n *Node) links() error {
 	for _, l := range list {
 		a := l.Attrs()
 		n.Links = append(n.Links, Link{Name: a.Name, Kind: l.Type(), MTU: a.MTU, Up: a.Flags&unix.IFF_UP != 0, Master: names[a.MasterIndex]})
-	}
-	return nil
-}
-
-// hooks are those that packets of pods pass, by their numbers in families ip, ip6 and inet.
-var hooks = map[nftables.ChainHook]string{
-	*nftables.ChainHookPrerouting: "prerouting", *nftables.ChainHookInput: "input",
-	*nftables.ChainHookForward: "forward", *nftables.ChainHookOutput: "output", *nftables.ChainHookPostrouting: "postrouting",
-}
-
-var families = map[nftables.TableFamily]string{
-	nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
-}
-
-func (n *Node) chains() error {
-	c, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("open nftables: %w", err)
-	}
-	list, err := c.ListChains()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("list chains: %w", err)
-	}
-	for _, ch := range list {
-		family, known := families[ch.Table.Family]
-		if ch.Hooknum == nil || !known {
-			continue
-		}
-		n.Chains = append(n.Chains, Chain{
-			Family: family, Table: ch.Table.Name, Name: ch.Name, Hook: hooks[*ch.Hooknum],
-			Drops: ch.Policy != nil && *ch.Policy == nftables.ChainPolicyDrop,
-		})
 	}
 	return nil
 }
