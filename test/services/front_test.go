@@ -192,7 +192,7 @@ func TestUDPPolicyChanges(t *testing.T) {
 	put("web-3", "")
 	ask := func(from *lab.Host, f int) probe.Result {
 		q := front(w.Node("n1").Addrs()[f], nodePort(n), "udp")
-		q.From, q.Timeout = netip.AddrPortFrom(from.Addrs()[f], 41_100), w.limit()
+		q.From, q.Timeout = netip.AddrPortFrom(from.Addrs()[f], 41_100), 3*w.limit()
 		return from.Probe(q)
 	}
 	by := func(from *lab.Host, f int, pod string, client netip.Addr) error {
@@ -203,12 +203,12 @@ func TestUDPPolicyChanges(t *testing.T) {
 		return nil
 	}
 	w.both(t, frontGroup, "UDP flows by the node port, to another node", func(f int) error {
-		return w.eventually(10*time.Second, func() error { return by(w.Outside(), f, "web-3", netip.Addr{}) })
+		return w.eventually(30*time.Second, func() error { return by(w.Outside(), f, "web-3", netip.Addr{}) })
 	})
 	put("web-1", "-more")
 	w.merge(t, s, "", map[string]any{"spec": map[string]any{"externalTrafficPolicy": "Local"}})
 	w.both(t, frontGroup, "a UDP flow from outside follows externalTrafficPolicy Local", func(f int) error {
-		return w.eventually(20*time.Second, func() error { return by(w.Outside(), f, "web-1", w.Outside().Addrs()[f]) })
+		return w.eventually(30*time.Second, func() error { return by(w.Outside(), f, "web-1", w.Outside().Addrs()[f]) })
 	})
 	w.delete(t, s)
 }
