@@ -201,8 +201,9 @@ func (l *Lane[K, R]) step(ctx context.Context) bool {
 		l.breakdown(ctx, err)
 		return false
 	}
+	now := time.Now() // one for all: what was tried together is tried together again
 	for _, c := range changes {
-		l.settle(c, failed[c.Key])
+		l.settle(c, failed[c.Key], now)
 	}
 	l.mend()
 	return true
@@ -253,14 +254,14 @@ func (l *Lane[K, R]) differs(c row.Change[K, R]) bool {
 }
 
 // settle records how the change of one row went.
-func (l *Lane[K, R]) settle(c row.Change[K, R], err error) {
+func (l *Lane[K, R]) settle(c row.Change[K, R], err error, now time.Time) {
 	if later := (row.Later{}); errors.As(err, &later) {
-		l.waiting[c.Key] = time.Now().Add(time.Second)
+		l.waiting[c.Key] = now.Add(time.Second)
 		delete(l.failing, c.Key)
 		return
 	}
 	if err != nil {
-		l.fail(c, err)
+		l.fail(c, err, now)
 		return
 	}
 	l.forget(c.Key)
@@ -275,22 +276,22 @@ func (l *Lane[K, R]) settle(c row.Change[K, R], err error) {
 	}
 }
 
-func (l *Lane[K, R]) fail(c row.Change[K, R], err error) {
+func (l *Lane[K, R]) fail(c row.Change[K, R], err error, now time.Time) {
 	f := l.failing[c.Key]
 	if f == nil {
-		f = &failure{since: time.Now()}
+		f = &failure{since: now}
 		l.failing[c.Key] = f
 		l.log.Warn("row fails", "change", c.String(), "error", err)
 	}
-	l.push(f, err)
+	l.push(f, err, now)
 }
 
 // push counts one more failure and decides when to try again.
-func (l *Lane[K, R]) push(f *failure, err error) {
+func (l *Lane[K, R]) push(f *failure, err error, now time.Time) {
 	f.err = err
 	wait := min(l.pace.First<<min(f.attempts, 20), l.pace.Most)
 	f.attempts++
-	f.next = time.Now().Add(wait)
+	f.next = now.Add(wait)
 	l.stats.Failures++
 }
 
@@ -311,7 +312,7 @@ func (l *Lane[K, R]) breakdown(ctx context.Context, err error) {
 		l.broken = failure{since: time.Now()}
 		l.log.Warn("table fails", "error", err)
 	}
-	l.push(&l.broken, err)
+	l.push(&l.broken, err, time.Now())
 }
 
 // mend records that the table agrees with the ledger, but for rows that fail.
