@@ -84,7 +84,7 @@ func TestAtNight(t *testing.T) {
 	_ = proxy.Wait()
 	// Others' rules drop what passes.
 	n.sh("nft add table inet drops; nft add chain inet drops f '{ type filter hook forward priority 0; policy drop; }'")
-	n.diagnosed(t, "warn", "other rules", "inet drops f", "accept")
+	n.diagnosed(t, "bad", "other rules", "inet drops f", "accept")
 	n.sh("nft delete table inet drops")
 	// What is deleted comes back by itself, and nobody need be woken.
 	n.sh("nft delete table inet kube-router; sysctl -qw net.ipv4.ip_forward=0")

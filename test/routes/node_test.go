@@ -29,11 +29,12 @@ func TestFailover(t *testing.T) {
 	w.check(err)
 	w.judgeDeath("n5", "with BFD, 3 × 100 ms", time.Second)
 	for _, n := range []string{"n1", "n2", "n3", "n4"} {
-		w.check(w.Node(n).RestartDaemon("--enable-bfd=false"))
+		// With a restart time routes of a node that is silent are kept for a return (decision 0072).
+		w.check(w.Node(n).RestartDaemon("--enable-bfd=false", "--bgp-graceful-restart-time=0s"))
 	}
 	_, err = w.within(30*time.Second, func() error { return w.established("n1", "n2", "n3", "n4") })
 	w.check(err)
-	w.judgeDeath("n4", "without BFD, hold time 3 s", 3500*time.Millisecond)
+	w.judgeDeath("n4", "without BFD, hold time 3 s, no restart time", 3500*time.Millisecond)
 }
 
 // joins adds a node and measures until every other pod reaches its pod.

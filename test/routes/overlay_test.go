@@ -37,7 +37,9 @@ func (w *world) overlay(encap, kind string, transfers int) {
 		}
 	}
 	for f, name := range families {
-		w.judge(group, "tunnels where asked for, "+name, w.ways(f, encap, kind), "n1 → n2 %s, n1 → n3 %s",
+		// What stood before carries packets until the new routes do.
+		_, way := w.within(10*time.Second, func() error { return w.ways(f, encap, kind) })
+		w.judge(group, "tunnels where asked for, "+name, way, "n1 → n2 %s, n1 → n3 %s",
 			w.way("n1", "n2", f), w.way("n1", "n3", f))
 	}
 	for f, name := range families {
