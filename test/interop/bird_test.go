@@ -62,8 +62,13 @@ func TestBird(t *testing.T) {
 	w.until("n1 accepts", 2*time.Second, func() error { return contains(w.routes("n1"), "203.0.113.0/24", "2001:db8:51::") })
 	w.remove(web)
 	r.silent(2*time.Second, "show route", "10.98.0.1/32 unicast", "fd00:10:98::1/128")
-	// Now it is an address like any other.
-	w.until("n1 takes what was a Service's", 2*time.Second, func() error { return contains(w.routes("n1"), "10.98.0.1 via") })
+	// The address stays one of the range of Services, which no router may teach (decision 0071).
+	w.until("n1 says why it takes none", 5*time.Second, func() error {
+		return contains(w.show("n1", "remarks"), "Path 10.98.0.1/32", "it lies in --service-external-ip-range")
+	})
+	if err := lacks(w.routes("n1"), "10.98.0.1 via"); err != nil {
+		t.Error(err)
+	}
 	t.Log("\n" + w.show("n1", "peers"))
 }
 

@@ -18,7 +18,7 @@ import (
 // long that takes and what memory the daemon and its speaker need.
 func TestManyPaths(t *testing.T) {
 	const many = 5000
-	args := append(peering(first), "--enable-ibgp=false")
+	args := append(peering(first), "--enable-ibgp=false", "--peer-router-prefix-limit=0")
 	args[1] = "--peer-router-asns=64512"
 	w := begin(t, lab.Config{Nodes: 1}, args...)
 	idle := memory(w.node("n1").DaemonPID())

@@ -26,7 +26,7 @@ func TestTaughtNonsense(t *testing.T) {
 	if err := lacks(w.routes("n1"), "172.30.0.12 via", "172.30.0.0/24"); err != nil {
 		t.Error(err)
 	}
-	if err := contains(w.show("n1", "remarks"), "Path 172.30.0.0/24 ignored", "Path 172.30.0.12/32 ignored"); err != nil {
+	if err := contains(w.show("n1", "remarks"), "Path 172.30.0.0/24", "Path 172.30.0.12/32", "it lies in the subnet of eth0"); err != nil {
 		t.Error(err)
 	}
 	// A route of somebody else's stays, and is told of.

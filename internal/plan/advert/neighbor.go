@@ -107,7 +107,7 @@ func graceful(m *model.Model, self *model.Node, n *intent.Neighbor) {
 		return
 	}
 	n.Restart, n.Deferral = min(b.RestartTime, longestRestart), defer1s
-	if self.Options.RRServer != "" {
+	if n.Cluster.IsValid() {
 		n.Deferral = deferReflector
 	}
 }
