@@ -190,6 +190,7 @@ func (w *world) annotate(node string, pairs ...string) {
 type session struct {
 	Node, Session, BFD string
 	Since              time.Time
+	Accepted           int
 }
 
 // peers are a node's sessions by the other's name.

@@ -45,6 +45,7 @@ type guest struct {
 	over     atomic.Uint64 // announcements that were beyond the limit
 	live     *wire         // of the session whose packets have the full TTL
 	since    time.Time     // of it
+	silent   atomic.Bool   // its last session ended because nothing was heard of it
 }
 
 // beyond counts announcements.
@@ -188,7 +189,7 @@ func (g *gate) guard(conn *net.TCPConn) net.Conn {
 	if p == nil {
 		return conn
 	}
-	w := &wire{TCPConn: conn, rules: p.rules, over: p.beyond}
+	w := &wire{TCPConn: conn, rules: p.rules, over: p.beyond, mute: func() { p.silent.Store(true) }}
 	w.held = func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -203,7 +204,16 @@ func (g *gate) guard(conn *net.TCPConn) net.Conn {
 		w.id, _ = netip.ParseAddr(g.global.RouterId)
 	}
 	p.over.Store(0)
+	p.silent.Store(false)
 	return w
+}
+
+// silent tells whether a peer's last session ended because nothing was heard of it, and forgets that.
+func (g *gate) silent(a netip.Addr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.guests[a]
+	return p != nil && p.silent.Swap(false)
 }
 
 // hand gives the engine a connection.

@@ -227,7 +227,9 @@ func (h *haste) wake(e ended) {
 }
 
 // revive makes a peer of ours anew that would rest, unless it restarts in grace (RFC 4724), for then the
-// engine's peer keeps its routes. It is false for one that doesn't rest yet.
+// engine's peer keeps its routes. One of which nothing was heard for the hold time doesn't restart: its routes must go
+// (RFC 4271 section 6.5; only RFC 8538, which we don't offer, has it otherwise), and the engine would keep them. It is
+// false for one that doesn't rest yet.
 func (h *haste) revive(e ended) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -237,11 +239,12 @@ func (h *haste) revive(e ended) bool {
 	}
 	p := h.look(a)
 	r, ours := readPeer(p)
-	if ours && p.GetState().GetSessionState() != api.PeerState_SESSION_STATE_IDLE {
+	state, restarts := p.GetState().GetSessionState(), p.GetGracefulRestart().GetPeerRestarting()
+	silent := restarts && h.gate.silent(a) // which the engine doesn't let rest
+	if ours && state != api.PeerState_SESSION_STATE_IDLE && !silent {
 		return false
 	}
-	if !ours || p.GetState().GetAdminState() != api.PeerState_ADMIN_STATE_UP || p.GetGracefulRestart().GetPeerRestarting() ||
-		!h.spare(a, time.Now()) {
+	if !ours || p.GetState().GetAdminState() != api.PeerState_ADMIN_STATE_UP || restarts && !silent || !restarts && !h.spare(a, time.Now()) {
 		return true
 	}
 	if err := h.server.DeletePeer(h.ctx, &api.DeletePeerRequest{Address: a.String()}); err != nil {

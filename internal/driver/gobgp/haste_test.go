@@ -51,6 +51,8 @@ type end struct {
 	t    *testing.T
 	addr netip.Addr
 	d    *Driver
+
+	space *netns.Space
 }
 
 // ends are 10.9.0.1 and 10.9.0.2, each with a speaker of AS 64512 and no peers.
@@ -75,7 +77,7 @@ func ends(t *testing.T) [2]*end {
 	for i := range list {
 		dir := t.TempDir()
 		runsIn(t, sides[i].Space, supervisor(t, dir, "v1"))
-		e := &end{t: t, addr: addr("10.9.0.%d", i+1), d: driver(t, dir)}
+		e := &end{t: t, addr: addr("10.9.0.%d", i+1), d: driver(t, dir), space: sides[i].Space}
 		speaker := row.BgpSpeaker{ASN: 64512, RouterID: e.addr, Port: 179}
 		speaker.Listen[0] = e.addr
 		e.apply(nil, speaker)
@@ -123,6 +125,39 @@ func soon(t *testing.T, what string, sides [2]*end) time.Duration {
 		t.Errorf("%s: after %s", what, took)
 	}
 	return took
+}
+
+// TestSilence is a peer that agreed to a restart time and of which nothing is heard any more: the hold time ends what it
+// taught, not the restart time.
+func TestSilence(t *testing.T) {
+	sides := ends(t)
+	const hold, restart = 3, 600
+	for i, e := range sides {
+		p := e.peer(sides[1-i], "")
+		p.Hold, p.Restart = hold, restart
+		var export row.BgpPolicy
+		export.Statements[0], export.Count = row.BgpStatement{Prefixes: row.SetPods, Accept: true}, 1
+		e.apply(nil, export)
+		e.apply(nil, row.BgpPolicy{Import: true, Accept: true})
+		e.apply(nil, row.BgpMember{Set: row.SetPods, Net: pfx("10.1.0.0/24"), Min: 24, Max: 24})
+		e.apply(nil, p)
+	}
+	soon(t, "agreed", sides)
+	taught := row.BgpPath{Prefix: pfx("10.1.0.0/24"), NextHop: sides[1].addr}
+	sides[1].apply(nil, taught)
+	known := func() bool {
+		n := 0
+		stream, err := sides[0].d.client.ListPath(t.Context(), &api.ListPathRequest{
+			TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: &api.Family{Afi: api.Family_AFI_IP, Safi: api.Family_SAFI_UNICAST},
+		})
+		_ = each[api.ListPathResponse](stream, err, func(*api.ListPathResponse) { n++ })
+		return n > 0
+	}
+	until(t, "the path is taught", 5*time.Second, known)
+	if err := sides[1].space.SetLink("eth0", false); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the path is gone with the hold time", 20*time.Second, func() bool { return !known() })
 }
 
 // TestHaste measures how long sessions take to begin: of a peer that was expected, of peers that appear on

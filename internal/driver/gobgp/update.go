@@ -7,12 +7,13 @@ import (
 
 // BGP messages (RFC 4271 section 4), as far as a guard looks into them.
 const (
-	headLen   = 19
-	typeOpen  = 1
-	typeKeep  = 4
-	typeFresh = 5
+	headLen = 19
 
-	typeUpdate = 2
+	typeOpen         = 1
+	typeUpdate       = 2
+	typeNotification = 3
+	typeKeep         = 4
+	typeFresh        = 5
 
 	attrPath       = 2
 	attrOriginator = 9

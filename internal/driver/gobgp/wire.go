@@ -29,6 +29,7 @@ type wire struct {
 	rules
 	held func()      // the kernel holds the peer to its TTL from now on
 	over func(n int) // n announcements were beyond the limit; 0: what was before counts no more
+	mute func()      // the peer said nothing for the hold time, and is told so
 
 	in, out []byte // a message that isn't complete, and what the engine is still to read
 	raw     bool   // no BGP: the engine shall see it as it is
@@ -53,6 +54,9 @@ const (
 	fullTTL     = 255
 	fullTTLWord = "kube-router ttl 255"
 )
+
+// holdTimerExpired is the error code of a NOTIFICATION to a peer of which nothing was heard (RFC 4271 section 6.5).
+const holdTimerExpired = 4
 
 // Read gives the engine the next bytes of what it is to hear.
 func (w *wire) Read(p []byte) (int, error) {
@@ -196,6 +200,9 @@ func atLeast(c *net.TCPConn, ttl int) error {
 func (w *wire) Write(m []byte) (int, error) {
 	w.writing.Lock()
 	defer w.writing.Unlock()
+	if len(m) > headLen && m[18] == typeNotification && m[headLen] == holdTimerExpired {
+		w.mute()
+	}
 	if len(m) <= headLen || m[18] != typeOpen {
 		return w.TCPConn.Write(m)
 	}
