@@ -30,9 +30,10 @@ var rooms = map[string][]string{
 	"config":    {"model"},                     // because settings are part of what is true
 	"show":      {"model", "intent", "row", "reconcile", "listen"},
 	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "holder"},
+	"doctor":    {"model", "row", "watch", "plan", "driver", "config", "show"}, // because it examines what the daemon works with, without one
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
 	"lab":       {"lab"}, // because it is the world around the binary and must not share its mistakes
-	"cmd":       {"agent", "config", "show", "lab", "model", "driver", "row"},
+	"cmd":       {"agent", "doctor", "config", "show", "lab", "model", "driver", "row"},
 }
 
 // pure rooms do no I/O, read no clock and log nothing: they return values and remarks.
@@ -46,13 +47,13 @@ var thirdParty = map[string]struct {
 	rooms  []string
 	reason string
 }{
-	"k8s.io/client-go":                       {[]string{"watch", "driver", "lab", "agent", "cmd"}, "the Kubernetes client: list-watch, credentials, leader election"},
-	"k8s.io/api":                             {[]string{"watch", "driver", "lab", "agent"}, "the Kubernetes API types"},
-	"k8s.io/apimachinery":                    {[]string{"watch", "driver", "lab", "agent", "cmd"}, "the Kubernetes meta types and codecs"},
+	"k8s.io/client-go":                       {[]string{"watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes client: list-watch, credentials, leader election"},
+	"k8s.io/api":                             {[]string{"watch", "driver", "lab", "doctor"}, "the Kubernetes API types"},
+	"k8s.io/apimachinery":                    {[]string{"watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes meta types and codecs"},
 	"k8s.io/cri-api":                         {[]string{"driver"}, "the container runtime's protocol, where no CNI record names a pod's namespace"},
 	"github.com/osrg/gobgp/v4":               {[]string{"driver", "watch", "cmd"}, "the BGP speaker, with its gRPC interface that users know"},
 	"github.com/vishvananda/netlink":         {[]string{"driver", "watch", "lab"}, "links, addresses, routes and rules over rtnetlink"},
-	"github.com/vishvananda/netns":           {[]string{"driver", "watch", "lab", "agent", "cmd"}, "entering a network namespace"},
+	"github.com/vishvananda/netns":           {[]string{"driver", "watch", "lab", "agent", "doctor", "cmd"}, "entering a network namespace"},
 	"github.com/google/nftables":             {[]string{"driver"}, "nftables over netlink"},
 	"github.com/mdlayher/netlink":            {[]string{"driver"}, "netlink messages that google/nftables has no words for"},
 	"github.com/moby/ipvs":                   {[]string{"driver"}, "IPVS over generic netlink"},

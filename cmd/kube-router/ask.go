@@ -13,6 +13,7 @@ import (
 
 	"kube-router/internal/agent"
 	"kube-router/internal/config"
+	"kube-router/internal/doctor"
 	"kube-router/internal/show"
 )
 
@@ -132,11 +133,11 @@ func doctorCommand() *cobra.Command {
 		}
 		if !told(cmd.Flags()) {
 			// Without a daemon the defaults are all there is to judge by, which the doctor tells.
-			if running, err := agent.Running(cmd.Context(), o.ControlSocket); err == nil {
+			if running, err := doctor.Running(cmd.Context(), o.ControlSocket); err == nil {
 				o = running
 			}
 		}
-		page, bad := agent.Doctor(cmd.Context(), o)
+		page, bad := doctor.Examine(cmd.Context(), o)
 		if err := page.Print(os.Stdout, show.Format(strings.ToLower(*format))); err != nil {
 			return err
 		}

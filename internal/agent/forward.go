@@ -49,19 +49,15 @@ func (b *blocked) why(s reconcile.Status) string {
 	if len(list) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("packets of pods are dropped by %s; %s", strings.Join(list, ", "), openIt)
+	return fmt.Sprintf("packets of pods are dropped by %s; %s", strings.Join(list, ", "), host.OpenIt)
 }
-
-// openIt is what to do about a chain that drops packets of pods.
-const openIt = "let it accept what comes from and goes to kube-bridge, or set its policy to accept"
 
 // foreign are chains of others as the model has them.
 func foreign(list []forward.Foreign) []model.Object {
 	var objects []model.Object
 	for _, c := range list {
-		objects = append(objects, &model.ForwardChain{
-			Family: c.Family, Table: c.Table, Name: c.Name, Policy: c.Policy, Drops: c.Drops, Closed: c.Closed, Open: c.Open,
-		})
+		chain := model.ForwardChain(c)
+		objects = append(objects, &chain)
 	}
 	return objects
 }

@@ -51,7 +51,7 @@ func newReporter(t *tables, c *rest.Config, m *model.Model) (*reporter, error) {
 	}
 	r := &reporter{self: m.Settings.Node, model: m, said: map[saying][]model.Remark{}}
 	slow := reconcile.Pace{First: time.Second, Most: 5 * time.Minute, Look: time.Hour, Quiet: time.Second}
-	if ownsNetwork(&m.Settings) {
+	if m.Settings.OwnsNetwork() {
 		conditions, err := kubestatus.NewConditions(c, m.Settings.Node)
 		if err != nil {
 			return nil, fmt.Errorf("node conditions: %w", err)
@@ -63,9 +63,6 @@ func newReporter(t *tables, c *rest.Config, m *model.Model) (*reporter, error) {
 	r.events = openAside(t, "events", events, slow)
 	return r, nil
 }
-
-// ownsNetwork tells whether it is we who give this node's pods their network.
-func ownsNetwork(s *model.Settings) bool { return s.Router && s.CNI.Enabled }
 
 // announce tells that pods have a network here.
 func (r *reporter) announce() {

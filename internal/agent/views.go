@@ -95,23 +95,17 @@ func some(list []string) string {
 	return fmt.Sprintf("%s, %s and %d more", list[0], list[1], len(list)-2)
 }
 
-// failingRow is a row that could not be made so, for programs.
-type failingRow struct {
-	Table, Row, Owner, Error string
-	Since                    time.Time
-	Attempts                 int
-	Foreign                  bool // no restart of the daemon changes it: health passes over it
-}
-
 func (a *agent) failing(context.Context, []string) (show.Page, error) {
 	p := show.Page{Columns: []string{"table", "since", "tries", "row", "error"}}
-	data := []failingRow{}
+	data := []show.FailingRow{}
 	for _, s := range a.tables.statuses() {
 		if s.Broken != "" {
-			data = append(data, failingRow{Table: s.Table, Row: "the whole table", Error: s.Broken, Since: s.Since, Foreign: s.Foreign})
+			data = append(data, show.FailingRow{Table: s.Table, Row: "the whole table", Error: s.Broken, Since: s.Since, Foreign: s.Foreign})
 		}
 		for _, f := range s.Failing {
-			data = append(data, failingRow{s.Table, f.Row, f.Owner, f.Error, f.Since, f.Attempts, f.Foreign})
+			data = append(data, show.FailingRow{
+				Table: s.Table, Row: f.Row, Owner: f.Owner, Error: f.Error, Since: f.Since, Attempts: f.Attempts, Foreign: f.Foreign,
+			})
 		}
 	}
 	for _, f := range data {

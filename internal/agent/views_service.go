@@ -209,6 +209,9 @@ func mentions(text string, at netip.Addr) bool {
 	})
 }
 
+// judgedMost is how many endpoints of a frontend are judged one by one.
+const judgedMost = 8
+
 // behind are the endpoints that a flow to a front of a Service may reach, which is what policies judge, and lines
 // that tell so; none: nothing of the kind is meant.
 func (a *agent) behind(flow policy.Flow, to string) (ends []netip.AddrPort, lines [][]string) {
@@ -220,11 +223,11 @@ func (a *agent) behind(flow policy.Flow, to string) (ends []netip.AddrPort, line
 		if len(s.Backends) == 0 {
 			text = fmt.Sprintf("%s is Service %s, where NOBODY ANSWERS: kube-router why %s", s.Front, s.Owner, s.Front)
 		}
-		if n := len(s.Backends); n > shownMost {
-			text += fmt.Sprintf(", here the first %d of %d", shownMost, n)
+		if n := len(s.Backends); n > judgedMost {
+			text += fmt.Sprintf(", here the first %d of %d", judgedMost, n)
 		}
 		lines = append(lines, []string{text})
-		for _, b := range s.Backends[:min(len(s.Backends), shownMost)] {
+		for _, b := range s.Backends[:min(len(s.Backends), judgedMost)] {
 			ends = append(ends, netip.AddrPortFrom(b.Addr, b.Port))
 		}
 	}

@@ -144,6 +144,9 @@ type AllocatorSettings struct {
 	Identity     string         // POD_NAME: the holder of the lease
 }
 
+// OwnsNetwork tells whether it is we who give this node's pods their network.
+func (s *Settings) OwnsNetwork() bool { return s.Router && s.CNI.Enabled }
+
 // Guards tells whether this node guards what its pods send: it hears of their ports from our CNI plugin, which our CNI
 // file chains, and another CNI's may.
 func (s *Settings) Guards() bool {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"sigs.k8s.io/yaml"
 )
@@ -27,6 +28,14 @@ type View struct {
 	Doc  string // one line for the help
 	Args string // what may follow the name, for the help: "TABLE", "ADDRESS:PORT/PROTOCOL"
 	Make func(ctx context.Context, args []string) (Page, error)
+}
+
+// FailingRow is a row that could not be made so: what view `failing` gives to programs, the doctor among them.
+type FailingRow struct {
+	Table, Row, Owner, Error string
+	Since                    time.Time
+	Attempts                 int
+	Foreign                  bool // no restart of the daemon changes it: health passes over it
 }
 
 // Format is how a page is printed.

@@ -21,7 +21,6 @@ type Foreign struct {
 	Drops               bool // a rule of it, or of a chain that it leads to, drops or rejects
 	Closed              bool // it drops or rejects whatever none of its rules accepts
 	Open                bool // it has a rule that accepts by kube-bridge, by ranges of addresses, or everything: packets of pods may pass
-	Accepts             bool // rules of ours stand in it
 }
 
 var names = map[nftables.TableFamily]string{
@@ -83,7 +82,6 @@ func (w *walk) chain(ch *nftables.Chain, all, pods bool, depth int) error {
 	}
 	for _, r := range list {
 		if ours(r) {
-			w.Accepts = true
 			continue
 		}
 		f := read(r.Exprs)

@@ -72,6 +72,9 @@ func Ranged(old, now *model.Node) bool {
 	return old == nil || now == nil || !slices.Equal(old.PodCIDRs, now.PodCIDRs)
 }
 
+// OpenIt is what to do about a chain of others that drops packets of pods.
+const OpenIt = "let it accept what comes from and goes to kube-bridge, or set its policy to accept"
+
 // Blocked are the chains of others that drop packets of pods, so far as can be told from outside: those that drop what none of their
 // rules accepts, with no rule that may accept these. Where a rule of ours is to stand, it is none of them.
 func Blocked(m *model.Model) []*model.ForwardChain {

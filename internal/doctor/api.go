@@ -1,4 +1,4 @@
-package agent
+package doctor
 
 import (
 	"context"
@@ -59,7 +59,7 @@ func rights(s *model.Settings) []right {
 		}
 	}
 	list = append(list, right{"create", "events.k8s.io", "events", ""})
-	if ownsNetwork(s) {
+	if s.OwnsNetwork() {
 		list = append(list, right{"get", "", "nodes", ""}, right{"patch", "", "nodes", "status"})
 	}
 	if s.Balancer {

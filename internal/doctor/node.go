@@ -1,4 +1,4 @@
-package agent
+package doctor
 
 import (
 	"context"
@@ -48,12 +48,12 @@ func foreignChains(m *model.Model) []finding {
 	var list []finding
 	blocked := host.Blocked(m)
 	for _, c := range blocked {
-		list = append(list, finding{bad, "other rules", fmt.Sprintf("chain %s drops packets of pods", c), openIt})
+		list = append(list, finding{bad, "other rules", fmt.Sprintf("chain %s drops packets of pods", c), host.OpenIt})
 	}
 	for _, r := range slices.SortedFunc(slices.Values(m.Refs(model.KindForeign)), model.Ref.Compare) {
 		c := m.Foreign[r.Name.Name]
 		if c.Closed && !slices.Contains(blocked, c) && !(c.Iptables() && m.Settings.Router && m.Settings.Accept) {
-			list = append(list, finding{warn, "other rules", fmt.Sprintf("chain %s drops what it doesn't accept itself, packets of pods included", c), openIt})
+			list = append(list, finding{warn, "other rules", fmt.Sprintf("chain %s drops what it doesn't accept itself, packets of pods included", c), host.OpenIt})
 		}
 	}
 	return list

@@ -1,4 +1,4 @@
-package agent
+package doctor
 
 import (
 	"cmp"
@@ -22,7 +22,7 @@ type daemonFacts struct {
 	why     []string
 	rows    string
 	up      string
-	failing []failingRow
+	failing []show.FailingRow
 	sources []kube.SourceStatus
 	peers   []peer.State
 	peerErr error

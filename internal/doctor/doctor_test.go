@@ -1,4 +1,4 @@
-package agent
+package doctor
 
 import (
 	"errors"
@@ -63,12 +63,12 @@ func TestDoctor(t *testing.T) {
 		{"starting", func(p *patient) { p.daemon.state, p.daemon.why = "starting", []string{"waiting for Nodes"} }, warn, "daemon", "waiting for Nodes", "wait"},
 		{"unwell", func(p *patient) { p.daemon.state, p.daemon.why = "unwell", []string{"x fails"} }, bad, "daemon", "x fails", "below"},
 		{"a row fails", func(p *patient) {
-			p.daemon.failing = []failingRow{{Table: "rtnl", Row: "link tun-1", Error: "operation not supported"}}
+			p.daemon.failing = []show.FailingRow{{Table: "rtnl", Row: "link tun-1", Error: "operation not supported"}}
 		}, bad, "rows: rtnl", "link tun-1: operation not supported", "the kernel lacks something"},
 		{"a report fails", func(p *patient) {
-			p.daemon.failing = []failingRow{{Table: "events", Row: "event", Error: "namespace x is being terminated"}}
+			p.daemon.failing = []show.FailingRow{{Table: "events", Row: "event", Error: "namespace x is being terminated"}}
 		}, bad, "rows: events", "terminated", "the API server's"},
-		{"many rows fail", func(p *patient) { p.daemon.failing = make([]failingRow, 100) }, bad, "rows", "92 more fail", "show failing"},
+		{"many rows fail", func(p *patient) { p.daemon.failing = make([]show.FailingRow, 100) }, bad, "rows", "92 more fail", "show failing"},
 		{"no watch", func(p *patient) { p.daemon.sources = []kube.SourceStatus{{Kind: model.KindPod, LastError: "refused"}} }, bad, "API server", "the watch of Pods is broken", "goes on with what it knows"},
 		{"remarks", func(p *patient) { p.daemon.remarks = []model.Remark{{Message: "odd"}} }, warn, "remarks", "odd", "show remarks"},
 		{"no speaker", func(p *patient) { p.daemon.peerErr = no }, bad, "BGP", "does not answer", "starts it again"},

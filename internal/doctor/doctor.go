@@ -1,4 +1,9 @@
-package agent
+// Package doctor examines a node: what its kernel, settings, files, other programs and the API server offer, judged by what
+// the settings ask for, and what the running daemon finds wrong itself. It is a process of its own beside the daemon, and
+// changes nothing.
+//
+// Facts are gathered first (gather) and then judged (examine), so that every judgement is tested without a node.
+package doctor
 
 import (
 	"cmp"
@@ -68,8 +73,8 @@ func pluginsOfHost() string {
 	return pluginDir
 }
 
-// Doctor checks what this node needs and says how to mend what is missing. The number is of what is wrong.
-func Doctor(ctx context.Context, o *config.Options) (show.Page, int) {
+// Examine checks what this node needs and says how to mend what is missing. The number is of what is wrong.
+func Examine(ctx context.Context, o *config.Options) (show.Page, int) {
 	return report(examine(gather(ctx, o)))
 }
 
@@ -132,8 +137,9 @@ func gather(ctx context.Context, o *config.Options) *patient {
 	if m.Safe("nf_tables") {
 		list, err := forward.Look()
 		p.nodeErr = errors.Join(p.nodeErr, err)
-		for _, o := range foreign(list) {
-			p.model.Put(o)
+		for _, c := range list {
+			chain := model.ForwardChain(c)
+			p.model.Put(&chain)
 		}
 	}
 	if d, err := takeover.New(netns.None(), m.Safe); err == nil {
