@@ -29,11 +29,12 @@ var rooms = map[string][]string{
 	"driver":    {"row", "listen"},             // because it writes rows and knows nothing of why
 	"config":    {"model"},                     // because settings are part of what is true
 	"show":      {"model", "intent", "row", "reconcile", "listen"},
-	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "holder"},
-	"doctor":    {"model", "row", "watch", "plan", "driver", "config", "show"}, // because it examines what the daemon works with, without one
+	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "holder"},
+	"view":      {"model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"}, // because it tells what is, wanted and there, and asks through its own nouns
+	"doctor":    {"model", "row", "watch", "plan", "driver", "config", "show"},                        // because it examines what the daemon works with, without one
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
 	"lab":       {"lab"}, // because it is the world around the binary and must not share its mistakes
-	"cmd":       {"agent", "doctor", "config", "show", "lab", "model", "driver", "row"},
+	"cmd":       {"agent", "doctor", "view", "config", "show", "lab", "model", "driver", "row"},
 }
 
 // pure rooms do no I/O, read no clock and log nothing: they return values and remarks.

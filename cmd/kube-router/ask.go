@@ -15,6 +15,7 @@ import (
 	"kube-router/internal/config"
 	"kube-router/internal/doctor"
 	"kube-router/internal/show"
+	"kube-router/internal/view"
 )
 
 // asking are the flags of all commands that ask a running daemon.
@@ -52,7 +53,7 @@ func showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show WHAT [ARG...]",
 		Short: "Show what a running kube-router knows, wants and has",
-		Long:  "Show what a running kube-router knows, wants and has. WHAT is one of:\n\n" + agent.ViewHelp(),
+		Long:  "Show what a running kube-router knows, wants and has. WHAT is one of:\n\n" + view.Help(),
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,7 +21,6 @@ import (
 	"kube-router/internal/reconcile"
 	renderkube "kube-router/internal/render/kube"
 	"kube-router/internal/row"
-	"kube-router/internal/show"
 	"kube-router/internal/watch/kube"
 )
 
@@ -118,22 +116,4 @@ func (b *allocator) plan(m *model.Model, _ model.Ref) []model.Remark {
 	}
 	b.ledger.Claim(reconcile.Owner{Name: "balancer"}, rows...)
 	return remarks
-}
-
-// balancerView shows the addresses given and who leads.
-func (a *agent) balancerView(context.Context, []string) (show.Page, error) {
-	b := a.allocator
-	if b == nil {
-		return show.Page{}, fmt.Errorf("--run-loadbalancer is off")
-	}
-	lines := b.lane.Lines()
-	p := show.Page{Columns: []string{"addresses", "written"}, Data: map[string]any{
-		"leader": b.elector.GetLeader(), "leading": b.elector.IsLeader(), "addresses": lines,
-	}}
-	slices.SortFunc(lines, func(x, y reconcile.Line) int { return cmp.Compare(x.Row, y.Row) })
-	for _, l := range lines {
-		p.Rows = append(p.Rows, []string{l.Row, cmp.Or(l.Error, yes(l.Have || !b.elector.IsLeader()))})
-	}
-	p.Note = "leader: " + b.elector.GetLeader()
-	return p, nil
 }

@@ -14,37 +14,24 @@ import (
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
 	"kube-router/internal/show"
+	"kube-router/internal/view"
 )
 
-// dropped is what one pod's firewall dropped in one direction since its rules were made; without a pod, what
-// ended for a reason that no pod's policies name.
-type dropped struct {
-	Pod, Direction string
-	Packets, Bytes uint64
-}
-
-func (d dropped) where() string {
-	if d.Pod == "" {
-		return d.Direction
-	}
-	return d.Direction + " of " + d.Pod
-}
-
 // dropCounts reads what the rules have counted, most first.
-func (a *agent) dropCounts(ctx context.Context) ([]dropped, error) {
+func (a *agent) dropCounts(ctx context.Context) ([]view.Dropped, error) {
 	table, ok := a.firewall.table.(counting)
 	if !ok {
 		return nil, errNoFirewall
 	}
-	of := map[row.NftKey]dropped{}
+	of := map[row.NftKey]view.Dropped{}
 	for text, key := range nft.OtherDrops() {
-		of[key] = dropped{Direction: text}
+		of[key] = view.Dropped{Direction: text}
 	}
 	err := a.thinker.query(ctx, func(*model.Model) {
 		for pod, wall := range a.policies.walls {
 			for _, l := range []*intent.RuleList{wall.Ingress, wall.Egress} {
 				if l != nil {
-					of[nft.LogChain(l.Direction, pod)] = dropped{Pod: pod, Direction: l.Direction.String()}
+					of[nft.LogChain(l.Direction, pod)] = view.Dropped{Pod: pod, Direction: l.Direction.String()}
 				}
 			}
 		}
@@ -66,14 +53,14 @@ func (a *agent) dropCounts(ctx context.Context) ([]dropped, error) {
 		}
 		maps.Copy(counters, some)
 	}
-	var list []dropped
+	var list []view.Dropped
 	for key, d := range of {
 		if c, ok := counters[key]; ok {
 			d.Packets, d.Bytes = c.Packets, c.Bytes
 			list = append(list, d)
 		}
 	}
-	slices.SortFunc(list, func(x, y dropped) int {
+	slices.SortFunc(list, func(x, y view.Dropped) int {
 		return cmp.Or(cmp.Compare(y.Packets, x.Packets), cmp.Compare(x.Pod, y.Pod), cmp.Compare(x.Direction, y.Direction))
 	})
 	return list, nil

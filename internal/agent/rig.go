@@ -13,6 +13,7 @@ import (
 	"kube-router/internal/config"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
+	"kube-router/internal/view"
 )
 
 // Rig is the daemon without its sources and without its voice: planners, ledgers and lanes as Run has them,
@@ -52,6 +53,9 @@ func (r *Rig) Whole() {
 	r.Inbox.Nudge()
 }
 
+// Started is closed when the first plan is complete.
+func (r *Rig) Started() <-chan struct{} { return r.agent.thinker.started }
+
 // Together runs f while the thinking goroutine waits, so that all that f puts into the Inbox is one batch.
 func (r *Rig) Together(ctx context.Context, f func()) error {
 	return r.agent.thinker.query(ctx, func(*model.Model) { f() })
@@ -67,17 +71,16 @@ func (r *Rig) Kick() {
 // Tables describes every table, in the order in which they are built up.
 func (r *Rig) Tables() []reconcile.Status { return r.agent.tables.statuses() }
 
+// Asked is what views may ask of this daemon.
+func (r *Rig) Asked() *view.Daemon { return r.agent.asked() }
+
 // Lines are the rows of one table, wanted or there.
 func (r *Rig) Lines(table string) []reconcile.Line {
-	t, ok := r.agent.tables.named(table)
-	if !ok {
-		return nil
-	}
-	return t.lane.Lines()
+	return r.agent.tables.lines(table)
 }
 
 // Remarks are all remarks, sorted.
-func (r *Rig) Remarks(ctx context.Context) ([]model.Remark, error) { return r.agent.remarks(ctx) }
+func (r *Rig) Remarks(ctx context.Context) ([]model.Remark, error) { return r.Asked().Remarks(ctx) }
 
 // Intents prints what Services are wanted to do, sorted.
 func (r *Rig) Intents() []string {

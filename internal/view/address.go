@@ -1,4 +1,4 @@
-package agent
+package view
 
 import (
 	"cmp"
@@ -18,15 +18,16 @@ import (
 
 // whyAddress tells what an address is that no Service has: a node, a pod, or somewhere that a route leads to; and by
 // which rows packets get there.
-func (a *agent) whyAddress(ctx context.Context, at netip.Addr) (show.Page, error) {
+func (d *Daemon) whyAddress(ctx context.Context, at netip.Addr) (show.Page, error) {
 	p := show.Page{Columns: []string{"what", "because of"}}
-	err := a.thinker.query(ctx, func(m *model.Model) {
+	err := d.Think(ctx, func(w World) {
+		m := w.Model
 		if n := m.NodeAt(at); n != nil {
 			p.Rows = append(p.Rows, []string{fmt.Sprintf("%s is node %s", at, n.Name), n.Ref().String()})
 		}
 		for name, pod := range m.PodsAt(at) {
 			p.Rows = append(p.Rows, []string{fmt.Sprintf("%s is pod %s on node %s", at, name, pod.Node), pod.Ref().String()})
-			if wall := a.policies.walls[name.String()]; wall != nil {
+			if wall := w.Firewalls[name.String()]; wall != nil {
 				p.Rows = append(p.Rows, []string{fmt.Sprintf("  its policies: kube-router show firewalls %s", name), ""})
 			}
 		}
@@ -47,7 +48,7 @@ func (a *agent) whyAddress(ctx context.Context, at netip.Addr) (show.Page, error
 		}
 	})
 	var routes []row.Route
-	for _, r := range a.ledgers.linux.All {
+	for _, r := range d.Linux.All {
 		if r, ok := r.(row.Route); ok && r.Dst.Contains(at) {
 			routes = append(routes, r)
 		}
@@ -56,7 +57,7 @@ func (a *agent) whyAddress(ctx context.Context, at netip.Addr) (show.Page, error
 		return cmp.Or(cmp.Compare(y.Dst.Bits(), x.Dst.Bits()), cmp.Compare(x.Metric, y.Metric), cmp.Compare(x.Table, y.Table))
 	})
 	for _, r := range routes {
-		p.Rows = append(p.Rows, []string{"  " + r.String(), owned(a.ledgers.linux.Owners(r.Key()))})
+		p.Rows = append(p.Rows, []string{"  " + r.String(), owned(d.Linux.Owners(r.Key()))})
 	}
 	if err == nil && len(p.Rows) == 0 {
 		err = fmt.Errorf("%s is no Service's address here, no node's and no pod's, and no route of ours leads there; `ip route get %s` tells where the node sends it", at, at)
@@ -84,9 +85,9 @@ func asAddress(what string) (netip.Addr, bool) {
 }
 
 // fronts are the fronts that somebody means.
-func (a *agent) fronts(what string) []*intent.Service {
+func (d *Daemon) fronts(what string) []*intent.Service {
 	var fronts []*intent.Service
-	for _, s := range a.services.intents.All {
+	for _, s := range d.Fronts.All {
 		if frontMatches(s, what) {
 			fronts = append(fronts, s)
 		}

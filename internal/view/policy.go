@@ -1,4 +1,4 @@
-package agent
+package view
 
 import (
 	"cmp"
@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"kube-router/internal/driver/nflog"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"
@@ -20,22 +19,22 @@ import (
 )
 
 // policyViews are what can be asked about policies.
-func (a *agent) policyViews() []show.View {
+func (d *Daemon) policyViews() []show.View {
 	return []show.View{
-		{Name: "why", Args: "FRONT | SERVICE | FROM TO PORT/PROTOCOL", Doc: "what serves an address, or whether one pod may talk to another", Make: a.why},
-		{Name: "policies", Doc: "network policies, and how many pods of this node each selects", Make: a.policiesView},
-		{Name: "firewalls", Args: "[POD]", Doc: "what each pod of this node lets in and out", Make: a.firewallsView},
-		{Name: "drops", Doc: "packets that policies dropped: counters, and the latest while somebody looks", Make: a.dropsView},
+		{Name: "why", Args: "FRONT | SERVICE | FROM TO PORT/PROTOCOL", Doc: "what serves an address, or whether one pod may talk to another", Make: d.why},
+		{Name: "policies", Doc: "network policies, and how many pods of this node each selects", Make: d.policiesView},
+		{Name: "firewalls", Args: "[POD]", Doc: "what each pod of this node lets in and out", Make: d.firewallsView},
+		{Name: "drops", Doc: "packets that policies dropped: counters, and the latest while somebody looks", Make: d.dropsView},
 	}
 }
 
 var errNoFirewall = errors.New("network policies are not enforced here (--run-firewall=false), or the cluster is still being read")
 
-func (a *agent) policiesView(ctx context.Context, _ []string) (show.Page, error) {
+func (d *Daemon) policiesView(ctx context.Context, _ []string) (show.Page, error) {
 	var list []policy.Summary
-	err := a.thinker.query(ctx, func(*model.Model) {
-		if a.policies.planner != nil {
-			list = a.policies.planner.Policies()
+	err := d.Think(ctx, func(w World) {
+		if w.Policies != nil {
+			list = w.Policies.Policies()
 		}
 	})
 	slices.SortFunc(list, func(x, y policy.Summary) int { return x.Name.Compare(y.Name) })
@@ -55,10 +54,10 @@ func (a *agent) policiesView(ctx context.Context, _ []string) (show.Page, error)
 	return p, err
 }
 
-func (a *agent) firewallsView(ctx context.Context, args []string) (show.Page, error) {
+func (d *Daemon) firewallsView(ctx context.Context, args []string) (show.Page, error) {
 	var list []*intent.Firewall
-	err := a.thinker.query(ctx, func(*model.Model) {
-		for _, f := range a.policies.walls {
+	err := d.Think(ctx, func(w World) {
+		for _, f := range w.Firewalls {
 			if len(args) == 0 || f.Pod == args[0] || strings.HasSuffix(f.Pod, "/"+args[0]) {
 				list = append(list, f)
 			}
@@ -90,13 +89,13 @@ type drop struct {
 	Why      string
 }
 
-func (a *agent) dropsView(ctx context.Context, _ []string) (show.Page, error) {
-	counts, err := a.dropCounts(ctx)
+func (d *Daemon) dropsView(ctx context.Context, _ []string) (show.Page, error) {
+	counts, err := d.Dropped(ctx)
 	if err != nil {
 		return show.Page{}, err
 	}
-	recent, since, heard := a.firewall.drops.Recent()
-	drops, err := a.explain(ctx, recent)
+	recent, since, heard := d.Recent()
+	drops, err := d.explain(ctx, recent)
 	p := show.Page{Columns: []string{"when", "where", "from", "to", "why"}, Data: map[string]any{"counters": counts, "drops": drops}}
 	for _, c := range counts {
 		if c.Packets > 0 {
@@ -116,10 +115,10 @@ func (a *agent) dropsView(ctx context.Context, _ []string) (show.Page, error) {
 }
 
 // explain names the ends of dropped packets and the policies that let them fall.
-func (a *agent) explain(ctx context.Context, recent []nflog.Drop) ([]drop, error) {
+func (d *Daemon) explain(ctx context.Context, recent []Packet) ([]drop, error) {
 	var list []drop
-	err := a.thinker.query(ctx, func(*model.Model) {
-		planner := a.policies.planner
+	err := d.Think(ctx, func(w World) {
+		planner := w.Policies
 		if planner == nil {
 			return
 		}
@@ -150,8 +149,8 @@ func (a *agent) explain(ctx context.Context, recent []nflog.Drop) ([]drop, error
 }
 
 // kernelTracer reads the kernel's own table.
-func (a *agent) kernelTracer(ctx context.Context) (*row.NftTracer, error) {
-	have, err := a.firewall.table.Dump(ctx)
+func (d *Daemon) kernelTracer(ctx context.Context) (*row.NftTracer, error) {
+	have, err := d.Rules(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the kernel's table: %w", err)
 	}

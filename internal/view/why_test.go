@@ -1,4 +1,4 @@
-package agent
+package view
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"
-	"kube-router/internal/reconcile"
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
 )
@@ -25,17 +25,32 @@ func TestWhyTellsWhenTheKernelDiffers(t *testing.T) {
 	}
 	server := model.Selector{Requirements: []model.Requirement{{Key: "app", Op: model.In, Values: []string{"server"}}}}
 	m.Put(&model.Policy{Name: model.Name{Namespace: "x", Name: "closed"}, Pods: server, Ingress: &model.Rules{}})
-	p := newPolicies(ledgers{nft: reconcile.NewLedger[row.NftKey, row.Nft]()})
-	for _, u := range p.units(m) {
-		p.plan(m, u)
-	}
-	p.settle(m)
+	planner := policy.New(m)
+	planner.Units() // builds its index
 	rows := map[row.NftKey]row.Nft{}
-	for k, r := range p.nft.All {
-		rows[k] = r
+	take := func(list []row.Nft) {
+		for _, r := range list {
+			rows[r.Key()] = r
+		}
+	}
+	base, _ := policy.Base(m)
+	take(nft.FirewallBase(base))
+	var wall *intent.Firewall
+	for _, name := range []string{"client", "server"} {
+		pod := model.Name{Namespace: "x", Name: name}
+		planner.Decide(pod, func(model.Ref) {})
+		if wall, _ = planner.Plan(pod); wall == nil {
+			continue
+		}
+		take(nft.Firewall(wall))
+		for _, l := range []*intent.RuleList{wall.Ingress, wall.Egress} {
+			if l != nil {
+				take(nft.RuleList(l))
+			}
+		}
 	}
 	f := policy.Flow{From: from, To: to, Protocol: model.TCP, Port: 80}
-	egress, ingress := p.planner.Judge(f)
+	egress, ingress := planner.Judge(f)
 	ask := func() string {
 		page, err := flowPage(row.NewNftTracer(maps.Values(rows)), []policy.Flow{f}, [][2]policy.End{{egress, ingress}}, nil)
 		if err != nil {
@@ -46,13 +61,13 @@ func TestWhyTellsWhenTheKernelDiffers(t *testing.T) {
 	if text := ask(); strings.Contains(text, "DIFFERS") || !strings.Contains(text, "isolated by policy [x/closed]") {
 		t.Errorf("the kernel is as wanted: %s", text)
 	}
-	base := maps.Clone(rows)
-	for _, r := range nft.Firewall(p.walls["x/server"]) {
+	whole := len(rows)
+	for _, r := range nft.Firewall(wall) {
 		if e, ok := r.(row.NftElement); ok && e.Of.Value().Name == "policy-ingress4" {
 			delete(rows, r.Key())
 		}
 	}
-	if len(rows) == len(base) {
+	if len(rows) == whole {
 		t.Fatal("nothing was taken")
 	}
 	if text := ask(); !strings.Contains(text, "THE KERNEL DIFFERS: by policy this node says denied, by its rules allowed") {

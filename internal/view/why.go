@@ -1,4 +1,4 @@
-package agent
+package view
 
 import (
 	"cmp"
@@ -20,12 +20,12 @@ import (
 
 // why answers for one address or Service why it is served so, and for two ends and a port whether policies
 // let the one talk to the other.
-func (a *agent) why(ctx context.Context, args []string) (show.Page, error) {
+func (d *Daemon) why(ctx context.Context, args []string) (show.Page, error) {
 	switch len(args) {
 	case 1:
-		return a.whyService(ctx, args[0])
+		return d.whyService(ctx, args[0])
 	case 3:
-		return a.whyFlow(ctx, args[0], args[1], args[2])
+		return d.whyFlow(ctx, args[0], args[1], args[2])
 	}
 	return show.Page{}, errors.New("ask: why ADDRESS[:PORT[/PROTOCOL]], why SERVICE, why POD, or why FROM TO PORT/PROTOCOL")
 }
@@ -54,7 +54,7 @@ func frontMatches(s *intent.Service, what string) bool {
 }
 
 // whyFlow judges a flow by the model and by the kernel's own table, for each pair of addresses of one family.
-func (a *agent) whyFlow(ctx context.Context, from, to, port string) (show.Page, error) {
+func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page, error) {
 	flow, err := parsePort(port)
 	if err != nil {
 		return show.Page{}, err
@@ -63,24 +63,25 @@ func (a *agent) whyFlow(ctx context.Context, from, to, port string) (show.Page, 
 	var ends [][2]policy.End
 	own := map[netip.Addr]bool{}
 	var wrong error
-	behind, through := a.behind(flow, to)
-	err = a.thinker.query(ctx, func(m *model.Model) {
-		if a.policies.planner == nil {
+	behind, through := d.behind(flow, to)
+	err = d.Think(ctx, func(w World) {
+		m := w.Model
+		if w.Policies == nil {
 			wrong = errNoFirewall
 			return
 		}
 		if _, isAddress := asAddress(to); !isAddress {
-			if _, addrs := a.policies.planner.Pod(to); len(addrs) > 0 {
+			if _, addrs := w.Policies.Pod(to); len(addrs) > 0 {
 				behind, through = nil, nil // a pod that is called as the Service is
 			}
 		}
 		if through == nil {
-			flows, wrong = pairs(a.policies.planner, flow, from, to)
+			flows, wrong = pairs(w.Policies, flow, from, to)
 		} else {
-			flows, wrong = pairsBehind(a.policies.planner, flow, from, behind)
+			flows, wrong = pairsBehind(w.Policies, flow, from, behind)
 		}
 		for _, f := range flows {
-			egress, ingress := a.policies.planner.Judge(f)
+			egress, ingress := w.Policies.Judge(f)
 			ends = append(ends, [2]policy.End{egress, ingress})
 			for _, x := range []netip.Addr{f.From, f.To} {
 				own[x] = m.LinkWith(x) != nil || m.Self() != nil && (slices.Contains(m.Self().InternalIPs, x))
@@ -90,7 +91,7 @@ func (a *agent) whyFlow(ctx context.Context, from, to, port string) (show.Page, 
 	if err = errors.Join(wrong, err); err != nil {
 		return show.Page{}, err
 	}
-	kernel, err := a.kernelTracer(ctx)
+	kernel, err := d.kernelTracer(ctx)
 	if err != nil {
 		return show.Page{}, err
 	}

@@ -1,4 +1,4 @@
-package agent
+package view_test
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"kube-router/internal/agent"
 	"kube-router/internal/config"
-	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/row"
+	"kube-router/internal/show"
+	"kube-router/internal/view"
 )
 
 // memory is a table that takes all rows.
@@ -36,12 +37,12 @@ func (m memory[K, R]) Apply(_ context.Context, changes []row.Change[K, R]) error
 }
 
 // asked is a planned node of one pod "default/client" and of Services, each in front of one endpoint that c makes.
-func asked(t *testing.T, change func(*model.Service, *model.Slice)) *agent {
+func asked(t *testing.T, change func(*model.Service, *model.Slice)) *view.Daemon {
 	t.Helper()
 	o := &config.Options{Settings: model.Settings{Node: "n1", Firewall: true, Proxy: true, IPv4: true}}
 	o.Settings.Services.Engine = model.EngineNftables
 	o.Settings.Services.StrictExternal = true
-	rig := NewRig(o, Targets{
+	rig := agent.NewRig(o, agent.Targets{
 		Sysctl: newMemory[string, row.Sysctl](), Linux: newMemory[row.LinuxKey, row.Linux](), Nft: newMemory[row.NftKey, row.Nft](),
 		Flows: newMemory[row.FlowsKey, row.Flows](), Health: newMemory[uint16, row.HealthPort](), CNI: newMemory[string, row.Conflist](),
 	}, slog.New(slog.DiscardHandler))
@@ -68,8 +69,19 @@ func asked(t *testing.T, change func(*model.Service, *model.Slice)) *agent {
 	done := make(chan error, 1)
 	go func() { done <- rig.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	<-rig.agent.thinker.started
-	return rig.agent
+	<-rig.Started()
+	return rig.Asked()
+}
+
+// ask asks for a view by its name, as the control socket does.
+func ask(t *testing.T, d *view.Daemon, name string, args []string) (show.Page, error) {
+	t.Helper()
+	views := d.Views()
+	i := slices.IndexFunc(views, func(v show.View) bool { return v.Name == name })
+	if i < 0 {
+		t.Fatalf("no view %q", name)
+	}
+	return views[i].Make(t.Context(), args)
 }
 
 // TestWhyNobodyAnswers shows that a Service without an endpoint to use is told with the cause, before any row.
@@ -80,12 +92,12 @@ func TestWhyNobodyAnswers(t *testing.T) {
 		"none of its 1 endpoints is ready":                   func(_ *model.Service, e *model.Slice) { e.Endpoints[0].Ready, e.Endpoints[0].Serving = false, false },
 		"internalTrafficPolicy is Local, and none of its 1":  func(s *model.Service, _ *model.Slice) { s.Internal = model.Local },
 	} {
-		page, err := asked(t, change).why(t.Context(), []string{"web"})
+		page, err := ask(t, asked(t, change), "why", []string{"web"})
 		if err != nil || len(page.Rows) < 2 || !strings.Contains(page.Rows[1][0], "NOBODY ANSWERS") || !strings.Contains(page.Rows[1][0], want) {
 			t.Errorf("%s: %v, %v", want, err, page.Rows)
 		}
 	}
-	page, err := asked(t, func(*model.Service, *model.Slice) {}).why(t.Context(), []string{"web"})
+	page, err := ask(t, asked(t, func(*model.Service, *model.Slice) {}), "why", []string{"web"})
 	if err != nil || strings.Contains(fmt.Sprint(page.Rows), "NOBODY") {
 		t.Errorf("somebody answers: %v, %v", err, page.Rows)
 	}
@@ -93,30 +105,8 @@ func TestWhyNobodyAnswers(t *testing.T) {
 		s.Type, s.External, s.Ports[0].NodePort = model.NodePort, model.Local, 30000
 		s.ExternalIPs = []netip.Addr{netip.MustParseAddr("192.0.2.7")}
 	}
-	if page, err = asked(t, local).why(t.Context(), []string{"192.0.2.7"}); err != nil || !strings.Contains(fmt.Sprint(page.Rows), "REMARK: spec.externalIPs[0]: 192.0.2.7 ignored") {
+	if page, err = ask(t, asked(t, local), "why", []string{"192.0.2.7"}); err != nil || !strings.Contains(fmt.Sprint(page.Rows), "REMARK: spec.externalIPs[0]: 192.0.2.7 ignored") {
 		t.Errorf("an address that is ignored: %v, %v", err, page.Rows)
-	}
-}
-
-// TestWhyTellsWhoseAFrontIs shows that of Services that want one front the holder is told with those that go behind it.
-func TestWhyTellsWhoseAFrontIs(t *testing.T) {
-	a := asked(t, func(*model.Service, *model.Slice) {})
-	var text string
-	err := a.thinker.query(t.Context(), func(m *model.Model) {
-		m.Settings.Services.StrictExternal = false
-		at := netip.MustParseAddr("192.0.2.7")
-		for i, name := range []string{"older", "newer"} {
-			m.Put(&model.Service{
-				Name: model.Name{Namespace: "default", Name: name}, Created: time.Date(2026, 1, 1+i, 0, 0, 0, 0, time.UTC), ExternalIPs: []netip.Addr{at},
-				Families: []model.Family{model.IPv4}, Ports: []model.ServicePort{{Protocol: model.TCP, Port: 80}},
-			})
-		}
-		text = over(m, intent.Front{Addr: at, Port: 80, Protocol: 6}) + over(m, intent.Front{Addr: netip.MustParseAddr("10.96.0.1"), Port: 80, Protocol: 6})
-	})
-	want := " (it is the external address of Service default/older, of 2026-01-01T00:00:00Z;" +
-		" goes before the external address of Service default/newer, of 2026-01-02T00:00:00Z)"
-	if err != nil || text != want {
-		t.Errorf("%v, %q, want %q", err, text, want)
 	}
 }
 
@@ -125,7 +115,7 @@ func TestWhyTellsWhoseAFrontIs(t *testing.T) {
 func TestWhyThroughAService(t *testing.T) {
 	a := asked(t, func(*model.Service, *model.Slice) {})
 	for _, to := range []string{"10.96.0.1", "default/web"} {
-		page, err := a.why(t.Context(), []string{"default/client", to, "80/tcp"})
+		page, err := ask(t, a, "why", []string{"default/client", to, "80/tcp"})
 		if err != nil || len(page.Rows) < 4 {
 			t.Fatalf("%s: %v, %v", to, err, page.Rows)
 		}
@@ -136,7 +126,7 @@ func TestWhyThroughAService(t *testing.T) {
 			}
 		}
 	}
-	page, err := a.why(t.Context(), []string{"default/client", "default/server", "80/tcp"})
+	page, err := ask(t, a, "why", []string{"default/client", "default/server", "80/tcp"})
 	if err != nil || !strings.Contains(page.Rows[0][0], "10.1.0.1 → 10.1.0.2:80/tcp: denied") {
 		t.Errorf("a pod: %v, %v", err, page.Rows)
 	}
@@ -150,28 +140,14 @@ func TestWhyOfAPod(t *testing.T) {
 		"client":         "10.1.0.1 is pod default/client on node n1",
 		"web":            "it is headless",
 	} {
-		if page, err := a.why(t.Context(), []string{what}); err != nil || !strings.Contains(fmt.Sprint(page.Rows), want) {
+		if page, err := ask(t, a, "why", []string{what}); err != nil || !strings.Contains(fmt.Sprint(page.Rows), want) {
 			t.Errorf("%s: %v, %v", what, err, page.Rows)
 		}
 	}
-	if _, err := a.why(t.Context(), []string{"nonsense"}); err == nil || !strings.Contains(err.Error(), "and no pod with an address") {
+	if _, err := ask(t, a, "why", []string{"nonsense"}); err == nil || !strings.Contains(err.Error(), "and no pod with an address") {
 		t.Errorf("nonsense: %v", err)
 	}
-	if _, err := a.servicesView(t.Context(), []string{"nonsense"}); err == nil {
+	if _, err := ask(t, a, "services", []string{"nonsense"}); err == nil {
 		t.Error("an empty page for a Service that is not there")
-	}
-}
-
-func TestMentions(t *testing.T) {
-	at := netip.MustParseAddr("192.0.2.7")
-	for text, want := range map[string]bool{
-		"192.0.2.7 ignored": true, "192.0.2.7:80/tcp is not served": true, "see 192.0.2.7.": true, "192.0.2.70 ignored": false, "": false,
-	} {
-		if mentions(text, at) != want {
-			t.Errorf("%q: %t", text, !want)
-		}
-	}
-	if !mentions("[fd00::1]:80/tcp is not served", netip.MustParseAddr("fd00::1")) {
-		t.Error("of IPv6")
 	}
 }

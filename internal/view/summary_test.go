@@ -1,16 +1,18 @@
-package agent
+package view
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"kube-router/internal/config"
 	"kube-router/internal/model"
+	"kube-router/internal/show"
 	"kube-router/internal/watch/kube"
 	"kube-router/internal/watch/peer"
 )
@@ -19,17 +21,26 @@ import (
 // goroutine is stuck and answers nobody.
 func TestSummaryOfADaemonThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := &agent{o: &config.Options{}, kube: &kube.Watch{}, tables: newTables(slog.New(slog.DiscardHandler)), firewall: &firewall{}}
-		a.thinker = newThinker(model.New(model.Settings{}), NewInbox(), nil)
-		close(a.thinker.started)
-		a.thinker.turn.Store(time.Now().Add(-90 * time.Second).UnixNano())
-		page, err := a.summary(t.Context(), nil)
+		var busy atomic.Int64
+		d := &Daemon{
+			Options: &config.Options{},
+			Pulse:   func() show.Pulse { return show.Pulse{Started: true, Busy: time.Duration(busy.Load())} },
+			Busy:    func() time.Duration { return time.Duration(busy.Load()) },
+			Planned: func() []model.Remark { return nil },
+			Sources: func() []kube.SourceStatus { return nil },
+			Think: func(ctx context.Context, _ func(World)) error {
+				<-ctx.Done()
+				return ctx.Err()
+			},
+		}
+		busy.Store(int64(91 * time.Second))
+		page, err := d.summary(t.Context(), nil)
 		text := fmt.Sprint(page.Rows)
 		if err != nil || !strings.Contains(text, "one thought has taken 1m31s so far") || !strings.Contains(text, "remarks unknown") {
 			t.Errorf("%v: %s", err, text)
 		}
-		time.Sleep(10 * time.Minute)
-		page, err = a.summary(t.Context(), nil)
+		busy.Add(int64(10 * time.Minute))
+		page, err = d.summary(t.Context(), nil)
 		if text = fmt.Sprint(page.Rows); err != nil || !strings.Contains(text, "state unwell") || !strings.Contains(text, "thinking has been stuck for 11m3") {
 			t.Errorf("%v: %s", err, text)
 		}

@@ -1,4 +1,4 @@
-package agent
+package view
 
 import (
 	"cmp"
@@ -15,33 +15,33 @@ import (
 	"kube-router/internal/show"
 )
 
-// views are everything that can be asked. With a nil agent only their names and words count.
-func (a *agent) views() []show.View {
+// Views are everything that can be asked. Of an empty Daemon only their names and words count.
+func (d *Daemon) Views() []show.View {
 	return append([]show.View{
-		{Name: "summary", Doc: "is this node well? the first look", Make: a.summary},
-		{Name: "tables", Doc: "every table that we write: rows wanted, there, failing", Make: a.tablesView},
-		{Name: "rows", Args: "TABLE", Doc: "the rows of a table, with their state and owners", Make: a.rows},
-		{Name: "failing", Doc: "rows that could not be made so, and since when", Make: a.failing},
-		{Name: "remarks", Doc: "what is odd about objects and settings", Make: a.remarksView},
-		{Name: "settings", Args: "[all]", Doc: "the settings that somebody gave, with where; or all", Make: a.settingsView},
-		{Name: "sources", Doc: "the API server's watches", Make: a.sourcesView},
-		{Name: "nodes", Doc: "the cluster's nodes with their pod ranges", Make: a.nodes},
-		{Name: "balancer", Doc: "the addresses given to LoadBalancer Services, and the leader", Make: a.balancerView},
-		{Name: "services", Args: "[NAME]", Doc: "fronts and the endpoints that answer", Make: a.servicesView},
-	}, append(a.bgpViews(), a.policyViews()...)...)
+		{Name: "summary", Doc: "is this node well? the first look", Make: d.summary},
+		{Name: "tables", Doc: "every table that we write: rows wanted, there, failing", Make: d.tablesView},
+		{Name: "rows", Args: "TABLE", Doc: "the rows of a table, with their state and owners", Make: d.rows},
+		{Name: "failing", Doc: "rows that could not be made so, and since when", Make: d.failing},
+		{Name: "remarks", Doc: "what is odd about objects and settings", Make: d.remarksView},
+		{Name: "settings", Args: "[all]", Doc: "the settings that somebody gave, with where; or all", Make: d.settingsView},
+		{Name: "sources", Doc: "the API server's watches", Make: d.sourcesView},
+		{Name: "nodes", Doc: "the cluster's nodes with their pod ranges", Make: d.nodes},
+		{Name: "balancer", Doc: "the addresses given to LoadBalancer Services, and the leader", Make: d.balancer},
+		{Name: "services", Args: "[NAME]", Doc: "fronts and the endpoints that answer", Make: d.servicesView},
+	}, append(d.bgpViews(), d.policyViews()...)...)
 }
 
-// ViewHelp describes the views for the command's help.
-func ViewHelp() string {
+// Help describes the views for the command's help.
+func Help() string {
 	var b strings.Builder
-	for _, v := range (*agent)(nil).views() {
+	for _, v := range (&Daemon{}).Views() {
 		fmt.Fprintf(&b, "  %-18s %s\n", strings.TrimSpace(v.Name+" "+v.Args), v.Doc)
 	}
 	return b.String()
 }
 
-func (a *agent) tablesView(context.Context, []string) (show.Page, error) {
-	list := a.tables.statuses()
+func (d *Daemon) tablesView(context.Context, []string) (show.Page, error) {
+	list := d.Tables()
 	p := show.Page{Columns: []string{"table", "want", "have", "failing", "changes", "looks", "last", "state"}, Data: list}
 	for _, s := range list {
 		state := "settled"
@@ -62,15 +62,18 @@ func (a *agent) tablesView(context.Context, []string) (show.Page, error) {
 	return p, nil
 }
 
-func (a *agent) rows(_ context.Context, args []string) (show.Page, error) {
+func (d *Daemon) rows(_ context.Context, args []string) (show.Page, error) {
+	var names []string
+	for _, t := range d.Tables() {
+		names = append(names, t.Table)
+	}
 	if len(args) != 1 {
-		return show.Page{}, fmt.Errorf("which table? one of %s", strings.Join(a.tables.names(), ", "))
+		return show.Page{}, fmt.Errorf("which table? one of %s", strings.Join(names, ", "))
 	}
-	t, ok := a.tables.named(args[0])
-	if !ok {
-		return show.Page{}, fmt.Errorf("no table %q; there are %s", args[0], strings.Join(a.tables.names(), ", "))
+	if !slices.Contains(names, args[0]) {
+		return show.Page{}, fmt.Errorf("no table %q; there are %s", args[0], strings.Join(names, ", "))
 	}
-	lines := t.lane.Lines()
+	lines := d.Lines(args[0])
 	p := show.Page{Columns: []string{"state", "row", "owners"}, Data: lines}
 	for _, l := range lines {
 		state := "missing"
@@ -95,10 +98,10 @@ func some(list []string) string {
 	return fmt.Sprintf("%s, %s and %d more", list[0], list[1], len(list)-2)
 }
 
-func (a *agent) failing(context.Context, []string) (show.Page, error) {
+func (d *Daemon) failing(context.Context, []string) (show.Page, error) {
 	p := show.Page{Columns: []string{"table", "since", "tries", "row", "error"}}
 	data := []show.FailingRow{}
-	for _, s := range a.tables.statuses() {
+	for _, s := range d.Tables() {
 		if s.Broken != "" {
 			data = append(data, show.FailingRow{Table: s.Table, Row: "the whole table", Error: s.Broken, Since: s.Since, Foreign: s.Foreign})
 		}
@@ -115,10 +118,11 @@ func (a *agent) failing(context.Context, []string) (show.Page, error) {
 	return p, nil
 }
 
-// remarks are those of the plans, and of the objects' conversion.
-func (a *agent) remarks(ctx context.Context) ([]model.Remark, error) {
-	all := a.thinker.allRemarks()
-	err := a.thinker.query(ctx, func(m *model.Model) {
+// Remarks are all that plans and the conversion of objects found odd, sorted.
+func (d *Daemon) Remarks(ctx context.Context) ([]model.Remark, error) {
+	all := d.Planned()
+	err := d.Think(ctx, func(w World) {
+		m := w.Model
 		for _, o := range m.Services {
 			all = append(all, o.Remarks...)
 		}
@@ -137,19 +141,19 @@ func (a *agent) remarks(ctx context.Context) ([]model.Remark, error) {
 		for _, o := range m.Namespaces {
 			all = append(all, o.Remarks...)
 		}
-		if a.policies.planner != nil {
-			all = append(all, a.policies.planner.Remarks()...)
+		if w.Policies != nil {
+			all = append(all, w.Policies.Remarks()...)
 		}
 	})
-	for _, r := range a.o.Remarks {
+	for _, r := range d.Options.Remarks {
 		all = append(all, model.Remark{Object: model.Ref{Kind: model.KindSettings}, Message: r})
 	}
 	slices.SortFunc(all, model.Remark.Compare)
 	return slices.Compact(all), err
 }
 
-func (a *agent) remarksView(ctx context.Context, _ []string) (show.Page, error) {
-	all, err := a.remarks(ctx)
+func (d *Daemon) remarksView(ctx context.Context, _ []string) (show.Page, error) {
+	all, err := d.Remarks(ctx)
 	p := show.Page{Columns: []string{"object", "field", "remark"}, Data: all}
 	for _, r := range all {
 		p.Rows = append(p.Rows, []string{r.Object.String(), r.Field, r.Message})
@@ -158,10 +162,10 @@ func (a *agent) remarksView(ctx context.Context, _ []string) (show.Page, error) 
 }
 
 // settingsView shows what was said; programs get the options as a whole, without secrets.
-func (a *agent) settingsView(_ context.Context, args []string) (show.Page, error) {
-	p := show.Page{Columns: []string{"setting", "value", "from"}, Data: a.o}
+func (d *Daemon) settingsView(_ context.Context, args []string) (show.Page, error) {
+	p := show.Page{Columns: []string{"setting", "value", "from"}, Data: d.Options}
 	defaults := 0
-	for _, s := range a.o.Said {
+	for _, s := range d.Options.Said {
 		if s.From == "default" && !slices.Contains(args, "all") {
 			defaults++
 			continue
@@ -174,8 +178,8 @@ func (a *agent) settingsView(_ context.Context, args []string) (show.Page, error
 	return p, nil
 }
 
-func (a *agent) sourcesView(context.Context, []string) (show.Page, error) {
-	list := a.kube.Status()
+func (d *Daemon) sourcesView(context.Context, []string) (show.Page, error) {
+	list := d.Sources()
 	p := show.Page{Columns: []string{"kind", "synced", "connected", "since", "events", "error"}, Data: list}
 	for _, s := range list {
 		p.Rows = append(p.Rows, []string{string(s.Kind), yes(s.Synced), yes(s.Connected), s.Since.Format(time.TimeOnly),
@@ -191,17 +195,17 @@ func yes(b bool) string {
 	return "no"
 }
 
-func (a *agent) nodes(ctx context.Context, _ []string) (show.Page, error) {
+func (d *Daemon) nodes(ctx context.Context, _ []string) (show.Page, error) {
 	p := show.Page{Columns: []string{"node", "addresses", "pod cidrs", "zone", "state"}}
 	var list []*model.Node
-	err := a.thinker.query(ctx, func(m *model.Model) { list = slices.Collect(maps.Values(m.Nodes)) })
+	err := d.Think(ctx, func(w World) { list = slices.Collect(maps.Values(w.Model.Nodes)) })
 	slices.SortFunc(list, func(a, b *model.Node) int { return cmp.Compare(a.Name, b.Name) })
 	for _, n := range list {
 		state := "ready for pods"
 		if n.Unschedulable {
 			state = "cordoned"
 		}
-		if n.Name == a.o.Settings.Node {
+		if n.Name == d.Options.Settings.Node {
 			state += ", this node"
 		}
 		p.Rows = append(p.Rows, []string{n.Name, show.List(n.InternalIPs), show.List(n.PodCIDRs), n.Zone, state})
@@ -210,9 +214,9 @@ func (a *agent) nodes(ctx context.Context, _ []string) (show.Page, error) {
 	return p, err
 }
 
-func (a *agent) servicesView(_ context.Context, args []string) (show.Page, error) {
+func (d *Daemon) servicesView(_ context.Context, args []string) (show.Page, error) {
 	var list []*intent.Service
-	for _, s := range a.services.intents.All {
+	for _, s := range d.Fronts.All {
 		if len(args) == 0 || frontMatches(s, args[0]) {
 			list = append(list, s)
 		}

@@ -1,4 +1,4 @@
-package agent
+package view
 
 import (
 	"context"
@@ -19,8 +19,8 @@ const soon = time.Second
 type fact struct{ name, value string }
 
 // summary is the first look: is this node well, and if not, why.
-func (a *agent) summary(ctx context.Context, _ []string) (show.Page, error) {
-	pulse := a.pulse()
+func (d *Daemon) summary(ctx context.Context, _ []string) (show.Page, error) {
+	pulse := d.Pulse()
 	state, why := "well", pulse.Unhealthy(time.Now())
 	if missing := pulse.NotReady(); len(missing) > 0 {
 		state, why = "starting", append(missing, why...)
@@ -41,22 +41,22 @@ func (a *agent) summary(ctx context.Context, _ []string) (show.Page, error) {
 	remarks := "unknown"
 	short, cancel := context.WithTimeout(ctx, soon)
 	defer cancel()
-	if list, err := a.remarks(short); err == nil {
+	if list, err := d.Remarks(short); err == nil {
 		remarks = strconv.Itoa(len(list))
-	} else if busy := a.thinker.busy(); busy > 0 && busy <= show.Stuck {
+	} else if busy := d.Busy(); busy > 0 && busy <= show.Stuck {
 		why = append(why, fmt.Sprintf("one thought has taken %s so far; what is new since then waits for it", busy.Round(time.Second)))
 	}
 	facts := []fact{
-		{"node", a.o.Settings.Node}, {"state", state}, {"version", a.build.Version},
-		{"up", time.Since(a.born).Round(time.Second).String()}, {"service engine", string(a.o.Settings.Services.Engine)},
-		{"API server", apiFact(a.kube.Status())},
+		{"node", d.Options.Settings.Node}, {"state", state}, {"version", d.Version},
+		{"up", time.Since(d.Born).Round(time.Second).String()}, {"service engine", string(d.Options.Settings.Services.Engine)},
+		{"API server", apiFact(d.Sources())},
 	}
-	if a.speaker != nil {
-		facts = append(facts, fact{"BGP sessions", sessionsFact(a.speaker.states(ctx, false))})
+	if d.Sessions != nil {
+		facts = append(facts, fact{"BGP sessions", sessionsFact(d.Sessions(ctx, false))})
 	}
 	facts = append(facts, fact{"rows", strconv.Itoa(rows)}, fact{"failing", strconv.Itoa(failing)}, fact{"remarks", remarks})
-	if a.o.Settings.CNI.Enabled && a.o.Settings.Router {
-		facts = append(facts, fact{"CNI file", cniFact(a.o.Settings.CNI.File)})
+	if d.Options.Settings.CNI.Enabled && d.Options.Settings.Router {
+		facts = append(facts, fact{"CNI file", cniFact(d.Options.Settings.CNI.File)})
 	}
 	return summaryPage(facts, why), nil
 }

@@ -1,4 +1,4 @@
-package agent
+package view
 
 import (
 	"context"
@@ -17,25 +17,26 @@ import (
 
 // whyService prints each row that serves a front, and from what it comes: row ← intent ← Service. Before the rows
 // stands what its owner has to know: what of the Service is ignored, and why nobody answers.
-func (a *agent) whyService(ctx context.Context, what string) (show.Page, error) {
+func (d *Daemon) whyService(ctx context.Context, what string) (show.Page, error) {
 	p := show.Page{Columns: []string{"what", "because of"}}
-	fronts := a.fronts(what)
-	remarks, err := a.remarksOn(ctx, what)
+	fronts := d.fronts(what)
+	remarks, err := d.remarksOn(ctx, what)
 	if err != nil {
 		return p, err
 	}
 	if len(fronts) == 0 {
-		return a.whyNoService(ctx, what, remarks)
+		return d.whyNoService(ctx, what, remarks)
 	}
 	silence, wins := make([]string, len(fronts)), make([]string, len(fronts))
-	err = a.thinker.query(ctx, func(m *model.Model) {
+	err = d.Think(ctx, func(w World) {
+		m := w.Model
 		for i, s := range fronts {
 			silence[i], wins[i] = nobody(m, s), over(m, s.Front)
 		}
 	})
-	of := a.linesOf(fronts)
+	of := d.linesOf(fronts)
 	for i, s := range fronts {
-		p.Rows = append(p.Rows, []string{s.String(), names(a.services.intents.Owners(s.Front)) + wins[i]})
+		p.Rows = append(p.Rows, []string{s.String(), names(d.Fronts.Owners(s.Front)) + wins[i]})
 		if silence[i] != "" {
 			p.Rows = append(p.Rows, []string{"  " + silence[i], "EndpointSlices of " + s.Owner})
 		}
@@ -65,13 +66,13 @@ func over(m *model.Model, f intent.Front) string {
 }
 
 // linesOf finds the rows of all tables that fronts want.
-func (a *agent) linesOf(fronts []*intent.Service) map[string][]reconcile.Line {
+func (d *Daemon) linesOf(fronts []*intent.Service) map[string][]reconcile.Line {
 	of := make(map[string][]reconcile.Line, len(fronts))
 	for _, s := range fronts {
 		of[s.Front.String()] = nil
 	}
-	for _, t := range a.tables.all() {
-		for _, line := range t.lane.Lines() {
+	for _, t := range d.Tables() {
+		for _, line := range d.Lines(t.Table) {
 			for _, owner := range line.Owners {
 				if list, ok := of[owner]; ok {
 					of[owner] = append(list, line)
@@ -83,9 +84,9 @@ func (a *agent) linesOf(fronts []*intent.Service) map[string][]reconcile.Line {
 }
 
 // whyNoService answers for what is served as no Service here: an address, a pod, a Service that has no front.
-func (a *agent) whyNoService(ctx context.Context, what string, remarks [][]string) (show.Page, error) {
+func (d *Daemon) whyNoService(ctx context.Context, what string, remarks [][]string) (show.Page, error) {
 	if at, ok := asAddress(what); ok {
-		p, err := a.whyAddress(ctx, at)
+		p, err := d.whyAddress(ctx, at)
 		if len(remarks) > 0 {
 			err = nil // that is the answer
 		}
@@ -94,7 +95,8 @@ func (a *agent) whyNoService(ctx context.Context, what string, remarks [][]strin
 	}
 	p := show.Page{Columns: []string{"what", "because of"}, Rows: remarks}
 	var addrs []netip.Addr
-	err := a.thinker.query(ctx, func(m *model.Model) {
+	err := d.Think(ctx, func(w World) {
+		m := w.Model
 		for name, s := range m.Services {
 			if named(name.String(), what) {
 				p.Rows = append(p.Rows, []string{frontless(m, s), s.Ref().String()})
@@ -107,7 +109,7 @@ func (a *agent) whyNoService(ctx context.Context, what string, remarks [][]strin
 		}
 	})
 	for _, at := range addrs {
-		page, failure := a.whyAddress(ctx, at)
+		page, failure := d.whyAddress(ctx, at)
 		if failure != nil {
 			return p, failure
 		}
@@ -178,8 +180,8 @@ func nobody(m *model.Model, s *intent.Service) string {
 }
 
 // remarksOn are the remarks about a Service, or those that speak of an address.
-func (a *agent) remarksOn(ctx context.Context, what string) ([][]string, error) {
-	all, err := a.remarks(ctx)
+func (d *Daemon) remarksOn(ctx context.Context, what string) ([][]string, error) {
+	all, err := d.Remarks(ctx)
 	at, isAddress := asAddress(what)
 	var rows [][]string
 	for _, r := range all {
@@ -214,8 +216,8 @@ const judgedMost = 8
 
 // behind are the endpoints that a flow to a front of a Service may reach, which is what policies judge, and lines
 // that tell so; none: nothing of the kind is meant.
-func (a *agent) behind(flow policy.Flow, to string) (ends []netip.AddrPort, lines [][]string) {
-	for _, s := range a.fronts(to) {
+func (d *Daemon) behind(flow policy.Flow, to string) (ends []netip.AddrPort, lines [][]string) {
+	for _, s := range d.fronts(to) {
 		if s.Port != uint16(flow.Port) || s.Protocol != uint8(flow.Protocol) {
 			continue
 		}

@@ -1,4 +1,4 @@
-package agent
+package view
 
 import (
 	"cmp"
@@ -11,18 +11,19 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/row"
 	"kube-router/internal/show"
+	"kube-router/internal/watch/peer"
 )
 
 // bgpViews are what can be asked about BGP.
-func (a *agent) bgpViews() []show.View {
+func (d *Daemon) bgpViews() []show.View {
 	return []show.View{
-		{Name: "peers", Doc: "BGP sessions with nodes and routers", Make: a.peersView},
-		{Name: "routes", Args: "[PREFIX]", Doc: "routes learned from peers, and what we announce", Make: a.routesView},
+		{Name: "peers", Doc: "BGP sessions with nodes and routers", Make: d.peersView},
+		{Name: "routes", Args: "[PREFIX]", Doc: "routes learned from peers, and what we announce", Make: d.routesView},
 	}
 }
 
-func (a *agent) peersView(ctx context.Context, _ []string) (show.Page, error) {
-	list, err := a.speaker.states(ctx, true)
+func (d *Daemon) peersView(ctx context.Context, _ []string) (show.Page, error) {
+	list, err := d.sessions(ctx, true)
 	p := show.Page{
 		Columns: []string{"peer", "as", "type", "node", "state", "since", "received", "accepted", "advertised", "bfd", "flaps"}, Data: list,
 	}
@@ -40,6 +41,14 @@ func (a *agent) peersView(ctx context.Context, _ []string) (show.Page, error) {
 	return p, err
 }
 
+// sessions asks for the sessions; none without a speaker.
+func (d *Daemon) sessions(ctx context.Context, advertised bool) ([]peer.State, error) {
+	if d.Sessions == nil {
+		return nil, nil
+	}
+	return d.Sessions(ctx, advertised)
+}
+
 // shownRoute is a line of `show routes`.
 type shownRoute struct {
 	Prefix   netip.Prefix
@@ -47,14 +56,15 @@ type shownRoute struct {
 	From     string // peers: node, router; else who announces it: Service default/web
 }
 
-func (a *agent) routesView(ctx context.Context, args []string) (show.Page, error) {
+func (d *Daemon) routesView(ctx context.Context, args []string) (show.Page, error) {
 	var list []shownRoute
-	err := a.thinker.query(ctx, func(m *model.Model) {
+	err := d.Think(ctx, func(w World) {
+		m := w.Model
 		for _, p := range m.Paths {
 			list = append(list, shownRoute{p.Prefix, p.NextHops, learnedFrom(m, p)})
 		}
 	})
-	for k, r := range a.ledgers.bgp.All {
+	for k, r := range d.BGP.All {
 		if p, ok := r.(row.BgpPath); ok {
 			list = append(list, shownRoute{k.Net, []netip.Addr{p.NextHop}, "announced"})
 		}
@@ -79,20 +89,4 @@ func learnedFrom(m *model.Model, p *model.Path) string {
 		return "router"
 	}
 	return "node"
-}
-
-// bgpSamples are the sessions as the reference's metrics have them.
-func (a *agent) bgpSamples() []show.Sample {
-	list, err := a.speaker.states(context.Background(), false)
-	if err != nil {
-		return nil // an absent sample says that nobody knows
-	}
-	samples := make([]show.Sample, 0, len(list))
-	for _, s := range list {
-		samples = append(samples, show.Sample{
-			Name: "bgp_peer_info", Help: "BGP sessions and their state", Value: 1,
-			Labels: []string{"address", s.Addr.String(), "type", s.Type(), "asn", strconv.FormatUint(uint64(s.ASN), 10), "state", s.Session},
-		})
-	}
-	return samples
 }

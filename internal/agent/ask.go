@@ -1,0 +1,66 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"kube-router/internal/model"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/row"
+	"kube-router/internal/view"
+)
+
+// asked is what views may ask of this daemon.
+func (a *agent) asked() *view.Daemon {
+	d := &view.Daemon{
+		Options: a.o, Version: a.build.Version, Born: a.born,
+		Pulse: a.pulse, Busy: a.thinker.busy, Think: a.think, Planned: a.thinker.allRemarks,
+		Tables: a.tables.statuses, Lines: a.tables.lines,
+		Fronts: a.services.intents, Linux: a.ledgers.linux, BGP: a.ledgers.bgp,
+		Rules:   func(ctx context.Context) (map[row.NftKey]row.Nft, error) { return a.firewall.table.Dump(ctx) },
+		Dropped: a.dropCounts, Recent: a.recentDrops,
+	}
+	if a.kube != nil {
+		d.Sources = a.kube.Status
+	}
+	if a.speaker != nil {
+		d.Sessions = a.speaker.states
+	}
+	if a.allocator != nil {
+		d.Allocator = a.allocator.asked
+	}
+	return d
+}
+
+// think lets a view look at the world.
+func (a *agent) think(ctx context.Context, f func(view.World)) error {
+	return a.thinker.query(ctx, func(m *model.Model) {
+		f(view.World{Model: m, Policies: a.policies.planner, Firewalls: a.policies.walls})
+	})
+}
+
+// lines are the rows of one table.
+func (t *tables) lines(name string) []reconcile.Line {
+	e, ok := t.named(name)
+	if !ok {
+		return nil
+	}
+	return e.lane.Lines()
+}
+
+// recentDrops are the latest packets that policies dropped.
+func (a *agent) recentDrops() (list []view.Packet, since time.Time, err error) {
+	drops, since, err := a.firewall.drops.Recent()
+	for _, d := range drops {
+		list = append(list, view.Packet(d))
+	}
+	return list, since, err
+}
+
+// asked describes the allocator.
+func (b *allocator) asked() view.Allocator {
+	return view.Allocator{Leader: b.elector.GetLeader(), Leading: b.elector.IsLeader(), Lines: b.lane.Lines()}
+}
+
+var errNoFirewall = errors.New("network policies are not enforced here (--run-firewall=false), or the cluster is still being read")

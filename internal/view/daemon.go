@@ -1,0 +1,94 @@
+// Package view is what `kube-router show` and `why` answer: pages about the running daemon, made when somebody asks.
+//
+// A view asks through Daemon and in no other way, and changes nothing. What is read in the thinking goroutine is copied out
+// there; what takes long (a dump of the kernel, a speaker that doesn't answer) is asked outside of it.
+package view
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"kube-router/internal/config"
+	"kube-router/internal/intent"
+	"kube-router/internal/model"
+	"kube-router/internal/plan/policy"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/row"
+	"kube-router/internal/show"
+	"kube-router/internal/watch/kube"
+	"kube-router/internal/watch/peer"
+)
+
+// Daemon is all that a view may ask of the running daemon. Every function may be called by many goroutines at once.
+type Daemon struct {
+	Options *config.Options
+	Version string
+	Born    time.Time
+
+	Pulse func() show.Pulse
+	Busy  func() time.Duration // how long the present turn of thinking has taken; 0: it waits for news
+
+	// Think runs f in the thinking goroutine and waits for it. What f lends out of the World must not be changed there
+	// later: objects of the model aren't, maps are.
+	Think   func(ctx context.Context, f func(World)) error
+	Planned func() []model.Remark // what the plans remarked, in no order
+
+	Sources  func() []kube.SourceStatus
+	Sessions func(ctx context.Context, advertised bool) ([]peer.State, error) // nil: this node doesn't speak BGP
+
+	Tables func() []reconcile.Status           // every table, in the order in which they are built up
+	Lines  func(table string) []reconcile.Line // the rows of one
+	Fronts Claimed[intent.Front, *intent.Service]
+	Linux  Claimed[row.LinuxKey, row.Linux]
+	BGP    Claimed[row.BgpKey, row.Bgp]
+
+	Rules   func(context.Context) (map[row.NftKey]row.Nft, error) // what the kernel's table holds
+	Dropped func(context.Context) ([]Dropped, error)              // what policies dropped, most first
+	Recent  func() (list []Packet, since time.Time, err error)    // the latest dropped packets, and since when somebody listens
+
+	Allocator func() Allocator // nil: --run-loadbalancer is off
+}
+
+// World is what the thinking goroutine lends to who asks there.
+type World struct {
+	Model     *model.Model
+	Policies  *policy.Planner             // nil: not enforced, or the cluster is still being read
+	Firewalls map[string]*intent.Firewall // of this node's pods, by NAMESPACE/NAME
+}
+
+// Claimed is what is wanted of one table, to be read: a reconcile.Ledger.
+type Claimed[K comparable, R any] interface {
+	All(yield func(K, R) bool)
+	Owners(K) []reconcile.Owner
+}
+
+// Dropped is what one pod's firewall dropped in one direction since its rules were made; without a pod, what ended for a
+// reason that no pod's policies name.
+type Dropped struct {
+	Pod, Direction string
+	Packets, Bytes uint64
+}
+
+func (d Dropped) where() string {
+	if d.Pod == "" {
+		return d.Direction
+	}
+	return d.Direction + " of " + d.Pod
+}
+
+// Packet is one packet that a policy dropped.
+type Packet struct {
+	Time             time.Time
+	Prefix           string // of the rule that logged it
+	Src, Dst         netip.Addr
+	Protocol         uint8
+	SrcPort, DstPort uint16 // of TCP, UDP and SCTP
+}
+
+// Allocator is who gives LoadBalancer Services their addresses.
+type Allocator struct {
+	Leader  string
+	Leading bool // it is this node
+	Lines   []reconcile.Line
+}
