@@ -35,6 +35,7 @@ pods are connected by the CNI plugins that it configures; the API server, kubele
 }
 
 func (o *labOptions) flags(cmd *cobra.Command) {
+	o.DaemonPods = true
 	f := cmd.Flags()
 	f.StringVar(&o.Name, "name", "lab", "the lab's name; several can run at once")
 	f.IntVar(&o.Nodes, "nodes", 3, "how many nodes")

@@ -82,14 +82,17 @@ func (l *Lab) join(ctx context.Context, n *Node) error {
 	if err := l.api.admit(n); err != nil {
 		return err
 	}
-	return l.register(ctx, n)
+	if err := l.register(ctx, n); err != nil {
+		return err
+	}
+	return l.addDaemonPod(ctx, n)
 }
 
 func (l *Lab) findAPI() error {
 	if l.config.Kubeconfig != "" {
 		return l.readKubeconfig()
 	}
-	server, err := apiserver.New(apiserver.Options{ServiceCIDRs: l.config.Families.keep(serviceCIDRs()...), GracefulPods: true})
+	server, err := apiserver.New(apiserver.Options{ServiceCIDRs: l.config.Families.keep(serviceCIDRs()...), GracefulPods: true, Kubelets: kubelets{l}})
 	if err != nil {
 		return err
 	}

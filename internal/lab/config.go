@@ -44,6 +44,7 @@ type Config struct {
 	Daemon     string   // path of the kube-router binary; "" is the running program
 	DaemonArgs []string // for every daemon, after those that the lab gives
 	NoDaemon   bool     // nothing routes: the test is the daemon
+	DaemonPods bool     // a pod in kube-system stands for each node's daemon, as a DaemonSet's does; not with another's API server
 
 	Kubeconfig string // path of a kubeconfig file of another API server; "" is the lab's own
 	Plugins    string // directory of the CNI reference plugins; "" has them built, once

@@ -111,11 +111,13 @@ func (l *Lab) startStandIns(ctx context.Context) error {
 }
 
 func (l *Lab) startKubelet(n *Node) {
-	n.kubelet = kubelet.New(kubelet.Config{
+	k := kubelet.New(kubelet.Config{
 		Node: n.Name, Machine: n.machine, HostIPs: n.Addrs(), CNIDir: filepath.Join(n.dir, "cni"), Plugins: l.config.pluginDirs(),
 		Starting: l.starting, Client: l.Client, Log: l.log, Started: l.config.podStarted(), Self: podServerCommand,
+		Programs: filepath.Dir(l.config.Daemon), DaemonRuns: n.DaemonRunning, DaemonLog: n.LogPath(),
 	})
-	l.running.Go(func() { n.kubelet.Run(l.run, l.Watch) })
+	n.kubelet.Store(k)
+	l.running.Go(func() { k.Run(l.run, l.Watch) })
 }
 
 // startDaemons starts every node's daemon and waits until each node has its network.
@@ -249,7 +251,7 @@ func (l *Lab) podOf(obj *corev1.Pod) *Host {
 		case l.visitor:
 			return n.visitPod(obj)
 		default:
-			if p := n.kubelet.Find(obj.Namespace + "/" + obj.Name); p != nil {
+			if p := n.kubelet.Load().Find(obj.Namespace + "/" + obj.Name); p != nil {
 				return podHost(p)
 			}
 		}

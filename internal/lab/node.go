@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,8 +22,8 @@ type Node struct {
 	dir     string // its state, as the lab sees it
 	number  int
 	segment int
-	kubelet *kubelet.Kubelet
-	daemon  *daemon
+	kubelet atomic.Pointer[kubelet.Kubelet] // nil until it runs; the API server's way in asks for it at any time
+	started atomic.Pointer[daemon]          // the last one, running or not
 }
 
 // daemon is one run of the kube-router process.
@@ -89,20 +90,30 @@ func (n *Node) StartDaemon(more ...string) error {
 	}
 	d := &daemon{cmd: cmd, done: make(chan struct{})}
 	go func() {
-		defer close(d.done)
 		d.err = cmd.Wait()
+		close(d.done)
+		n.tellKubelet()
 	}()
-	n.daemon = d
+	n.started.Store(d)
+	n.tellKubelet()
 	return nil
+}
+
+// tellKubelet has the node's kubelet look whether the daemon runs.
+func (n *Node) tellKubelet() {
+	if k := n.kubelet.Load(); k != nil {
+		k.DaemonChanged()
+	}
 }
 
 // DaemonRunning says whether the node's daemon runs.
 func (n *Node) DaemonRunning() bool {
-	if n.daemon == nil {
+	d := n.started.Load()
+	if d == nil {
 		return false
 	}
 	select {
-	case <-n.daemon.done:
+	case <-d.done:
 		return false
 	default:
 		return true
@@ -114,7 +125,7 @@ func (n *Node) DaemonPID() int {
 	if !n.DaemonRunning() {
 		return 0
 	}
-	return n.daemon.cmd.Process.Pid
+	return n.started.Load().cmd.Process.Pid
 }
 
 // SignalDaemon sends the daemon a signal and returns at once.
@@ -122,7 +133,7 @@ func (n *Node) SignalDaemon(sig syscall.Signal) error {
 	if !n.DaemonRunning() {
 		return fmt.Errorf("node %s: no daemon runs", n.Name)
 	}
-	return n.daemon.cmd.Process.Signal(sig)
+	return n.started.Load().cmd.Process.Signal(sig)
 }
 
 // StopDaemon asks the daemon to end (SIGTERM) and waits until it has. One that needs more than ten seconds, or fails, is an error.
@@ -147,22 +158,23 @@ func (n *Node) RestartDaemon(more ...string) error {
 }
 
 func (n *Node) stop(sig syscall.Signal) error {
-	if n.daemon == nil {
+	d := n.started.Load()
+	if d == nil {
 		return fmt.Errorf("node %s: no daemon was started", n.Name)
 	}
-	n.daemon.wanted = true
+	d.wanted = true
 	if err := n.SignalDaemon(sig); err != nil {
 		return err
 	}
 	select {
-	case <-n.daemon.done:
-		if n.daemon.err != nil {
-			return fmt.Errorf("node %s: the daemon ended: %w", n.Name, n.daemon.err)
+	case <-d.done:
+		if d.err != nil {
+			return fmt.Errorf("node %s: the daemon ended: %w", n.Name, d.err)
 		}
 		return nil
 	case <-time.After(10 * time.Second):
-		n.daemon.cmd.Process.Kill()
-		<-n.daemon.done
+		d.cmd.Process.Kill()
+		<-d.done
 		return fmt.Errorf("node %s: the daemon did not end within 10 s of %v", n.Name, sig)
 	}
 }
@@ -170,7 +182,7 @@ func (n *Node) stop(sig syscall.Signal) error {
 // ended says why a daemon that should run doesn't, with the end of its log.
 func (n *Node) ended() string {
 	text := strings.Split(strings.TrimSpace(n.DaemonLog()), "\n")
-	return fmt.Sprintf("%s: the daemon ended: %v\n%s", n.Name, n.daemon.err, strings.Join(text[max(0, len(text)-20):], "\n"))
+	return fmt.Sprintf("%s: the daemon ended: %v\n%s", n.Name, n.started.Load().err, strings.Join(text[max(0, len(text)-20):], "\n"))
 }
 
 // PowerOff ends the node as a failed power supply would: its cable is dead and its daemon killed, but the API still has its objects.

@@ -134,7 +134,7 @@ func (l *Lab) until(ctx context.Context, what string, waiting func() []string) e
 			return nil
 		}
 		for _, n := range l.Nodes() {
-			if n.daemon != nil && !n.DaemonRunning() && n.daemon.err != nil && !n.daemon.wanted {
+			if d := n.started.Load(); d != nil && !n.DaemonRunning() && d.err != nil && !d.wanted {
 				return fmt.Errorf("waiting for %s: %s", what, n.ended())
 			}
 		}

@@ -103,7 +103,10 @@ func subresources(k *kind) (subs []subresource) {
 	if k.kind == "Pod" {
 		subs = append(subs,
 			subresource{"binding", metav1.GroupVersionKind{Version: "v1", Kind: "Binding"}, []string{"create"}},
-			subresource{"eviction", metav1.GroupVersionKind{Group: "policy", Version: "v1", Kind: "Eviction"}, []string{"create"}})
+			subresource{"eviction", metav1.GroupVersionKind{Group: "policy", Version: "v1", Kind: "Eviction"}, []string{"create"}},
+			subresource{"exec", metav1.GroupVersionKind{Version: "v1", Kind: "PodExecOptions"}, []string{"create", "get"}},
+			subresource{"log", metav1.GroupVersionKind{Version: "v1", Kind: "Pod"}, []string{"get"}},
+			subresource{"portforward", metav1.GroupVersionKind{Version: "v1", Kind: "PodPortForwardOptions"}, []string{"create", "get"}})
 	}
 	return subs
 }

@@ -116,6 +116,8 @@ func (c *call) serve() error {
 		return c.bind()
 	case "eviction":
 		return c.evict()
+	case "exec", "log", "portforward":
+		return c.intoPod()
 	default:
 		return c.notFound()
 	}

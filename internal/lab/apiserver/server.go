@@ -5,7 +5,7 @@
 // the lab's stand-ins do that, as clients.
 //
 // The parts, in the order in which a request meets them: route.go (path to verb), kinds.go (what is served), read.go and write.go
-// (the verbs), watching.go (streams), store.go with history.go (the one store), allocate.go with claims.go (cluster IPs, ports).
+// (the verbs), watching.go (streams), pod.go (into pods), store.go with history.go (the one store), allocate.go with claims.go (cluster IPs, ports).
 package apiserver
 
 import (
@@ -36,6 +36,8 @@ type Options struct {
 	GracefulPods bool
 	// BookmarkEvery is the time between bookmarks of an idle watch; 0 means one minute.
 	BookmarkEvery time.Duration
+	// Kubelets reach into pods, for exec, logs and port-forward. With nil there is nothing to reach into, and these are not found.
+	Kubelets Kubelets
 }
 
 // Server answers the Kubernetes API over plain HTTP, without authentication: bind it where only the lab can reach it.

@@ -33,6 +33,10 @@ type Config struct {
 	Log      *slog.Logger    // for what goes wrong
 	Started  func(*Pod)      // called when a pod is connected and before anything else happens in it; may be nil
 	Self     func() []string // the command line that runs a pod server as a process of its own
+	Programs string          // directory of kube-router's programs, which commands in pods find first
+
+	DaemonRuns func() bool // whether the node's kube-router runs; asked only for pods with DaemonAnnotation
+	DaemonLog  string      // the file that it logs to
 }
 
 // Kubelet runs the pods of one node.
@@ -107,6 +111,15 @@ func (k *Kubelet) Find(name string) *Pod {
 		}
 	}
 	return nil
+}
+
+// DaemonChanged has the pods that stand for the daemon look at it again.
+func (k *Kubelet) DaemonChanged() {
+	for _, p := range k.Pods() {
+		if p.daemon() {
+			p.nudge()
+		}
+	}
 }
 
 // waitForNetwork waits until a CNI configuration is there, as a container runtime does.

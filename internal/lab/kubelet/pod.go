@@ -17,6 +17,7 @@ import (
 const (
 	ReadyAnnotation   = "lab/ready"   // "false": its readiness probe fails
 	ProcessAnnotation = "lab/process" // "true": its server is a process of its own, not a part of the lab's
+	DaemonAnnotation  = "lab/daemon"  // "true": it stands for the node's kube-router, which somebody else starts and ends
 )
 
 // Pod is one pod on its node.
@@ -63,6 +64,14 @@ func (p *Pod) set(obj *corev1.Pod, gone bool) {
 	p.mu.Lock()
 	p.obj, p.gone = obj, p.gone || gone
 	p.mu.Unlock()
+	p.nudge()
+}
+
+// daemon says whether the pod stands for the node's kube-router.
+func (p *Pod) daemon() bool { return p.first.Annotations[DaemonAnnotation] == "true" }
+
+// nudge has the pod's life go on.
+func (p *Pod) nudge() {
 	select {
 	case p.wake <- struct{}{}:
 	default: // already awake
@@ -89,7 +98,7 @@ func (p *Pod) live(ctx context.Context) {
 			p.end(ctx)
 			return
 		}
-		if ready := obj.Annotations[ReadyAnnotation] != "false"; ready != p.ready || p.started.IsZero() {
+		if ready := obj.Annotations[ReadyAnnotation] != "false" && (!p.daemon() || p.kubelet.DaemonRuns()); ready != p.ready || p.started.IsZero() {
 			if p.started.IsZero() {
 				p.started = time.Now()
 			}

@@ -35,11 +35,14 @@ func (p *Pod) report(ctx context.Context) {
 		}
 		status["hostIP"], status["hostIPs"] = hosts[0].String(), hostIPs
 	}
+	state := corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: started}}
+	if p.daemon() && !p.ready {
+		state = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Stopped", StartedAt: started, FinishedAt: now}}
+	}
 	var containers []corev1.ContainerStatus
 	for _, c := range obj.Spec.Containers {
 		containers = append(containers, corev1.ContainerStatus{
-			Name: c.Name, Image: c.Image, Ready: p.ready, Started: &p.ready, ContainerID: "lab://" + string(obj.UID),
-			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: started}},
+			Name: c.Name, Image: c.Image, Ready: p.ready, Started: &p.ready, ContainerID: "lab://" + string(obj.UID), State: state,
 		})
 	}
 	status["containerStatuses"] = containers

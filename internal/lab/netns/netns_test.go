@@ -6,9 +6,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kube-router/internal/lab/netns"
 )
@@ -144,4 +147,48 @@ func TestSpacePinnedInsideAMachine(t *testing.T) {
 	if err := m.Enter(nil, func() error { return netns.Unpin("/run/netns/pod") }); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestMachineBesideAnothersPins: a mount namespace of its own has copies of others' pins, some of which nobody can reach by
+// name: their directory lies below another mount.
+func TestMachineBesideAnothersPins(t *testing.T) {
+	err := inPrivateMounts(func() error {
+		dir := t.TempDir()
+		s, err := netns.New()
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		if err := s.Pin(dir + "/krlab-other-n1"); err != nil {
+			return err
+		}
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+			return err
+		}
+		m, err := netns.StartMachine("beside", t.TempDir())
+		if err != nil {
+			return err
+		}
+		return m.Close()
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// inPrivateMounts runs f on a thread with mounts of its own, which ends with it.
+func inPrivateMounts(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := unix.Unshare(unix.CLONE_NEWNS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
 }
