@@ -9,7 +9,6 @@ import (
 	"time"
 
 	drv "kube-router/internal/driver/nft"
-	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
@@ -29,10 +28,8 @@ func (a *agent) dropCounts(ctx context.Context) ([]view.Dropped, error) {
 	}
 	err := a.thinker.query(ctx, func(*model.Model) {
 		for pod, wall := range a.policies.walls {
-			for _, l := range []*intent.RuleList{wall.Ingress, wall.Egress} {
-				if l != nil {
-					of[nft.LogChain(l.Direction, pod)] = view.Dropped{Pod: pod, Direction: l.Direction.String()}
-				}
+			for _, t := range wall.Tiers() {
+				of[nft.LogChain(t.Direction, pod)] = view.Dropped{Pod: pod, Direction: t.Direction.String()}
 			}
 		}
 	})

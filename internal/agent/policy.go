@@ -16,13 +16,13 @@ import (
 // policies carries NetworkPolicies from the model to rows. All but stands runs in the thinking goroutine.
 type policies struct {
 	planner *policy.Planner // nil before the first picture
-	lists   *reconcile.Ledger[string, *intent.RuleList]
+	tiers   *reconcile.Ledger[string, *intent.Tier]
 	walls   map[string]*intent.Firewall // what guards each pod of this node
 	nft     *reconcile.Ledger[row.NftKey, row.Nft]
 	waiting map[*waiter]struct{}
 	began   bool                 // the first picture has been planned
 	touched []model.Ref          // units that planning touched
-	fresh   map[string][]row.Nft // the rows of lists that nobody had before this turn
+	fresh   map[string][]row.Nft // the rows of tiers that nobody had before this turn
 
 	// tightened hears that flows of addresses may be forbidden now, once the rows at keys stand. May be nil.
 	tightened func(addrs []netip.Addr, keys []row.NftKey)
@@ -38,7 +38,7 @@ type waiter struct {
 
 func newPolicies(l ledgers) *policies {
 	return &policies{
-		lists: reconcile.NewLedger[string, *intent.RuleList](), nft: l.nft,
+		tiers: reconcile.NewLedger[string, *intent.Tier](), nft: l.nft,
 		walls: map[string]*intent.Firewall{}, waiting: map[*waiter]struct{}{}, fresh: map[string][]row.Nft{},
 	}
 }
@@ -113,21 +113,18 @@ func podOwner(u model.Ref) reconcile.Owner { return reconcile.Owner{Name: u.Stri
 func (p *policies) planPod(u model.Ref) {
 	wall, member := p.planner.Plan(u.Name)
 	var rows []row.Nft
-	var lists []*intent.RuleList
+	var tiers []*intent.Tier
 	if wall != nil {
-		rows = nft.Firewall(wall)
-		for _, l := range []*intent.RuleList{wall.Ingress, wall.Egress} {
-			if l != nil {
-				lists = append(lists, l)
-				p.render(l)
-			}
+		rows, tiers = nft.Firewall(wall), wall.Tiers()
+		for _, t := range tiers {
+			p.render(t)
 		}
 	}
 	if member != nil {
 		rows = append(rows, nft.Membership(member)...)
 	}
 	before := p.nft.Claims(podOwner(u))
-	p.lists.Claim(podOwner(u), lists...)
+	p.tiers.Claim(podOwner(u), tiers...)
 	p.nft.Claim(podOwner(u), rows...)
 	if p.tightened != nil {
 		p.compare(u, wall, before, rows)
@@ -140,17 +137,17 @@ func (p *policies) planPod(u model.Ref) {
 	p.counted.Store(int64(len(p.walls)))
 }
 
-// render makes the rows of a list that nobody has yet, before anything is claimed that leads there.
-func (p *policies) render(l *intent.RuleList) {
-	if _, ok := p.lists.Want(l.ID); !ok && p.fresh[l.ID] == nil {
-		p.fresh[l.ID] = nft.RuleList(l)
+// render makes the rows of a tier that nobody has yet, before anything is claimed that leads there.
+func (p *policies) render(t *intent.Tier) {
+	if _, ok := p.tiers.Want(t.ID); !ok && p.fresh[t.ID] == nil {
+		p.fresh[t.ID] = nft.Tier(t)
 	}
 }
 
-// compare finds out whether flows may be forbidden now that were not before: another list guards the pod, or
+// compare finds out whether flows may be forbidden now that were not before: other tiers guard the pod, or
 // it left a set. A pod that CNI has just told had no flows before; at the start that is all long ago.
 func (p *policies) compare(u model.Ref, wall *intent.Firewall, before, now []row.Nft) {
-	open := wall == nil || wall.Ingress == nil && wall.Egress == nil
+	open := wall == nil || len(wall.Tiers()) == 0
 	if len(before) == 0 && (open || p.began && p.planner.Attached(u.Name)) {
 		return
 	}
@@ -161,7 +158,7 @@ func (p *policies) compare(u model.Ref, wall *intent.Firewall, before, now []row
 		keys = append(keys, r.Key())
 	}
 	old := p.walls[u.Name.String()]
-	tighter := wall != nil && (old == nil || !sameList(old.Ingress, wall.Ingress) || !sameList(old.Egress, wall.Egress))
+	tighter := wall != nil && (old == nil || !slices.EqualFunc(old.Tiers(), wall.Tiers(), sameTier))
 	var addrs []netip.Addr
 	for _, r := range before {
 		if _, stays := have[r]; !stays {
@@ -182,9 +179,7 @@ func (p *policies) compare(u model.Ref, wall *intent.Firewall, before, now []row
 	p.tightened(slices.Compact(addrs), keys)
 }
 
-func sameList(a, b *intent.RuleList) bool {
-	return a == nil && b == nil || a != nil && b != nil && a.ID == b.ID
-}
+func sameTier(a, b *intent.Tier) bool { return a.ID == b.ID }
 
 // appendAddr adds the address that the key of an element of ours begins with.
 func appendAddr(list []netip.Addr, e row.NftElement) []netip.Addr {
@@ -198,11 +193,11 @@ func appendAddr(list []netip.Addr, e row.NftElement) []netip.Addr {
 	return list
 }
 
-// settle renders the lists that came or went, and tells waiting pods whose policy is decided.
+// settle renders the tiers that came or went, and tells waiting pods whose policy is decided.
 func (p *policies) settle(m *model.Model) {
-	for id := range p.lists.Take() {
+	for id := range p.tiers.Take() {
 		owner := reconcile.Owner{Name: "rules " + id}
-		if _, ok := p.lists.Want(id); !ok {
+		if _, ok := p.tiers.Want(id); !ok {
 			p.nft.Claim(owner)
 		} else if rows := p.fresh[id]; rows != nil { // else it stands
 			p.nft.Claim(owner, rows...)

@@ -117,7 +117,7 @@ func (a *agent) tallySamples() []show.Sample {
 		counter("host_routes_added", "Routes written into the kernel", t.routesAdded.Load()),
 		counter("host_routes_removed", "Routes removed from the kernel", t.routesRemoved.Load()),
 		counter("controller_planning_failures", "Objects whose planning failed by a fault of kube-router; see show remarks", a.thinker.panics.Load()),
-		{Name: "controller_policy_chains", Help: "Distinct lists of rules that policies make, each a chain", Value: float64(a.policies.lists.Len())},
+		{Name: "controller_policy_chains", Help: "Distinct lists of rules that policies make, each a chain", Value: float64(a.policies.tiers.Len())},
 		{Name: "controller_policy_ipsets", Help: "Sets of peers that policies' rules look into", Value: float64(t.policySets.Load())},
 	}
 }

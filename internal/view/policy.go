@@ -65,14 +65,15 @@ func (d *Daemon) firewallsView(ctx context.Context, args []string) (show.Page, e
 	})
 	slices.SortFunc(list, func(x, y *intent.Firewall) int { return cmp.Compare(x.Pod, y.Pod) })
 	p := show.Page{Columns: []string{"pod", "addresses", "ingress", "egress"}, Data: list}
-	side := func(l *intent.RuleList) string {
-		if l == nil {
+	side := func(tiers []*intent.Tier) string {
+		if len(tiers) == 0 {
 			return "open"
 		}
-		if len(l.Allows) == 0 {
-			return "nothing"
+		var words []string
+		for _, t := range tiers {
+			words = append(words, t.Text())
 		}
-		return fmt.Sprint(l.Allows)
+		return strings.Join(words, ", else ")
 	}
 	for _, f := range list {
 		p.Rows = append(p.Rows, []string{f.Pod, show.List(f.Addrs), side(f.Ingress), side(f.Egress)})

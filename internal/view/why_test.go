@@ -43,10 +43,8 @@ func TestWhyTellsWhenTheKernelDiffers(t *testing.T) {
 			continue
 		}
 		take(nft.Firewall(wall))
-		for _, l := range []*intent.RuleList{wall.Ingress, wall.Egress} {
-			if l != nil {
-				take(nft.RuleList(l))
-			}
+		for _, tier := range wall.Tiers() {
+			take(nft.Tier(tier))
 		}
 	}
 	f := policy.Flow{From: from, To: to, Protocol: model.TCP, Port: 80}

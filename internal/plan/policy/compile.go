@@ -22,14 +22,14 @@ type compiled struct {
 
 // side is one direction of a policy.
 type side struct {
-	allows []intent.Allow
-	named  []namedAllow
+	matches []intent.Match
+	named   []namedMatch
 }
 
-// namedAllow waits for the target pod to tell what the port's name means. A name that means nothing opens
+// namedMatch waits for the target pod to tell what the port's name means. A name that means nothing opens
 // nothing.
-type namedAllow struct {
-	allow    intent.Allow
+type namedMatch struct {
+	match    intent.Match
 	protocol model.Protocol
 	port     string
 }
@@ -71,19 +71,19 @@ func compile(p *model.Policy) *compiled {
 // rule adds what one rule allows: each of its peers on each of its ports.
 func (c *compiled) rule(d intent.Direction, r *model.Rule) {
 	if r.AnyPeer {
-		c.peer(d, r, intent.Allow{}, everyPod())
+		c.peer(d, r, intent.Match{}, everyPod())
 	}
 	for i := range r.Peers {
 		p := &r.Peers[i]
 		switch {
 		case p.Block.IsValid():
 			if spans := subtract(p.Block, p.Except); len(spans) > 0 {
-				c.peer(d, r, intent.Allow{Block: spans}, everyPod())
+				c.peer(d, r, intent.Match{Block: spans}, everyPod())
 			}
 		default:
 			from := peerSelection(c.policy, p)
 			if !from.never() {
-				c.peer(d, r, intent.Allow{}, from, defineSet(from, nil))
+				c.peer(d, r, intent.Match{}, from, defineSet(from, nil))
 			}
 		}
 	}
@@ -98,7 +98,7 @@ func peerSelection(p *model.Policy, peer *model.PolicyPeer) selection {
 
 // peer adds one peer: by its set, if it is one of pods, or as what a says. A named port of egress is what it
 // means for each pod of from, so with it a set of its own stands in the place of the peer's.
-func (c *compiled) peer(d intent.Direction, r *model.Rule, a intent.Allow, from selection, set ...setDef) {
+func (c *compiled) peer(d intent.Direction, r *model.Rule, a intent.Match, from selection, set ...setDef) {
 	s := c.sides[d]
 	plain := a
 	ranges := numeric(r.Ports)
@@ -110,18 +110,18 @@ func (c *compiled) peer(d intent.Direction, r *model.Rule, a intent.Allow, from 
 	}
 	if r.AnyPort || len(ranges) > 0 {
 		plain.Ports = ranges
-		s.allows = append(s.allows, plain)
+		s.matches = append(s.matches, plain)
 		plain.Ports = nil
 	}
 	for i := range named {
 		p := &named[i]
 		if d == intent.ToPod {
-			s.named = append(s.named, namedAllow{plain, p.Protocol, p.PortName})
+			s.named = append(s.named, namedMatch{plain, p.Protocol, p.PortName})
 			continue
 		}
 		b := a
 		b.Set = c.use(defineSet(from, p))
-		s.allows = append(s.allows, b)
+		s.matches = append(s.matches, b)
 	}
 }
 

@@ -174,13 +174,13 @@ func FuzzCompile(f *testing.F) {
 			if s == nil {
 				continue
 			}
-			for _, a := range s.allows {
+			for _, a := range s.matches {
 				used[a.Set] = true
 			}
 			for _, n := range s.named {
-				used[n.allow.Set] = true
+				used[n.match.Set] = true
 			}
-			intent.NewRuleList(intent.Direction(d), s.allows)
+			intent.NewNetworkTier(intent.Direction(d), s.matches)
 		}
 		delete(used, intent.SetID{})
 		for _, s := range c.sets {

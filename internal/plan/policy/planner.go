@@ -21,8 +21,8 @@ type Planner struct {
 	here     map[string]map[model.Name]struct{} // those of them that are guarded on this node
 	pods     map[model.Name]*state              // those of this node, and those in a set
 	serial   uint64                             // grows with every change of what selects pods
-	lists    map[[32]byte]*intent.RuleList      // by the policies that they come from
-	allows   int                                // how much lists hold
+	tiers    map[[32]byte]*intent.Tier          // by the policies that they come from
+	matches  int                                // how much tiers hold
 }
 
 // set is a set of peers that a policy in use needs.
@@ -35,13 +35,13 @@ type set struct {
 // state is what is known of a pod.
 type state struct {
 	sets     map[*set]struct{}
-	policies []*compiled         // that select it, if it is of this node, when they were last looked for
-	leaving  []*compiled         // that did before: their sets stay until the lists are made without them
-	lists    [2]*intent.RuleList // by direction, of policies or of those before
-	decided  bool                // the lists have been made once
-	waits    bool                // the lists of policies are made once their new sets have their members
-	found    uint64              // the serial when policies were looked for
-	news     bool                // the pod itself changed since
+	policies []*compiled       // that select it, if it is of this node, when they were last looked for
+	leaving  []*compiled       // that did before: their sets stay until the tiers are made without them
+	tiers    [2][]*intent.Tier // by direction, of policies or of those before
+	decided  bool              // the tiers have been made once
+	waits    bool              // the tiers of policies are made once their new sets have their members
+	found    uint64            // the serial when policies were looked for
+	news     bool              // the pod itself changed since
 }
 
 // New makes a planner of a model. Nothing is planned before Units is called.
@@ -54,7 +54,7 @@ func New(m *model.Model) *Planner {
 func (p *Planner) reset() {
 	p.policies, p.targets = map[model.Name]*compiled{}, newIndex[*compiled]()
 	p.sets, p.members = map[intent.SetID]*set{}, newIndex[*set]()
-	p.lists, p.allows = map[[32]byte]*intent.RuleList{}, 0
+	p.tiers, p.matches = map[[32]byte]*intent.Tier{}, 0
 	p.within, p.here, p.pods = map[string]map[model.Name]struct{}{}, map[string]map[model.Name]struct{}{}, map[model.Name]*state{}
 }
 
@@ -104,11 +104,11 @@ func (p *Planner) Units() []model.Ref {
 // The kinds of units beside pods, whose units tell of their addresses and the sets that they are in.
 const (
 	KindSet   model.Kind = "PeerSet"  // a set of peers that is there
-	KindRules model.Kind = "PodRules" // the lists of a pod of this node
+	KindRules model.Kind = "PodRules" // the tiers of a pod of this node
 	KindGone  model.Kind = "GoneSet"  // a set of peers that nobody needs any more
 )
 
-// Rank is the order in which units are planned, lowest first: a set before its members, these before the lists that look into the set;
+// Rank is the order in which units are planned, lowest first: a set before its members, these before the tiers that look into the set;
 // and in reverse when it goes.
 func Rank(u model.Ref) int {
 	switch u.Kind {

@@ -77,7 +77,7 @@ func (p *Planner) Attached(name model.Name) bool {
 }
 
 // Plan gives what is to be done for one pod: its firewall, if it is one of this node's, and the sets that it
-// is in. Both are nil when nothing is. A pod of this node whose lists have never been made has nothing yet.
+// is in. Both are nil when nothing is. A pod of this node whose tiers have never been made has nothing yet.
 func (p *Planner) Plan(name model.Name) (*intent.Firewall, *intent.Membership) {
 	o, s := p.model.Pods[name], p.pods[name]
 	if o == nil || s == nil || !p.counts(o) || p.isLocal(o) && !s.decided {
@@ -88,7 +88,7 @@ func (p *Planner) Plan(name model.Name) (*intent.Firewall, *intent.Membership) {
 	if p.isLocal(o) {
 		f = &intent.Firewall{
 			Pod: name.String(), Addrs: addrs,
-			Ingress: s.lists[intent.ToPod], Egress: s.lists[intent.FromPod],
+			Ingress: s.tiers[intent.ToPod], Egress: s.tiers[intent.FromPod],
 		}
 	}
 	return f, membership(o, addrs, s.sets)

@@ -11,8 +11,8 @@ import (
 	"kube-router/internal/model"
 )
 
-// Decide makes the lists of a pod of this node anew from the policies that select it now. It adds what that touches, and reports
-// whether the lists are made: where a policy brings sets, their members are to be planned first, and the pod's lists
+// Decide makes the tiers of a pod of this node anew from the policies that select it now. It adds what that touches, and reports
+// whether the tiers are made: where a policy brings sets, their members are to be planned first, and the pod's tiers
 // stay as they are until it is asked again. It is asked once however many policies changed.
 func (p *Planner) Decide(name model.Name, add func(model.Ref)) bool {
 	s := p.pods[name]
@@ -30,10 +30,12 @@ func (p *Planner) Decide(name model.Name, add func(model.Ref)) bool {
 		add(rulesRef(name)) // meanwhile others may have come
 	}
 	s.waits, s.decided = false, true
-	s.lists = [2]*intent.RuleList{}
+	s.tiers = [2][]*intent.Tier{}
 	if o := p.model.Pods[name]; p.isLocal(o) {
-		for d := range s.lists {
-			s.lists[d] = p.list(intent.Direction(d), o, s.policies)
+		for d := range s.tiers {
+			if t := p.tier(intent.Direction(d), o, s.policies); t != nil {
+				s.tiers[d] = []*intent.Tier{t}
+			}
 		}
 	}
 	leaving := s.leaving
@@ -47,7 +49,7 @@ func (p *Planner) Decide(name model.Name, add func(model.Ref)) bool {
 	return true
 }
 
-// Decided tells whether the lists of a pod were made of the pod as it is now.
+// Decided tells whether the tiers of a pod were made of the pod as it is now.
 func (p *Planner) Decided(name model.Name) bool {
 	s := p.pods[name]
 	return s != nil && s.decided && !s.news && !s.waits
@@ -93,12 +95,12 @@ func (p *Planner) selecting(o *model.Pod) []*compiled {
 	return list
 }
 
-// mostAllows bounds the lists that are remembered, by what they hold.
-const mostAllows = 1 << 18
+// mostMatches bounds the tiers that are remembered, by what they hold.
+const mostMatches = 1 << 18
 
-// list is what a pod's policies together allow in one direction; nil: none of them is about it. Pods with
-// the same policies get the same list without its being made again.
-func (p *Planner) list(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.RuleList {
+// tier is what a pod's policies together accept in one direction; nil: none of them is about it. Pods with
+// the same policies get the same tier without its being made again.
+func (p *Planner) tier(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.Tier {
 	key := []byte{byte(d)}
 	named := false
 	for _, c := range policies {
@@ -114,34 +116,34 @@ func (p *Planner) list(d intent.Direction, pod *model.Pod, policies []*compiled)
 		key = fmt.Append(key, pod.Ports)
 	}
 	sum := sha256.Sum256(key)
-	if l := p.lists[sum]; l != nil {
-		return l
+	if t := p.tiers[sum]; t != nil {
+		return t
 	}
-	l := list(d, pod, policies)
-	if p.allows += 1 + len(l.Allows); p.allows > mostAllows {
-		p.lists, p.allows = map[[32]byte]*intent.RuleList{}, 1+len(l.Allows)
+	t := accepts(d, pod, policies)
+	if p.matches += 1 + t.Matches(); p.matches > mostMatches {
+		p.tiers, p.matches = map[[32]byte]*intent.Tier{}, 1+t.Matches()
 	}
-	p.lists[sum] = l
-	return l
+	p.tiers[sum] = t
+	return t
 }
 
-func list(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.RuleList {
-	var allows []intent.Allow
+func accepts(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.Tier {
+	var matches []intent.Match
 	for _, c := range policies {
 		s := c.sides[d]
 		if s == nil {
 			continue
 		}
-		allows = append(allows, s.allows...)
+		matches = append(matches, s.matches...)
 		for _, n := range s.named {
 			for _, p := range pod.Ports {
 				if p.Name == n.port && p.Protocol == n.protocol {
-					a := n.allow
+					a := n.match
 					a.Ports = []intent.PortRange{{Protocol: uint8(p.Protocol), First: uint16(p.Port), Last: uint16(p.Port)}}
-					allows = append(allows, a)
+					matches = append(matches, a)
 				}
 			}
 		}
 	}
-	return intent.NewRuleList(d, allows)
+	return intent.NewNetworkTier(d, matches)
 }

@@ -21,7 +21,7 @@ type node struct {
 	m       *model.Model
 	planner *policy.Planner
 	rows    *reconcile.Ledger[row.NftKey, row.Nft]
-	lists   *reconcile.Ledger[string, *intent.RuleList]
+	tiers   *reconcile.Ledger[string, *intent.Tier]
 	units   [policy.Ranks]map[model.Ref]bool // by rank
 	touched int
 }
@@ -33,7 +33,7 @@ func settings(name string) model.Settings {
 
 // newNode makes a node that plans all objects from cold.
 func newNode(s model.Settings, objects ...model.Object) *node {
-	n := &node{m: model.New(s), rows: reconcile.NewLedger[row.NftKey, row.Nft](), lists: reconcile.NewLedger[string, *intent.RuleList]()}
+	n := &node{m: model.New(s), rows: reconcile.NewLedger[row.NftKey, row.Nft](), tiers: reconcile.NewLedger[string, *intent.Tier]()}
 	for _, o := range objects {
 		n.m.Put(o)
 	}
@@ -118,27 +118,23 @@ func (n *node) plan(u model.Ref) {
 	}
 	f, m := n.planner.Plan(u.Name)
 	var rows []row.Nft
-	var lists []*intent.RuleList
+	var tiers []*intent.Tier
 	if f != nil {
 		rows = append(rows, nft.Firewall(f)...)
-		for _, l := range []*intent.RuleList{f.Ingress, f.Egress} {
-			if l != nil {
-				lists = append(lists, l)
-			}
-		}
+		tiers = f.Tiers()
 	}
 	if m != nil {
 		rows = append(rows, nft.Membership(m)...)
 	}
 	n.rows.Claim(owner, rows...)
-	n.lists.Claim(owner, lists...)
+	n.tiers.Claim(owner, tiers...)
 }
 
 func (n *node) settle() {
-	for id := range n.lists.Take() {
-		owner := reconcile.Owner{Name: "list " + id}
-		if l, ok := n.lists.Want(id); ok {
-			n.rows.Claim(owner, nft.RuleList(l)...)
+	for id := range n.tiers.Take() {
+		owner := reconcile.Owner{Name: "tier " + id}
+		if l, ok := n.tiers.Want(id); ok {
+			n.rows.Claim(owner, nft.Tier(l)...)
 		} else {
 			n.rows.Claim(owner)
 		}

@@ -22,15 +22,15 @@ func (h herd) set(i int) intent.SetID {
 }
 
 // list is what the policies of a pod allow, and what more.
-func (h herd) list(pod int, allows ...intent.Allow) *intent.RuleList {
+func (h herd) list(pod int, allows ...intent.Match) *intent.Tier {
 	port := func(n int) []intent.PortRange {
 		return []intent.PortRange{{Protocol: 6, First: uint16(n), Last: uint16(n)}}
 	}
-	allows = append(allows, intent.Allow{Ports: port(20_000 + pod)})
+	allows = append(allows, intent.Match{Ports: port(20_000 + pod)})
 	for i := pod; i < 10_000; i += 110 {
-		allows = append(allows, intent.Allow{Set: h.set(i), Ports: port(1000 + i%h.n)})
+		allows = append(allows, intent.Match{Set: h.set(i), Ports: port(1000 + i%h.n)})
 	}
-	return intent.NewRuleList(intent.ToPod, allows)
+	return intent.NewNetworkTier(intent.ToPod, allows)
 }
 
 // member is a pod elsewhere, in eight sets.
@@ -54,8 +54,8 @@ func (h herd) rows() []row.Nft {
 	rows := FirewallBase(&intent.FirewallBase{V4: true, V6: true, OwnFronts: true, Ranges: []netip.Prefix{netip.MustParsePrefix("10.10.0.0/24")}})
 	for pod := range 110 {
 		l := h.list(pod)
-		rows = append(rows, RuleList(l)...)
-		rows = append(rows, Firewall(&intent.Firewall{Pod: fmt.Sprint("here/pod-", pod), Addrs: addrs(10, pod), Ingress: l})...)
+		rows = append(rows, Tier(l)...)
+		rows = append(rows, Firewall(&intent.Firewall{Pod: fmt.Sprint("here/pod-", pod), Addrs: addrs(10, pod), Ingress: []*intent.Tier{l}})...)
 	}
 	for i := range h.n {
 		rows = append(rows, PeerSet(&intent.PeerSet{ID: h.set(i)})...)
@@ -75,7 +75,7 @@ func worked() time.Duration {
 
 // guard is what guards a pod, but for the sets, which are others' too.
 func (h herd) guard(wall *intent.Firewall) []row.Nft {
-	return slices.DeleteFunc(append(RuleList(wall.Ingress), Firewall(wall)...), func(r row.Nft) bool { return r.Key().Kind == row.NftKindSet })
+	return slices.DeleteFunc(append(Tier(wall.Ingress[0]), Firewall(wall)...), func(r row.Nft) bool { return r.Key().Kind == row.NftKindSet })
 }
 
 func (h herd) load(b *testing.B) *nft.Driver {
@@ -120,9 +120,9 @@ func BenchmarkSelectors(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("policy/%d", n), func(b *testing.B) {
 			table = h.load(b)
-			wall := intent.Firewall{Pod: "here/pod-3", Addrs: addrs(10, 3), Ingress: h.list(3)}
+			wall := intent.Firewall{Pod: "here/pod-3", Addrs: addrs(10, 3), Ingress: []*intent.Tier{h.list(3)}}
 			other := wall
-			other.Ingress = h.list(3, intent.Allow{Set: h.set(1)})
+			other.Ingress = []*intent.Tier{h.list(3, intent.Match{Set: h.set(1)})}
 			was, now := h.guard(&wall), h.guard(&other)
 			for b.Loop() {
 				apply(b, table, was, now)

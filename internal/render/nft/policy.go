@@ -9,7 +9,7 @@ import (
 )
 
 // Policies take the shape of one verdict map per family and direction, from the address of a pod of this
-// node to the chain of its rule list. The chain is named by what it allows, so pods with equal lists share
+// node to the chain of its first tier. The chain is named by what the tier says, so pods with equal ones share
 // it; a chain's rules look peers up in sets that are shared in the same way. What changes most, who is in
 // a set, is elements alone, and a packet meets the same few rules however many policies there are:
 //
@@ -32,7 +32,7 @@ const logSnap = 128
 
 // way is what differs between the directions.
 type way struct {
-	vmap   string // pod → chain of its rule list
+	vmap   string // pod → chain of its first tier
 	chain  string // prefix of the chains
 	drop   string // chain of what no rule allowed
 	log    string // pod → chain that counts and logs
@@ -48,36 +48,36 @@ func wayOf(d intent.Direction) way {
 	return way{"policy-egress", "policy-out", "policy-drop-out", "policy-log-out", "from", row.NftSaddr, row.NftDaddr}
 }
 
-// Firewall renders what guards one pod. The chains of its rule lists are rendered by RuleList.
+// Firewall renders what guards one pod. The chains of its tiers are rendered by Tier.
 func Firewall(fw *intent.Firewall) []row.Nft {
 	var rows []row.Nft
 	for _, a := range fw.Addrs {
 		f := familyOf(a)
 		rows = append(rows, member(f.known(), a))
 	}
-	for _, l := range []*intent.RuleList{fw.Ingress, fw.Egress} {
-		if l != nil {
-			rows = append(rows, guard(fw, l)...)
+	for _, tiers := range [][]*intent.Tier{fw.Ingress, fw.Egress} {
+		if len(tiers) > 0 {
+			rows = append(rows, guard(fw, tiers[0])...)
 		}
 	}
 	return rows
 }
 
-func guard(fw *intent.Firewall, l *intent.RuleList) []row.Nft {
-	w := wayOf(l.Direction)
+func guard(fw *intent.Firewall, first *intent.Tier) []row.Nft {
+	w := wayOf(first.Direction)
 	log := w.log + "-" + intent.Digest(fw.Pod)
 	rows := []row.Nft{row.NftChain{Name: log}}
 	rows = append(rows, row.NftRules(log, body(
 		row.NftStmt{Op: row.NftCounter},
 		row.NftStmt{Op: row.NftLimit, Num: policyLogRate, Last: policyLogBurst},
-		row.NftStmt{Op: row.NftLog, Num: PolicyLogGroup, Last: logSnap, Text: LogPrefix(l.Direction, fw.Pod)},
+		row.NftStmt{Op: row.NftLog, Num: PolicyLogGroup, Last: logSnap, Text: LogPrefix(first.Direction, fw.Pod)},
 	))...)
 	rows = append(rows, closing()...)
 	for _, a := range fw.Addrs {
 		f := familyOf(a)
-		rows = append(rows, member(f.guarded(l.Direction), a))
+		rows = append(rows, member(f.guarded(first.Direction), a))
 		rows = append(rows, row.NftElement{Of: unique.Make(f.self()), Elem: string(row.NftWire{}.Addr(a).Addr(a))})
-		rows = append(rows, lead(f.toChain(w.log), a, log), lead(f.toChain(w.vmap), a, f.listChain(l)))
+		rows = append(rows, lead(f.toChain(w.log), a, log), lead(f.toChain(w.vmap), a, f.tierChain(first)))
 	}
 	return rows
 }
@@ -160,7 +160,7 @@ func (f family) peers(id intent.SetID) row.NftSet {
 	return row.NftSet{Name: "policy-peer" + f.suffix + "-" + id.Hash, Keys: row.NftTypesOf(f.addr)}
 }
 
-// listChain is the chain of a rule list.
-func (f family) listChain(l *intent.RuleList) string {
-	return wayOf(l.Direction).chain + f.suffix + "-" + l.ID
+// tierChain is the chain of a tier.
+func (f family) tierChain(t *intent.Tier) string {
+	return wayOf(t.Direction).chain + f.suffix + "-" + t.ID
 }

@@ -8,7 +8,7 @@ import (
 	"kube-router/internal/row"
 )
 
-// The base chains of policies, and what stands between them and the rule lists. They come at priority 0:
+// The base chains of policies, and what stands between them and the pods' tiers. They come at priority 0:
 // after destination NAT, so on pods' ports, and before source NAT, so with the client's address.
 const (
 	chainPolicyForward = "policy-forward"
@@ -22,7 +22,7 @@ const (
 
 const protoICMP, protoICMP6 = 1, 58
 
-// FirewallBase renders what stands around the pods' rule lists.
+// FirewallBase renders what stands around the pods' tiers.
 func FirewallBase(b *intent.FirewallBase) []row.Nft {
 	rows := common(b)
 	forward, input, output := []row.NftBody{passing()}, []row.NftBody{passing()}, []row.NftBody{passing()}
@@ -77,7 +77,7 @@ func own() []row.NftBody {
 	return list
 }
 
-// judge hands the packet to the rule list of its pod.
+// judge hands the packet to the first tier of its pod.
 func (f family) judge(w way) row.NftBody {
 	return body(row.NftStmt{Op: row.NftVmap, Key: row.NftKeyOf(row.NftTerm{Op: w.pod, V6: f.v6}), Set: f.toChain(w.vmap).Name})
 }
@@ -139,7 +139,7 @@ func (f family) fronts(b *intent.FirewallBase) (bodies []row.NftBody, rows []row
 		row.NftStmt{Op: row.NftMatchLocal, Key: daddr}, row.NftStmt{Op: row.NftAccept})), rows
 }
 
-// common are the chains that rule lists lead through.
+// common are the chains that tiers lead through.
 func common(b *intent.FirewallBase) []row.Nft {
 	icmp4, icmp6 := icmpTypes(b)
 	chains := []struct {

@@ -9,41 +9,48 @@ import (
 	"kube-router/internal/row"
 )
 
-// chainCommon is what every rule list begins with: what passes or ends whatever policies say.
+// chainCommon is what every tier of NetworkPolicies begins with: what passes or ends whatever policies say.
 const chainCommon = "policy-common"
 
-// RuleList renders one list as a chain for each family, and the sets that it looks peers up in; who is in
-// these is rendered by Membership. A chain returns for what is allowed, so that the other end's list judges
-// next, and ends in a refusal.
-func RuleList(l *intent.RuleList) []row.Nft {
+// Tier renders one tier as a chain for each family, and the sets that it looks peers up in; who is in
+// these is rendered by Membership. A chain returns for what is accepted, so that the other end's tiers judge
+// next, and ends in what becomes of the rest.
+func Tier(t *intent.Tier) []row.Nft {
 	var rows []row.Nft
-	w := wayOf(l.Direction)
+	w := wayOf(t.Direction)
 	for _, a := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 		f := familyOf(a)
 		bodies := []row.NftBody{body(row.NftStmt{Op: row.NftJumpTo, Chain: chainCommon})}
-		for _, allow := range l.Allows {
-			b, sets, ok := f.allow(w, allow)
-			if !ok {
-				continue
+		for _, r := range t.Rules {
+			for _, m := range r.Matches {
+				stmts, sets, ok := f.match(w, m)
+				if !ok {
+					continue
+				}
+				rows = append(rows, sets...)
+				bodies = append(bodies, body(append(stmts, f.end(w, t, r.Action)...)...))
 			}
-			rows = append(rows, sets...)
-			bodies = append(bodies, b)
 		}
-		bodies = append(bodies, body(row.NftStmt{Op: row.NftGotoChain, Chain: w.drop}))
-		rows = append(rows, row.NftChain{Name: f.listChain(l)})
-		rows = append(rows, row.NftRules(f.listChain(l), bodies...)...)
+		bodies = append(bodies, body(f.end(w, t, t.Default)...))
+		rows = append(rows, row.NftChain{Name: f.tierChain(t)})
+		rows = append(rows, row.NftRules(f.tierChain(t), bodies...)...)
 	}
 	return rows
 }
 
-// allow is the rule for one thing that is allowed, with the sets that it needs; false: there is nothing of
-// this family in it.
-func (f family) allow(w way, a intent.Allow) (row.NftBody, []row.Nft, bool) {
-	var stmts []row.NftStmt
-	var sets []row.Nft
+// end is what becomes of a packet.
+func (f family) end(w way, _ *intent.Tier, a intent.Action) []row.NftStmt {
+	if a == intent.Accept {
+		return []row.NftStmt{{Op: row.NftReturn}}
+	}
+	return []row.NftStmt{{Op: row.NftGotoChain, Chain: w.drop}}
+}
+
+// match is the statements that a match takes, with the sets that they need; false: there is nothing of this family in it.
+func (f family) match(w way, a intent.Match) (stmts []row.NftStmt, sets []row.Nft, _ bool) {
 	if len(a.Block) > 0 {
 		if a.Block[0].First.Is6() != f.v6 {
-			return row.NftBody{}, nil, false
+			return nil, nil, false
 		}
 		match, more := f.block(w, a.Block)
 		stmts, sets = append(stmts, match...), append(sets, more...)
@@ -57,8 +64,7 @@ func (f family) allow(w way, a intent.Allow) (row.NftBody, []row.Nft, bool) {
 		stmts, sets = append(stmts, row.NftStmt{Op: row.NftLookup, Key: key, Set: s.Name}), append(sets, s)
 	}
 	match, more := ports(a.Ports)
-	stmts, sets = append(stmts, match...), append(sets, more...)
-	return body(append(stmts, row.NftStmt{Op: row.NftReturn})...), sets, true
+	return append(stmts, match...), append(sets, more...), true
 }
 
 // block matches a block of peers: a prefix as it is, anything else as a set of ranges named by its content.

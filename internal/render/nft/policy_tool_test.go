@@ -15,15 +15,15 @@ func policyRows() []row.Nft {
 	set, named := intent.SetID{Hash: "aa"}, intent.SetID{Hash: "bb", Named: true}
 	addrs := []netip.Addr{netip.MustParseAddr("10.244.1.5"), netip.MustParseAddr("fd00:244::5")}
 	spans := []intent.Span{{First: netip.MustParseAddr("10.0.0.0"), Last: netip.MustParseAddr("10.0.0.99")}, {First: netip.MustParseAddr("10.1.0.0"), Last: netip.MustParseAddr("10.1.0.0")}}
-	in := intent.NewRuleList(intent.ToPod, []intent.Allow{
+	in := intent.NewNetworkTier(intent.ToPod, []intent.Match{
 		{Set: set, Ports: []intent.PortRange{{Protocol: 6, First: 80, Last: 90}, {Protocol: 132, First: 0, Last: 65535}}}, {Block: spans},
 	})
-	out := intent.NewRuleList(intent.FromPod, []intent.Allow{{Set: named}, {Block: []intent.Span{{First: netip.MustParseAddr("::"), Last: netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")}}}})
+	out := intent.NewNetworkTier(intent.FromPod, []intent.Match{{Set: named}, {Block: []intent.Span{{First: netip.MustParseAddr("::"), Last: netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")}}}})
 	rows := FirewallBase(&intent.FirewallBase{V4: true, V6: true, Bridge: true, Bridges: []string{"cni0"}, OwnFronts: true,
 		Ranges:     []netip.Prefix{netip.MustParsePrefix("10.244.1.0/24"), netip.MustParsePrefix("fd00:244::/64")},
 		Broadcasts: []netip.Addr{netip.MustParseAddr("10.244.1.255")}})
 	for _, more := range [][]row.Nft{
-		RuleList(in), RuleList(out), Firewall(&intent.Firewall{Pod: "a/web", Addrs: addrs, Ingress: in, Egress: out}),
+		Tier(in), Tier(out), Firewall(&intent.Firewall{Pod: "a/web", Addrs: addrs, Ingress: []*intent.Tier{in}, Egress: []*intent.Tier{out}}),
 		PeerSet(&intent.PeerSet{ID: set}), PeerSet(&intent.PeerSet{ID: named}),
 		Membership(&intent.Membership{Pod: "a/peer", Addrs: addrs, Sets: []intent.SetID{set}, Named: []intent.NamedMember{{Set: named, Protocol: 6, Port: 80}}}),
 	} {
