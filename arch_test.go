@@ -20,8 +20,9 @@ var rooms = map[string][]string{
 	"model":     {},                            // because a noun knows nobody
 	"intent":    {},                            // because a noun knows nobody
 	"row":       {},                            // because a noun knows nobody
+	"api":       {},                            // because it is how users write our own kinds, and it knows nobody
 	"listen":    {},                            // because whoever listens does so in the same way, and it knows nobody
-	"watch":     {"model", "listen"},           // because it turns the outside into what is true
+	"watch":     {"model", "listen", "api"},    // because it turns the outside into what is true
 	"holder":    {"model"},                     // because who owns what follows from what is true, and several planners must be told the same
 	"plan":      {"model", "intent", "holder"}, // because it turns what is true into what should be
 	"render":    {"intent", "row"},             // because it puts what should be in a facility's words
@@ -50,7 +51,7 @@ var thirdParty = map[string]struct {
 }{
 	"k8s.io/client-go":                       {[]string{"watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes client: list-watch, credentials, leader election"},
 	"k8s.io/api":                             {[]string{"watch", "driver", "lab", "doctor"}, "the Kubernetes API types"},
-	"k8s.io/apimachinery":                    {[]string{"watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes meta types and codecs"},
+	"k8s.io/apimachinery":                    {[]string{"api", "watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes meta types and codecs"},
 	"k8s.io/cri-api":                         {[]string{"driver"}, "the container runtime's protocol, where no CNI record names a pod's namespace"},
 	"github.com/osrg/gobgp/v4":               {[]string{"driver", "watch", "cmd"}, "the BGP speaker, with its gRPC interface that users know"},
 	"github.com/vishvananda/netlink":         {[]string{"driver", "watch", "lab"}, "links, addresses, routes and rules over rtnetlink"},

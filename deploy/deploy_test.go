@@ -103,6 +103,8 @@ func (m *manifest) add(t *testing.T, o object) {
 		typed(t, o, m.daemon)
 	case "ServiceAccount":
 		typed(t, o, &corev1.ServiceAccount{})
+	case "CustomResourceDefinition":
+		checkDefinition(t, o)
 	case "ConfigMap":
 		typed(t, o, &corev1.ConfigMap{})
 	case "ClusterRole":
@@ -187,6 +189,7 @@ func (m *manifest) checkRights(t *testing.T, o *config.Options) {
 	resource := map[model.Kind]string{
 		model.KindNode: "/nodes", model.KindService: "/services", model.KindSlice: "discovery.k8s.io/endpointslices",
 		model.KindNamespace: "/namespaces", model.KindPod: "/pods", model.KindPolicy: "networking.k8s.io/networkpolicies",
+		model.KindPool: "kube-router.io/addresspools",
 	}
 	want := []string{"create events.k8s.io/events"}
 	for _, k := range kube.Kinds(o.Settings) {

@@ -21,6 +21,7 @@ var flow = map[model.Kind]map[string]touch{
 	model.KindPod:     {"service": podServices, "guard": podPorts},
 	model.KindNode: {"service": both(ifSelf(whole), nodeClaims), "host": ifSelf(whole), "inside": ifSelf(whole), "ipvs": ifSelf(whole),
 		"forward": ranged, "route": ofNode(nodeRoutes), "advert": both(both(ofNode(nodeAdverts), nodeDrained), nodeClaims), "egress": ofNode(nodeEgress)},
+	model.KindPool:       {"balancer": whole},
 	model.KindLink:       {"service": whole, "route": whole, "host": whole, "ipvs": whole, "inside": whole, "advert": nodesAndSelf},
 	model.KindPath:       {"route": itself},
 	model.KindOverflow:   {"advert": itself},

@@ -157,6 +157,10 @@ func (r *reporter) uid(e row.KubeEvent) string {
 		if o := r.model.Policies[name]; o != nil {
 			return o.UID
 		}
+	case model.KindPool:
+		if o := r.model.Pools[name.Name]; o != nil {
+			return o.UID
+		}
 	case model.KindNode:
 		// Kubelet and kubectl know a Node's events by its name in the place of the UID.
 		return e.Name
@@ -195,6 +199,8 @@ func conversionRemarks(o model.Object) []model.Remark {
 	case *model.Node:
 		return o.Remarks
 	case *model.Namespace:
+		return o.Remarks
+	case *model.Pool:
 		return o.Remarks
 	}
 	return nil

@@ -16,6 +16,7 @@ type Model struct {
 	Policies   map[Name]*Policy
 	Nodes      map[string]*Node
 	Links      map[string]*Link
+	Pools      map[string]*Pool
 	Paths      map[netip.Prefix]*Path
 	Overflows  map[string]*Overflow // by the peer's address
 	Attached   map[Name]*Attachment // by container and interface
@@ -48,6 +49,7 @@ func New(s Settings) *Model {
 		Policies:   map[Name]*Policy{},
 		Nodes:      map[string]*Node{},
 		Links:      map[string]*Link{},
+		Pools:      map[string]*Pool{},
 		Paths:      map[netip.Prefix]*Path{},
 		Overflows:  map[string]*Overflow{},
 		Attached:   map[Name]*Attachment{},
@@ -112,6 +114,8 @@ func (m *Model) Put(o Object) Object {
 			index(m.nodesBy, a, o.Name, o)
 		}
 		m.ranges.put(o)
+	case *Pool:
+		m.Pools[o.Name] = o
 	case *Link:
 		m.Links[o.Name] = o
 	case *Path:
@@ -146,6 +150,8 @@ func (m *Model) Delete(r Ref) Object {
 		return take(m.Policies, r.Name)
 	case KindNode:
 		return m.deleteNode(r.Name.Name)
+	case KindPool:
+		return take(m.Pools, r.Name.Name)
 	case KindLink:
 		return take(m.Links, r.Name.Name)
 	case KindPath:
@@ -203,6 +209,8 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Policies)
 	case KindNode:
 		return refs(m.Nodes)
+	case KindPool:
+		return refs(m.Pools)
 	case KindLink:
 		return refs(m.Links)
 	case KindPath:

@@ -37,6 +37,7 @@ const (
 	KindNode      Kind = "Node"
 	KindLink      Kind = "Link"
 	KindPath      Kind = "Path"
+	KindPool      Kind = "AddressPool"
 	KindOverflow  Kind = "Peer"
 	KindSettings  Kind = "Settings"
 

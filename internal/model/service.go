@@ -31,6 +31,7 @@ const (
 type Service struct {
 	Name         Name
 	UID          string
+	Labels       map[string]string // metadata.labels, by which pools and announcements select
 	Created      time.Time         // metadata.creationTimestamp, to the second; of two the older one keeps what both want
 	Selector     map[string]string // spec.selector; empty: somebody else writes its endpoints
 	Type         ServiceType

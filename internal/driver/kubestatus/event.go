@@ -110,6 +110,8 @@ func apiVersion(kind string) string {
 		return "discovery.k8s.io/v1"
 	case "NetworkPolicy":
 		return "networking.k8s.io/v1"
+	case "AddressPool":
+		return "kube-router.io/v1alpha1"
 	}
 	return "v1"
 }

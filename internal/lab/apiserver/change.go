@@ -51,7 +51,7 @@ func (s *Store) createLocked(k *kind, obj Object, how manner) (*entry, error) {
 	if t.items[key] != nil {
 		return nil, apierrors.NewAlreadyExists(k.gr(), key.Name)
 	}
-	if k.namespaced && s.tables["namespaces"].items[types.NamespacedName{Name: key.Namespace}] == nil {
+	if k.namespaced && s.tables()["namespaces"].items[types.NamespacedName{Name: key.Namespace}] == nil {
 		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, key.Namespace)
 	}
 	born(k, obj, how.scope)

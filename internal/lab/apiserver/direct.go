@@ -94,6 +94,23 @@ func (s *Store) Remove(of Object, namespace, name string) error {
 	return err
 }
 
+// RemoveNamed deletes an object of any kind that is served, as Remove does.
+func (s *Store) RemoveNamed(apiVersion, kind, name string) error {
+	k := s.kindNamed(apiVersion, kind)
+	if k == nil {
+		return fmt.Errorf("removing %s: no kind %s in %s is served here", name, kind, apiVersion)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tableOf(k)
+	was := t.items[types.NamespacedName{Name: name}]
+	if was == nil {
+		return apierrors.NewNotFound(k.gr(), name)
+	}
+	_, err := s.drop(t, was)
+	return err
+}
+
 // PutRaw stores one JSON or YAML object as it is, valid or not: fields of the wrong type, ports of 0, addresses that are none. Only
 // what identifies the object and its version is filled in. This is how a test shows nonsense to a client.
 func (s *Store) PutRaw(manifest []byte) error {
@@ -197,7 +214,7 @@ func (s *Store) applyDoc(doc []byte) error {
 
 // kindOf finds the kind of a typed object.
 func (s *Store) kindOf(obj Object) (*kind, error) {
-	for _, k := range s.kinds {
+	for _, k := range s.served() {
 		if k.view == nil && reflect.TypeOf(k.create()) == reflect.TypeOf(obj) {
 			return k, nil
 		}
@@ -207,7 +224,7 @@ func (s *Store) kindOf(obj Object) (*kind, error) {
 
 // kindNamed finds a kind by the apiVersion and kind of a manifest; nil if it is not served.
 func (s *Store) kindNamed(apiVersion, name string) *kind {
-	for _, k := range s.kinds {
+	for _, k := range s.served() {
 		if k.apiVersion() == apiVersion && k.kind == name {
 			return k
 		}

@@ -18,7 +18,7 @@ func verbs() []string {
 // groups is the kinds by group, in the order of the table; each group has one version.
 func (s *Server) groups(core bool) [][]*kind {
 	var groups [][]*kind
-	for _, k := range s.kinds {
+	for _, k := range s.served() {
 		i := slices.IndexFunc(groups, func(g []*kind) bool { return g[0].group == k.group })
 		switch {
 		case core != (k.group == ""):
@@ -114,7 +114,7 @@ func subresources(k *kind) (subs []subresource) {
 // serveResourceList answers /api/v1, /apis/GROUP and /apis/GROUP/VERSION for clients without aggregated discovery.
 func (s *Server) serveResourceList(w http.ResponseWriter, path string) bool {
 	list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "APIResourceList"}}
-	for _, k := range s.kinds {
+	for _, k := range s.served() {
 		if path == "apis/"+k.group {
 			g := apiGroup([]*kind{k})
 			g.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "APIGroup"}

@@ -32,6 +32,7 @@ type kind struct {
 	scale          bool
 	generation     bool     // metadata.generation counts changes of what is neither metadata nor status
 	fields         []string // selectable fields beside metadata.name and metadata.namespace; "=x" names the value of an absent one
+	custom         bool     // comes from a CustomResourceDefinition
 	view           *view    // set if the objects are stored under another kind and only shown as this one
 	create         func() Object
 	defaults       func(Object)

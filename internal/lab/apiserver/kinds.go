@@ -46,6 +46,7 @@ func coreKinds() []*kind {
 
 func groupKinds() []*kind {
 	return []*kind{
+		definitionKind(),
 		{group: "apps", version: "v1", resource: "deployments", kind: "Deployment", create: of[appsv1.Deployment], short: []string{"deploy"}, namespaced: true, inAll: true,
 			hasStatus: true, scale: true, generation: true, defaults: defaultDeployment, validate: validateDeployment, columns: deploymentColumns()},
 		{group: "apps", version: "v1", resource: "daemonsets", kind: "DaemonSet", create: of[appsv1.DaemonSet], short: []string{"ds"}, namespaced: true, inAll: true,

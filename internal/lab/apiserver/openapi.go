@@ -14,7 +14,7 @@ type document = map[string]any
 func (s *Server) serveOpenAPI(w http.ResponseWriter, rest string) bool {
 	if rest == "v3" {
 		paths := document{}
-		for _, k := range s.kinds {
+		for _, k := range s.served() {
 			root := strings.TrimPrefix(k.root(), "/")
 			paths[root] = document{"serverRelativeURL": "/openapi/v3/" + root}
 		}
@@ -26,7 +26,7 @@ func (s *Server) serveOpenAPI(w http.ResponseWriter, rest string) bool {
 		return false
 	}
 	paths := document{}
-	for _, k := range s.kinds {
+	for _, k := range s.served() {
 		if strings.TrimPrefix(k.root(), "/") == root {
 			paths[k.itemPath()] = document{"patch": k.patchOperation()}
 		}

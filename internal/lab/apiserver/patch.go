@@ -35,6 +35,9 @@ func patched(k *kind, typ types.PatchType, raw, patch []byte) ([]byte, error) {
 		}
 		return out, nil
 	case types.StrategicMergePatchType:
+		if k.custom {
+			return nil, unsupportedMedia(string(typ)) // as a cluster does: nobody told it how lists of such a kind merge
+		}
 		out, err := strategicpatch.StrategicMergePatch(raw, patch, k.create())
 		if err != nil {
 			return nil, apierrors.NewBadRequest(fmt.Sprintf("applying the patch: %v", err))
@@ -114,6 +117,9 @@ func (s *Store) merged(k *kind, was *entry, manager string, manifest []byte) (Ob
 		if meta, failure := metaOf(was.raw); failure == nil {
 			last = []byte(meta.Annotations[corev1.LastAppliedConfigAnnotation])
 		}
+	}
+	if k.custom {
+		return s.mergedCustom(k, last, manifest, shown)
 	}
 	schema, err := strategicpatch.NewPatchMetaFromStruct(k.create())
 	if err != nil {

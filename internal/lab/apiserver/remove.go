@@ -91,7 +91,7 @@ func grace(obj Object) int64 {
 
 // empty drops everything in a namespace. The caller holds the lock.
 func (s *Store) empty(namespace string) error {
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		if !t.kind.namespaced {
 			continue
 		}

@@ -87,7 +87,7 @@ func (c *call) route(path string) bool {
 	if len(parts) == 0 || len(parts) > 3 {
 		return false
 	}
-	for _, k := range c.server.kinds {
+	for _, k := range c.server.served() {
 		if k.group == group && k.version == ver && k.resource == parts[0] {
 			c.kind = k
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,9 +25,9 @@ const defaultHistory = 16384
 type Store struct {
 	mu      sync.RWMutex
 	rv      uint64
-	kinds   []*kind
-	tables  map[string]*table
+	catalog atomic.Pointer[catalog]
 	claims  *claims
+	limit   int                             // events that each history keeps
 	applied map[types.UID]map[string][]byte // last manifest of each manager that applied the object
 }
 
@@ -57,12 +58,14 @@ func NewStore(serviceCIDRs []netip.Prefix, historyLimit int) (*Store, error) {
 		return nil, err
 	}
 	// Versions begin at the clock, so that a watcher of an earlier, lost store has a version which this one says 410 Gone to.
-	s := &Store{kinds: kinds(), rv: uint64(time.Now().UnixMilli()), tables: map[string]*table{}, claims: claims, applied: map[types.UID]map[string][]byte{}}
-	for _, k := range s.kinds {
+	s := &Store{limit: historyLimit, rv: uint64(time.Now().UnixMilli()), claims: claims, applied: map[types.UID]map[string][]byte{}}
+	first := &catalog{kinds: kinds(), tables: map[string]*table{}}
+	for _, k := range first.kinds {
 		if k.view == nil {
-			s.tables[k.table()] = &table{kind: k, items: map[types.NamespacedName]*entry{}, history: newHistory(historyLimit, s.rv)}
+			first.tables[k.table()] = s.newTable(k)
 		}
 	}
+	s.catalog.Store(first)
 	for _, name := range []string{"default", "kube-node-lease", "kube-public", "kube-system"} {
 		if err := s.Put(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 			return nil, err
@@ -71,7 +74,22 @@ func NewStore(serviceCIDRs []netip.Prefix, historyLimit int) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) tableOf(k *kind) *table { return s.tables[k.table()] }
+func (s *Store) newTable(k *kind) *table {
+	return &table{kind: k, items: map[types.NamespacedName]*entry{}, history: newHistory(s.limit, s.rv)}
+}
+
+// A catalog is what is served at one moment. It is never changed; a CustomResourceDefinition makes another.
+type catalog struct {
+	kinds  []*kind
+	tables map[string]*table
+}
+
+// served are the kinds that are served now.
+func (s *Store) served() []*kind { return s.catalog.Load().kinds }
+
+func (s *Store) tables() map[string]*table { return s.catalog.Load().tables }
+
+func (s *Store) tableOf(k *kind) *table { return s.tables()[k.table()] }
 
 // ResourceVersion is the version of the newest change.
 func (s *Store) ResourceVersion() uint64 {
@@ -85,7 +103,7 @@ func (s *Store) ResourceVersion() uint64 {
 func (s *Store) Compact() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		t.history.forget(s.rv)
 	}
 }
@@ -129,6 +147,7 @@ func (s *Store) commit(t *table, e *entry) {
 	t.items[e.key] = e
 	s.claims.follow(t.kind, e)
 	t.history.add(event{typ: typ, rv: e.rv, now: e, was: was})
+	s.define(t.kind)
 }
 
 // drop removes an object and tells the watchers. The caller holds the lock.
@@ -144,6 +163,7 @@ func (s *Store) drop(t *table, was *entry) (*entry, error) {
 	delete(s.applied, was.uid)
 	s.claims.release(t.kind, was.key)
 	t.history.add(event{typ: watch.Deleted, rv: s.rv, now: &last, was: was})
+	s.define(t.kind)
 	return &last, nil
 }
 

@@ -124,6 +124,9 @@ func (st *stream) follow() error {
 			}
 			continue
 		}
+		if !st.server.serves(st.kind) {
+			return nil
+		}
 		select {
 		case <-wake:
 		case <-mark.C:

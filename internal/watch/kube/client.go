@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"kube-router/internal/api"
 )
 
 // The files of a pod's service account, as kubelet mounts them.
@@ -74,7 +76,7 @@ func account(master string) *rest.Config {
 func newClients(base *rest.Config) (map[schema.GroupVersion]rest.Interface, error) {
 	c := rest.CopyConfig(base)
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, api.Register} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("register API types: %w", err)
 		}
@@ -90,7 +92,7 @@ func newClients(base *rest.Config) (map[schema.GroupVersion]rest.Interface, erro
 	}
 	clients := map[schema.GroupVersion]rest.Interface{}
 	for gv, path := range map[schema.GroupVersion]string{
-		corev1.SchemeGroupVersion: "/api", discoveryv1.SchemeGroupVersion: "/apis", networkingv1.SchemeGroupVersion: "/apis",
+		corev1.SchemeGroupVersion: "/api", discoveryv1.SchemeGroupVersion: "/apis", networkingv1.SchemeGroupVersion: "/apis", api.Version: "/apis",
 	} {
 		group := rest.CopyConfig(c)
 		group.GroupVersion, group.APIPath = &gv, path

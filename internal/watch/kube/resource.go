@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"kube-router/internal/api"
 	"kube-router/internal/model"
 )
 
@@ -24,6 +25,9 @@ func Kinds(s model.Settings) []model.Kind {
 	if s.Firewall || s.Guards() {
 		kinds = append(kinds, model.KindNamespace) // policies select by them, and they free pods from the guard of their ports
 	}
+	if s.Balancer {
+		kinds = append(kinds, model.KindPool)
+	}
 	if s.Firewall {
 		kinds = append(kinds, model.KindPod, model.KindPolicy)
 	}
@@ -38,6 +42,7 @@ type resource struct {
 	labels  string // label selector
 	example func() runtime.Object
 	convert func(any) (model.Object, bool)
+	custom  bool // of our own API group, which need not be installed
 }
 
 // resourceOf finds the resource of a kind. Slices of headless Services are not asked for: DNS alone
@@ -45,20 +50,22 @@ type resource struct {
 func resourceOf(k model.Kind) (resource, bool) {
 	core := corev1.SchemeGroupVersion
 	switch k {
+	case model.KindPool:
+		return ownResource(k, api.AddressPools, convertPool), true
 	case model.KindService:
-		return resource{k, core, "services", "", example[corev1.Service], with(ConvertService)}, true
+		return resource{k, core, "services", "", example[corev1.Service], with(ConvertService), false}, true
 	case model.KindSlice:
 		return resource{k, discoveryv1.SchemeGroupVersion, "endpointslices", "!" + labelHeadless,
-			example[discoveryv1.EndpointSlice], with(ConvertSlice)}, true
+			example[discoveryv1.EndpointSlice], with(ConvertSlice), false}, true
 	case model.KindPod:
-		return resource{k, core, "pods", "", example[corev1.Pod], with(ConvertPod)}, true
+		return resource{k, core, "pods", "", example[corev1.Pod], with(ConvertPod), false}, true
 	case model.KindNamespace:
-		return resource{k, core, "namespaces", "", example[corev1.Namespace], with(ConvertNamespace)}, true
+		return resource{k, core, "namespaces", "", example[corev1.Namespace], with(ConvertNamespace), false}, true
 	case model.KindPolicy:
 		return resource{k, networkingv1.SchemeGroupVersion, "networkpolicies", "",
-			example[networkingv1.NetworkPolicy], with(ConvertPolicy)}, true
+			example[networkingv1.NetworkPolicy], with(ConvertPolicy), false}, true
 	case model.KindNode:
-		return resource{k, core, "nodes", "", example[corev1.Node], with(ConvertNode)}, true
+		return resource{k, core, "nodes", "", example[corev1.Node], with(ConvertNode), false}, true
 	}
 	return resource{}, false
 }

@@ -32,6 +32,7 @@ func ConvertService(o *corev1.Service) *model.Service {
 		UID:          string(o.UID),
 		Created:      o.CreationTimestamp.Time,
 		Selector:     o.Spec.Selector,
+		Labels:       o.Labels,
 		AnotherProxy: anotherProxy(o.Labels),
 		Class:        text(o.Spec.LoadBalancerClass),
 	}

@@ -36,6 +36,7 @@ status: {loadBalancer: {ingress: [{ip: 203.0.113.9, ipMode: VIP}, {ip: 203.0.113
 `))
 	same(t, &model.Service{
 		Name: model.Name{Namespace: "a", Name: "web"}, UID: "u1", Type: model.LoadBalancer, AnotherProxy: true,
+		Labels:      map[string]string{"service.kubernetes.io/service-proxy-name": "other"},
 		ClusterIPs:  addrs("10.96.0.10", "fd00:96::10"),
 		ExternalIPs: addrs("198.51.100.7", "198.51.100.8"),
 		Ingress:     []model.Ingress{{Addr: addrs("203.0.113.9")[0]}, {Addr: addrs("203.0.113.10")[0], Proxy: true}},

@@ -40,11 +40,13 @@ type source struct {
 	onSync   func()
 
 	patience patience
+	own      *group // of our own kinds; nil for others
 
-	mu    sync.Mutex
-	state SourceStatus
-	asked time.Time // when a request was sent that has not been answered; zero: none is open
-	bad   int       // watches that failed one after the other, though accepted
+	mu      sync.Mutex
+	state   SourceStatus
+	asked   time.Time // when a request was sent that has not been answered; zero: none is open
+	missing string    // why a kind of our own group isn't there; empty: it is
+	bad     int       // watches that failed one after the other, though accepted
 }
 
 func newSource(r resource, c rest.Interface, inbox Inbox, log *slog.Logger, onSync func()) *source {
@@ -60,6 +62,13 @@ func (s *source) ListWithContext(ctx context.Context, o metav1.ListOptions) (run
 	list, done, err := ask(ctx, s.patience.list, func(ctx context.Context) (runtime.Object, error) { return s.lw.ListWithContext(ctx, o) })
 	done()
 	s.asking(false)
+	if s.absent(err) {
+		s.accepted(ctx, nil)
+		return s.nothing(err), nil
+	}
+	if err == nil {
+		s.found()
+	}
 	s.accepted(ctx, err)
 	return list, err
 }
@@ -72,10 +81,23 @@ func (s *source) WatchWithContext(ctx context.Context, o metav1.ListOptions) (wa
 	if o.SendInitialEvents != nil && s.failures() >= plainAfter {
 		return nil, errors.New("streaming lists fail; asking for a plain one")
 	}
+	if s.isMissing() {
+		if o.SendInitialEvents != nil {
+			return nil, errors.New("asking for a plain list: it tells whether the kind is there")
+		}
+		return s.await(ctx), nil
+	}
 	s.pace(ctx)
 	s.asking(true)
 	w, done, err := ask(ctx, s.patience.answer, func(ctx context.Context) (watch.Interface, error) { return s.lw.WatchWithContext(ctx, o) })
 	s.asking(false)
+	if s.absent(err) {
+		done()
+		if o.SendInitialEvents == nil {
+			err = apierrors.NewResourceExpired(err.Error()) // a list tells the rest
+		}
+		return nil, err
+	}
 	s.accepted(ctx, err)
 	if err != nil {
 		done()

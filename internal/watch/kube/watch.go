@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
+	"kube-router/internal/api"
 	"kube-router/internal/model"
 )
 
@@ -53,12 +54,15 @@ func New(o Options) (*Watch, error) {
 		o.Inbox = &own{Inbox: o.Inbox, ref: (&model.Node{Name: o.Own}).Ref(), log: o.Log}
 	}
 	w := &Watch{log: o.Log, synced: o.Synced}
+	own := &group{client: clients[api.Version], every: askGroupEvery}
 	for _, k := range o.Kinds {
 		r, ok := resourceOf(k)
 		if !ok {
 			return nil, fmt.Errorf("watch %s: not a kind of the Kubernetes API", k)
 		}
-		w.sources = append(w.sources, newSource(r, clients[r.group], o.Inbox, o.Log, w.check))
+		s := newSource(r, clients[r.group], o.Inbox, o.Log, w.check)
+		s.own = own
+		w.sources = append(w.sources, s)
 	}
 	return w, nil
 }

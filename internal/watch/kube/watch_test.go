@@ -246,8 +246,8 @@ func TestKinds(t *testing.T) {
 		"router":   {model.Settings{Router: true}, "[Node Service EndpointSlice]"},
 		"network":  {model.Settings{Router: true, CNI: model.CNISettings{Enabled: true, Socket: "/run/s"}}, "[Node Service EndpointSlice Namespace]"},
 		"firewall": {model.Settings{Firewall: true}, "[Node Namespace Pod NetworkPolicy]"},
-		"balancer": {model.Settings{Balancer: true}, "[Node Service]"},
-		"all":      {model.Settings{Proxy: true, Router: true, Firewall: true, Balancer: true}, "[Node Service EndpointSlice Namespace Pod NetworkPolicy]"},
+		"balancer": {model.Settings{Balancer: true}, "[Node Service AddressPool]"},
+		"all":      {model.Settings{Proxy: true, Router: true, Firewall: true, Balancer: true}, "[Node Service EndpointSlice Namespace AddressPool Pod NetworkPolicy]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kinds := Kinds(c.settings)
