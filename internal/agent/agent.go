@@ -18,6 +18,7 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/show"
+	"kube-router/internal/watch/alive"
 	"kube-router/internal/watch/host"
 	"kube-router/internal/watch/kube"
 
@@ -37,6 +38,7 @@ type agent struct {
 	rest      *rest.Config
 	kube      *kube.Watch
 	host      *host.Watch
+	alive     *alive.Watch // of nodes that we would take over from
 	tables    *tables
 	ledgers   ledgers
 	targets   Targets
@@ -85,6 +87,7 @@ func (a *agent) parts() []part {
 	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.started), a.proxyParts(), a.doors(), a.meters), []part{
 		{"Kubernetes", a.kube.Run},
 		{"links", a.host.Run},
+		{"silence", a.alive.Run},
 		{"thinking", a.thinker.Run},
 		{"tables", a.act},
 		{"the cluster", a.patience},
@@ -193,7 +196,7 @@ func (a *agent) watch() error {
 		Config: a.rest, Kinds: kube.Kinds(a.o.Settings), Inbox: a.inbox, Own: a.o.Settings.Node,
 		Log: a.log, Synced: a.inbox.Nudge,
 	})
-	a.host = host.New(netns.None(), a.inbox)
+	a.host, a.alive = host.New(netns.None(), a.inbox), alive.New(a.inbox, a.log)
 	if err == nil {
 		a.speaker, err = a.newSpeaker()
 	}

@@ -17,6 +17,7 @@ type Model struct {
 	Nodes      map[string]*Node
 	Links      map[string]*Link
 	Pools      map[string]*Pool
+	Silences   map[Name]*Silence // by link and node
 	Paths      map[netip.Prefix]*Path
 	Overflows  map[string]*Overflow // by the peer's address
 	Attached   map[Name]*Attachment // by container and interface
@@ -50,6 +51,7 @@ func New(s Settings) *Model {
 		Nodes:      map[string]*Node{},
 		Links:      map[string]*Link{},
 		Pools:      map[string]*Pool{},
+		Silences:   map[Name]*Silence{},
 		Paths:      map[netip.Prefix]*Path{},
 		Overflows:  map[string]*Overflow{},
 		Attached:   map[Name]*Attachment{},
@@ -116,6 +118,8 @@ func (m *Model) Put(o Object) Object {
 		m.ranges.put(o)
 	case *Pool:
 		m.Pools[o.Name] = o
+	case *Silence:
+		m.Silences[o.Ref().Name] = o
 	case *Link:
 		m.Links[o.Name] = o
 	case *Path:
@@ -152,6 +156,8 @@ func (m *Model) Delete(r Ref) Object {
 		return m.deleteNode(r.Name.Name)
 	case KindPool:
 		return take(m.Pools, r.Name.Name)
+	case KindSilence:
+		return take(m.Silences, r.Name)
 	case KindLink:
 		return take(m.Links, r.Name.Name)
 	case KindPath:
@@ -211,6 +217,8 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Nodes)
 	case KindPool:
 		return refs(m.Pools)
+	case KindSilence:
+		return refs(m.Silences)
 	case KindLink:
 		return refs(m.Links)
 	case KindPath:

@@ -38,6 +38,7 @@ const (
 	KindLink      Kind = "Link"
 	KindPath      Kind = "Path"
 	KindPool      Kind = "AddressPool"
+	KindSilence   Kind = "Silence"
 	KindOverflow  Kind = "Peer"
 	KindSettings  Kind = "Settings"
 
