@@ -30,7 +30,8 @@ var rooms = map[string][]string{
 	"driver":    {"row", "listen"},             // because it writes rows and knows nothing of why
 	"config":    {"model"},                     // because settings are part of what is true
 	"show":      {"model", "intent", "row", "reconcile", "listen"},
-	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "holder"},
+	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "think", "holder"},
+	"think":     {"model", "plan", "holder"},                                                          // because what a change touches follows from what is true, and units are plan's
 	"view":      {"model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"}, // because it tells what is, wanted and there, and asks through its own nouns
 	"doctor":    {"model", "row", "watch", "plan", "driver", "config", "show"},                        // because it examines what the daemon works with, without one
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},

@@ -18,6 +18,7 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/show"
+	"kube-router/internal/think"
 	"kube-router/internal/watch/alive"
 	"kube-router/internal/watch/host"
 	"kube-router/internal/watch/kube"
@@ -34,7 +35,7 @@ type agent struct {
 	build     Build
 	log       *slog.Logger
 	born      time.Time
-	inbox     *Inbox
+	inbox     *think.Inbox
 	rest      *rest.Config
 	kube      *kube.Watch
 	host      *host.Watch
@@ -47,7 +48,7 @@ type agent struct {
 	policies  *policies
 	firewall  *firewall
 	allocator *allocator
-	thinker   *thinker
+	thinker   *think.Thinker
 	meter     *show.Meter
 	reports   *reporter
 	latency   *latency
@@ -84,7 +85,7 @@ type part struct {
 }
 
 func (a *agent) parts() []part {
-	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.started), a.proxyParts(), a.doors(), a.meters), []part{
+	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.Started()), a.proxyParts(), a.doors(), a.meters), []part{
 		{"Kubernetes", a.kube.Run},
 		{"links", a.host.Run},
 		{"silence", a.alive.Run},
@@ -101,7 +102,7 @@ func (a *agent) act(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-a.thinker.started:
+	case <-a.thinker.Started():
 	}
 	// A table that can't be read now is its lane's business; no reason to leave the node without any of them.
 	if err := a.leave(ctx); err != nil {
@@ -113,7 +114,7 @@ func (a *agent) act(ctx context.Context) error {
 
 // assemble builds everything and starts nothing.
 func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) {
-	a := &agent{o: o, build: build, log: log, born: time.Now(), inbox: NewInbox(), tables: newTables(log)}
+	a := &agent{o: o, build: build, log: log, born: time.Now(), inbox: think.NewInbox(), tables: newTables(log)}
 	if err := a.watch(); err != nil {
 		return nil, err
 	}
@@ -146,10 +147,10 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	}
 	a.meter = show.NewMeter(build.Version, a.tables.statuses, a.samples)
 	a.latency = &latency{born: a.born, observe: a.meter.Observe}
-	a.thinker = newThinker(m, a.inbox, a.stages())
-	a.thinker.failed = planFailed(log)
-	a.thinker.synced, a.thinker.settle, a.thinker.said = a.synced, a.settle, a.reports.planned
-	a.thinker.begin = a.ledgers.nft.Begin
+	a.thinker = think.New(m, a.inbox, append(a.planners(), a.allocator.stages()...), think.Hooks{
+		Synced: a.synced, Begin: a.ledgers.nft.Begin, Settle: a.settle, Said: a.reports.planned, Failed: planFailed(log),
+		Heard: []func(think.Change){a.reports.heard, a.latency.heard, a.tally.heard},
+	})
 	a.listen()
 	return a, a.accompany(o, log)
 }
@@ -160,18 +161,18 @@ func (a *agent) open(to Targets) {
 	a.targets = to
 	a.services = newServices(a.ledgers)
 	a.policies = newPolicies(a.ledgers)
-	a.services.contain = func(u model.Ref, f func()) { a.thinker.contain("service", u, f) }
+	a.services.contain = func(u model.Ref, f func()) { a.thinker.Contain(think.Services, u, f) }
 	t, _ := a.tables.named("nft")
 	a.firewall = &firewall{table: to.Nft, rules: t.lane.(waiting)}
 }
 
 // settle ends a turn: what it decided about Services goes on to rows.
-func (a *agent) settle() {
-	self := a.thinker.model.Self()
+func (a *agent) settle(m *model.Model) {
+	self := m.Self()
 	a.leaving.Store(self != nil && self.Leaving)
-	a.decided()
+	a.decided(m)
 	a.reports.settle()
-	if a.thinker.waits("service") == 0 {
+	if a.thinker.Waits(think.Services) == 0 {
 		a.latency.claimed()
 	}
 	if p := a.policies.planner; p != nil {
@@ -180,9 +181,9 @@ func (a *agent) settle() {
 }
 
 // decided carries a turn's intents on to rows, and lets the lane take them.
-func (a *agent) decided() {
+func (a *agent) decided(m *model.Model) {
 	a.services.settle()
-	a.policies.settle(a.thinker.model)
+	a.policies.settle(m)
 	a.ledgers.nft.End()
 }
 
@@ -205,27 +206,29 @@ func (a *agent) watch() error {
 
 // synced tells whether every source has given its first whole picture. Without our own Node it is not whole: most of
 // what an earlier life left in the kernel follows from that object, and would be removed.
-func (a *agent) synced() bool {
-	known := a.thinker.model.Self() != nil
+func (a *agent) synced(m *model.Model) bool {
+	known := m.Self() != nil
 	a.homeless.Store(!known && a.kube.HasSynced())
-	return known && a.kube.HasSynced() && len(a.thinker.model.Links) > 0 && a.speaker.synced() && a.firewall.synced()
-}
-
-// stages are what a turn runs, in this order.
-func (a *agent) stages() []stage {
-	return append(append(a.planners(), a.allocator.stages()...), a.reports.stage(), a.latency.stage(), a.tally.stage())
+	return known && a.kube.HasSynced() && len(m.Links) > 0 && a.speaker.synced() && a.firewall.synced()
 }
 
 // planners are the stages that decide about the network.
-func (a *agent) planners() []stage {
-	return append([]stage{a.services.stage(), a.services.ipvs.stage(), a.policies.stage(), a.ledgers.advertStage()}, hostStages(a.ledgers)...)
+func (a *agent) planners() []think.Stage {
+	return append([]think.Stage{a.services.stage(), a.services.ipvs.stage(), a.policies.stage(), a.ledgers.advertStage()}, hostStages(a.ledgers)...)
+}
+
+// planFailed logs panics in planning.
+func planFailed(log *slog.Logger) func(think.ID, model.Ref, string, []byte) {
+	return func(stage think.ID, u model.Ref, what string, stack []byte) {
+		log.Error("planning failed: what was decided before stays in force", "stage", stage, "unit", u.String(), "panic", what, "stack", string(stack))
+	}
 }
 
 // pulse is what health is judged by.
 func (a *agent) pulse() show.Pulse {
-	p := show.Pulse{Tables: a.tables.vital(), Busy: a.thinker.busy()}
+	p := show.Pulse{Tables: a.tables.vital(), Busy: a.thinker.Busy()}
 	select {
-	case <-a.thinker.started:
+	case <-a.thinker.Started():
 		p.Started = true
 	default:
 	}

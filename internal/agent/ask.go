@@ -15,7 +15,7 @@ import (
 func (a *agent) asked() *view.Daemon {
 	d := &view.Daemon{
 		Options: a.o, Version: a.build.Version, Born: a.born,
-		Pulse: a.pulse, Busy: a.thinker.busy, Think: a.think, Planned: a.thinker.allRemarks,
+		Pulse: a.pulse, Busy: a.thinker.Busy, Think: a.think, Planned: a.thinker.Remarks,
 		Tables: a.tables.statuses, Lines: a.tables.lines,
 		Fronts: a.services.intents, Linux: a.ledgers.linux, BGP: a.ledgers.bgp,
 		Rules:   func(ctx context.Context) (map[row.NftKey]row.Nft, error) { return a.firewall.table.Dump(ctx) },
@@ -35,7 +35,7 @@ func (a *agent) asked() *view.Daemon {
 
 // think lets a view look at the world.
 func (a *agent) think(ctx context.Context, f func(view.World)) error {
-	return a.thinker.query(ctx, func(m *model.Model) {
+	return a.thinker.Query(ctx, func(m *model.Model) {
 		f(view.World{Model: m, Policies: a.policies.planner, Firewalls: a.policies.walls})
 	})
 }

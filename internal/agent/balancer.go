@@ -21,6 +21,7 @@ import (
 	"kube-router/internal/reconcile"
 	renderkube "kube-router/internal/render/kube"
 	"kube-router/internal/row"
+	"kube-router/internal/think"
 	"kube-router/internal/watch/kube"
 )
 
@@ -97,11 +98,11 @@ func (b *allocator) parts(started <-chan struct{}) []part {
 }
 
 // stages plan all Services' addresses at once: they compete.
-func (b *allocator) stages() []stage {
+func (b *allocator) stages() []think.Stage {
 	if b == nil {
 		return nil
 	}
-	return []stage{{name: "balancer", plan: b.plan}}
+	return []think.Stage{{ID: think.Balancer, Plan: b.plan}}
 }
 
 func (b *allocator) plan(m *model.Model, _ model.Ref) []model.Remark {

@@ -22,6 +22,7 @@ import (
 	"kube-router/internal/render/bgp"
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
+	"kube-router/internal/think"
 	"kube-router/internal/watch/peer"
 )
 
@@ -112,14 +113,14 @@ func (s *speaker) states(ctx context.Context, advertised bool) ([]peer.State, er
 }
 
 // advertStage carries announcements from the model to rows: the speaker is one unit, each node and each Service another.
-func (l ledgers) advertStage() stage {
+func (l ledgers) advertStage() think.Stage {
 	memo := &holder.Memo{}
-	return stage{
-		name: "advert",
-		units: func(m *model.Model) []model.Ref {
+	return think.Stage{
+		ID: think.Advert,
+		Units: func(m *model.Model) []model.Ref {
 			return append(slices.Concat(m.Refs(model.KindService), m.Refs(model.KindNode), m.Refs(model.KindOverflow)), model.Ref{Kind: model.KindSettings})
 		},
-		plan: func(m *model.Model, u model.Ref) []model.Remark { return l.planAdvert(m, u, memo) },
+		Plan: func(m *model.Model, u model.Ref) []model.Remark { return l.planAdvert(m, u, memo) },
 	}
 }
 

@@ -26,7 +26,7 @@ func (a *agent) dropCounts(ctx context.Context) ([]view.Dropped, error) {
 	for text, key := range nft.OtherDrops() {
 		of[key] = view.Dropped{Direction: text}
 	}
-	err := a.thinker.query(ctx, func(*model.Model) {
+	err := a.thinker.Query(ctx, func(*model.Model) {
 		for pod, wall := range a.policies.walls {
 			for _, t := range wall.Tiers() {
 				of[nft.LogChain(t.Direction, pod)] = view.Dropped{Pod: pod, Direction: t.Direction.String()}

@@ -87,7 +87,7 @@ const icmp, icmp6 = 1, 58
 // inherit them.
 func (a *agent) forbidden(ctx context.Context, flows []conntrack.Flow, marked func(netip.Addr) bool) ([]conntrack.Flow, error) {
 	var bad []conntrack.Flow
-	err := a.thinker.query(ctx, func(*model.Model) {
+	err := a.thinker.Query(ctx, func(*model.Model) {
 		planner := a.policies.planner
 		if planner == nil {
 			return
@@ -110,7 +110,7 @@ func (a *agent) forbidden(ctx context.Context, flows []conntrack.Flow, marked fu
 // Stands returns when the policy of an attached pod is in the kernel, and the guard of its port.
 func (a *agent) Stands(ctx context.Context, at *model.Attachment) error {
 	w := &waiter{a: at, keys: make(chan []row.NftKey, 1)}
-	err := a.thinker.query(ctx, func(m *model.Model) {
+	err := a.thinker.Query(ctx, func(m *model.Model) {
 		if keys, ok := a.policies.decided(m, at); ok {
 			w.keys <- keys
 		} else {
@@ -127,7 +127,7 @@ func (a *agent) Stands(ctx context.Context, at *model.Attachment) error {
 	}
 	why := errors.New("its rules are not decided yet")
 	// The plugin may be gone already, the question is still whose waiter it was.
-	_ = a.thinker.query(context.WithoutCancel(ctx), func(m *model.Model) {
+	_ = a.thinker.Query(context.WithoutCancel(ctx), func(m *model.Model) {
 		delete(a.policies.waiting, w)
 		if a.o.Settings.Firewall && m.Pods[at.Pod] == nil {
 			why = fmt.Errorf("the API has not told of pod %s yet", at.Pod)
@@ -139,7 +139,7 @@ func (a *agent) Stands(ctx context.Context, at *model.Attachment) error {
 // Ready tells why no pod could start now.
 func (a *agent) Ready() error {
 	select {
-	case <-a.thinker.started:
+	case <-a.thinker.Started():
 	default:
 		return errors.New("kube-router is still reading the cluster")
 	}

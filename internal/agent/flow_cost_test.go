@@ -8,6 +8,7 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
+	"kube-router/internal/think"
 )
 
 // BenchmarkOneEndpoint is the thinking that one change of one endpoint costs, among few and many Services, with
@@ -17,7 +18,7 @@ func BenchmarkOneEndpoint(b *testing.B) {
 		for _, n := range []int{100, 10000} {
 			b.Run(fmt.Sprintf("%s/%d", engine, n), func(b *testing.B) {
 				th := benchThinker(engine, n)
-				th.planAll()
+				th.PlanAll()
 				small, big := benchSlice(7, 9), benchSlice(7, 10)
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
@@ -25,8 +26,7 @@ func BenchmarkOneEndpoint(b *testing.B) {
 					if i%2 == 0 {
 						s = small
 					}
-					in := news{latest: map[model.Ref]model.Object{s.Ref(): s}}
-					th.think(in.apply(th.model, never))
+					th.put(s)
 				}
 			})
 		}
@@ -42,7 +42,7 @@ func BenchmarkAll(b *testing.B) {
 					b.StopTimer()
 					th := benchThinker(engine, n)
 					b.StartTimer()
-					th.planAll()
+					th.PlanAll()
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/front")
 			})
@@ -68,7 +68,7 @@ func benchLedgers() ledgers {
 }
 
 // benchThinker has n Services of ten endpoints.
-func benchThinker(engine model.Engine, n int) *thinker {
+func benchThinker(engine model.Engine, n int) thinking {
 	s := newServices(benchLedgers())
 	settings := model.Settings{Node: "n1", Proxy: true, IPv4: true}
 	settings.Services.Engine = engine
@@ -81,9 +81,7 @@ func benchThinker(engine model.Engine, n int) *thinker {
 		m.Put(svc)
 		m.Put(benchSlice(i, 10))
 	}
-	th := newThinker(m, NewInbox(), []stage{s.stage(), s.ipvs.stage()})
-	th.settle = s.settle
-	return th
+	return newThinking(m, think.Hooks{Settle: s.settled}, s.stage(), s.ipvs.stage())
 }
 
 func benchSlice(i, endpoints int) *model.Slice {

@@ -10,6 +10,7 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
+	"kube-router/internal/think"
 )
 
 // TestForbidden judges flows that stand: by policies, by who really answers, and by whether their pod is still there.
@@ -24,12 +25,12 @@ func TestForbidden(t *testing.T) {
 	m.Put(&model.Policy{Name: model.Name{Namespace: "x", Name: "p"}, Pods: *app("server"), Ingress: &model.Rules{Rules: []model.Rule{
 		{Peers: []model.PolicyPeer{{Pods: app("friend")}}, Ports: []model.PolicyPort{{Protocol: model.TCP, Port: 80}}}}}})
 	p := newPolicies(ledgers{nft: reconcile.NewLedger[row.NftKey, row.Nft]()})
-	a := &agent{thinker: newThinker(m, NewInbox(), []stage{p.stage()}), policies: p}
+	in := think.NewInbox()
+	a := &agent{thinker: think.New(m, in, []think.Stage{p.stage()}, think.Hooks{}), policies: p}
 	p.units(m)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	a.thinker.synced = func() bool { return true }
-	a.thinker.inbox.Nudge()
+	in.Nudge()
 	go func() { done <- a.thinker.Run(ctx) }()
 	flow := func(proto uint8, from, front, to string) conntrack.Flow {
 		return conntrack.Flow{Protocol: proto,

@@ -20,6 +20,7 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
+	"kube-router/internal/think"
 )
 
 // FuzzObjects takes objects as tenants and peers may make them through model, plan and render into fake kernels: nothing panics, no
@@ -41,16 +42,16 @@ func FuzzObjects(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte, ipvs bool) {
 		n, g := newFuzzNode(ipvs), &objects{b: b}
-		n.th.planAll()
+		n.th.PlanAll()
 		for len(g.b) > 0 {
 			begun := time.Now()
 			for range 1 + g.n(3) {
 				if o := g.object(); g.n(4) == 0 {
 					delete(n.known, o.Ref())
-					n.th.inbox.Delete(o.Ref())
+					n.inbox.Delete(o.Ref())
 				} else {
 					n.known[o.Ref()] = o
-					n.th.inbox.Put(o)
+					n.inbox.Put(o)
 				}
 			}
 			n.drain(t)
@@ -61,9 +62,9 @@ func FuzzObjects(f *testing.F) {
 		}
 		cold := newFuzzNode(ipvs)
 		for _, o := range n.known {
-			cold.th.model.Put(o)
+			cold.model.Put(o)
 		}
-		cold.th.planAll()
+		cold.th.PlanAll()
 		cold.drain(t)
 		if d := cmp.Diff(cold.lines(), n.lines()); d != "" {
 			t.Errorf("changes lead elsewhere than a cold start; cold -, changed +:\n%s", d)
@@ -73,7 +74,10 @@ func FuzzObjects(f *testing.F) {
 
 // fuzzNode is a daemon's thinking with fake kernels.
 type fuzzNode struct {
-	th    *thinker
+	th    *think.Thinker
+	inbox *think.Inbox
+	model *model.Model
+	fail  func(think.ID, model.Ref, string, []byte)
 	known map[model.Ref]model.Object
 	l     ledgers
 	nft   *nftdrv.Fake
@@ -87,23 +91,25 @@ func newFuzzNode(ipvs bool) *fuzzNode {
 	if ipvs {
 		s.Services.Engine = model.EngineIPVS
 	}
-	a := &agent{o: &config.Options{Settings: s}, ledgers: benchLedgers(), inbox: NewInbox()}
+	a := &agent{o: &config.Options{Settings: s}, ledgers: benchLedgers(), inbox: think.NewInbox()}
 	a.services, a.policies = newServices(a.ledgers), newPolicies(a.ledgers)
-	a.thinker = newThinker(model.New(s), a.inbox, a.planners())
-	a.services.contain = func(u model.Ref, f func()) { a.thinker.contain("service", u, f) }
-	a.thinker.begin, a.thinker.settle = a.ledgers.nft.Begin, a.decided
-	n := &fuzzNode{th: a.thinker, known: map[model.Ref]model.Object{}, l: a.ledgers, nft: nftdrv.NewFake(), linux: rtnl.NewFake(nil), ipvs: ipvsdrv.New(ipvsdrv.NewFake(), IpvsOptions(&s))}
+	n := &fuzzNode{model: model.New(s), inbox: a.inbox, known: map[model.Ref]model.Object{}, l: a.ledgers, nft: nftdrv.NewFake(), linux: rtnl.NewFake(nil), ipvs: ipvsdrv.New(ipvsdrv.NewFake(), IpvsOptions(&s))}
+	a.thinker = think.New(n.model, a.inbox, a.planners(), think.Hooks{
+		Begin: a.ledgers.nft.Begin, Settle: a.decided, Failed: func(s think.ID, u model.Ref, what string, stack []byte) { n.fail(s, u, what, stack) },
+	})
+	a.services.contain = func(u model.Ref, f func()) { a.thinker.Contain(think.Services, u, f) }
+	n.th = a.thinker
 	return n
 }
 
 // drain thinks until nothing waits.
 func (n *fuzzNode) drain(t *testing.T) {
 	t.Helper()
-	n.th.failed = func(stage string, u model.Ref, what string, stack []byte) {
+	n.fail = func(stage think.ID, u model.Ref, what string, stack []byte) {
 		t.Fatalf("%s of %s: %s\n%s", stage, u, what, stack)
 	}
-	for more := true; more || !n.th.due().IsZero(); {
-		more = n.th.once()
+	for more := true; more || !n.th.Due().IsZero(); {
+		more = n.th.Once()
 	}
 }
 

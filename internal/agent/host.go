@@ -13,16 +13,17 @@ import (
 	"kube-router/internal/render/linux"
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
+	"kube-router/internal/think"
 )
 
 // hostStages carry the node's preparation and its routes from the model to rows.
-func hostStages(l ledgers) []stage {
-	return []stage{
-		{name: "host", plan: l.planHost},
-		{name: "egress", units: egressUnits, plan: l.planEgress},
-		{name: "inside", plan: l.planInside},
-		{name: "forward", plan: l.planForward},
-		{name: "route", units: routeUnits, plan: l.planRoute},
+func hostStages(l ledgers) []think.Stage {
+	return []think.Stage{
+		{ID: think.Host, Plan: l.planHost},
+		{ID: think.Egress, Units: egressUnits, Plan: l.planEgress},
+		{ID: think.Inside, Plan: l.planInside},
+		{ID: think.Forward, Plan: l.planForward},
+		{ID: think.Route, Units: routeUnits, Plan: l.planRoute},
 		l.guardStage(),
 	}
 }

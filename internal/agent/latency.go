@@ -6,6 +6,7 @@ import (
 
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
+	"kube-router/internal/think"
 )
 
 // latency measures network programming latency, SIG Scalability's indicator: from the change of an endpoint, as
@@ -19,18 +20,14 @@ type latency struct {
 	waiting []time.Time // triggers whose rows are claimed
 }
 
-// stage lets latency hear of every changed slice. It plans nothing.
-func (l *latency) stage() stage {
-	return stage{name: "latency", plan: func(*model.Model, model.Ref) []model.Remark { return nil }, note: l.note}
-}
-
-func (l *latency) note(c change, _ func(model.Ref)) {
-	now, ok := c.new.(*model.Slice)
+// heard takes the trigger of a changed slice.
+func (l *latency) heard(c think.Change) {
+	now, ok := c.New.(*model.Slice)
 	if !ok || !now.Trigger.After(l.born) {
 		return
 	}
 	// Who changes a slice without an endpoint's change leaves the annotation as it was.
-	if old, ok := c.old.(*model.Slice); ok && old.Trigger.Equal(now.Trigger) {
+	if old, ok := c.Old.(*model.Slice); ok && old.Trigger.Equal(now.Trigger) {
 		return
 	}
 	l.turn = append(l.turn, now.Trigger)

@@ -11,6 +11,7 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
+	"kube-router/internal/think"
 )
 
 // A load is the worst that one tenant does to a node, n times, in one batch.
@@ -62,15 +63,15 @@ func (l load) run(n int) (all, longest time.Duration) {
 	for _, o := range l.world(n) {
 		th.model.Put(o)
 	}
-	th.planAll()
+	th.PlanAll()
 	for _, o := range l.storm(n) {
 		th.inbox.Put(o)
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	for more := true; more || !th.due().IsZero(); {
+	for more := true; more || !th.Due().IsZero(); {
 		begun := spentHere()
-		more = th.once()
+		more = th.Once()
 		took := spentHere() - begun
 		all, longest = all+took, max(longest, took)
 	}
@@ -88,7 +89,7 @@ func spentHere() time.Duration {
 
 // loaded is a thinker with the rows that it claims.
 type loaded struct {
-	*thinker
+	thinking
 	nft *reconcile.Ledger[row.NftKey, row.Nft]
 }
 
@@ -98,10 +99,8 @@ func loadThinker() loaded {
 	s, p := newServices(l), newPolicies(l)
 	settings := model.Settings{Node: "n1", Proxy: true, Firewall: true, IPv4: true, IPv6: true}
 	settings.Services.Engine = model.EngineNftables
-	th := newThinker(model.New(settings), NewInbox(), []stage{s.stage(), s.ipvs.stage(), p.stage()})
-	th.begin = l.nft.Begin
-	th.settle = func() { s.settle(); p.settle(th.model); l.nft.End() }
-	return loaded{th, l.nft}
+	settle := func(m *model.Model) { s.settle(); p.settle(m); l.nft.End() }
+	return loaded{newThinking(model.New(settings), think.Hooks{Begin: l.nft.Begin, Settle: settle}, s.stage(), s.ipvs.stage(), p.stage()), l.nft}
 }
 
 // loadPods are pods of one namespace, here.

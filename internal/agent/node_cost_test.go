@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"kube-router/internal/model"
+	"kube-router/internal/think"
 )
 
 // BenchmarkOneNode is the thinking that a changed pod range of one node costs, in small clusters and large ones,
@@ -15,7 +16,7 @@ func BenchmarkOneNode(b *testing.B) {
 		for _, n := range []int{100, 5000} {
 			b.Run(fmt.Sprintf("%s/%d", source, n), func(b *testing.B) {
 				th := benchNodes(n, source)
-				th.planAll()
+				th.PlanAll()
 				here, there := benchNode(7, 7), benchNode(7, n)
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
@@ -23,8 +24,7 @@ func BenchmarkOneNode(b *testing.B) {
 					if i%2 == 0 {
 						node = here
 					}
-					in := news{latest: map[model.Ref]model.Object{node.Ref(): node}}
-					th.think(in.apply(th.model, never))
+					th.put(node)
 				}
 			})
 		}
@@ -32,7 +32,7 @@ func BenchmarkOneNode(b *testing.B) {
 }
 
 // benchNodes has n nodes of both families.
-func benchNodes(n int, source string) *thinker {
+func benchNodes(n int, source string) thinking {
 	l := benchLedgers()
 	s := model.Settings{Node: "node-0", Router: true, IPv4: true, IPv6: true}
 	s.Routes.Source, s.Routes.PodEgress = source, true
@@ -44,7 +44,7 @@ func benchNodes(n int, source string) *thinker {
 	for i := range n {
 		m.Put(benchNode(i, i))
 	}
-	return newThinker(m, NewInbox(), append([]stage{l.advertStage()}, hostStages(l)...))
+	return newThinking(m, think.Hooks{}, append([]think.Stage{l.advertStage()}, hostStages(l)...)...)
 }
 
 // benchNode is the node number i with the pod ranges number j.

@@ -60,7 +60,7 @@ func (a *agent) patience(ctx context.Context) error {
 	late, cancel := context.WithTimeout(ctx, a.o.CacheSyncTimeout)
 	defer cancel()
 	select {
-	case <-a.thinker.started:
+	case <-a.thinker.Started():
 		return nil
 	case <-late.Done():
 	}

@@ -11,6 +11,7 @@ import (
 	"kube-router/internal/reconcile"
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
+	"kube-router/internal/think"
 )
 
 // policies carries NetworkPolicies from the model to rows. All but stands runs in the thinking goroutine.
@@ -47,8 +48,8 @@ func newPolicies(l ledgers) *policies {
 var baseUnit = model.Ref{Kind: model.KindSettings}
 
 // stage is the stage of policies.
-func (p *policies) stage() stage {
-	return stage{name: "policy", units: p.units, plan: p.plan, note: p.note, parts: true, rank: policy.Rank, more: p.more}
+func (p *policies) stage() think.Stage {
+	return think.Stage{ID: think.Policy, Units: p.units, Plan: p.plan, Note: p.note, Parts: true, Rank: policy.Rank, More: p.more}
 }
 
 func (p *policies) units(m *model.Model) []model.Ref {
@@ -61,12 +62,12 @@ func (p *policies) units(m *model.Model) []model.Ref {
 	return append([]model.Ref{baseUnit}, p.planner.Units()...)
 }
 
-func (p *policies) note(c change, add func(model.Ref)) {
+func (p *policies) note(c think.Change, add func(model.Ref)) {
 	if p.planner == nil {
 		return
 	}
-	p.planner.Note(c.old, c.new, add)
-	if c.ref.Kind == model.KindNode || c.ref.Kind == model.KindLink {
+	p.planner.Note(c.Old, c.New, add)
+	if c.Ref.Kind == model.KindNode || c.Ref.Kind == model.KindLink {
 		add(baseUnit)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
+	"kube-router/internal/think"
 )
 
 // reporters is how many nodes tell the cluster of a remark on an object that every node sees. One would be
@@ -36,12 +37,12 @@ type reporter struct {
 
 // saying is one source of remarks: a stage with the unit that it planned, or an object's conversion.
 type saying struct {
-	stage string // empty: the conversion of the object
+	stage think.ID // empty: the conversion of the object
 	unit  model.Ref
 }
 
 // String names the claim to the source's events.
-func (s saying) String() string { return s.stage + ": " + s.unit.String() }
+func (s saying) String() string { return string(s.stage) + ": " + s.unit.String() }
 
 // newReporter opens the tables of what is reported.
 func newReporter(t *tables, c *rest.Config, m *model.Model) (*reporter, error) {
@@ -74,10 +75,10 @@ func (r *reporter) announce() {
 	})
 }
 
-// note takes the remarks of an object's conversion; where nodes come and go, others report.
-func (r *reporter) note(c change, _ func(model.Ref)) {
-	r.say(saying{unit: c.ref}, conversionRemarks(c.new))
-	r.moved = r.moved || c.ref.Kind == model.KindNode && (c.old == nil || c.new == nil)
+// heard takes the remarks of an object's conversion; where nodes come and go, others report.
+func (r *reporter) heard(c think.Change) {
+	r.say(saying{unit: c.Ref}, conversionRemarks(c.New))
+	r.moved = r.moved || c.Ref.Kind == model.KindNode && (c.Old == nil || c.New == nil)
 }
 
 // settle ends a turn: nodes that came or went, however many, change who reports what.
@@ -89,11 +90,6 @@ func (r *reporter) settle() {
 	for s, list := range r.said {
 		r.claim(s, list)
 	}
-}
-
-// stage lets the reporter hear every change. It plans nothing.
-func (r *reporter) stage() stage {
-	return stage{name: "report", plan: func(*model.Model, model.Ref) []model.Remark { return nil }, note: r.note}
 }
 
 // say replaces the remarks of one source.
@@ -110,7 +106,7 @@ func (r *reporter) say(s saying, list []model.Remark) {
 }
 
 // planned takes the remarks of a stage.
-func (r *reporter) planned(stage string, u model.Ref, list []model.Remark) {
+func (r *reporter) planned(stage think.ID, u model.Ref, list []model.Remark) {
 	r.say(saying{stage, u}, list)
 }
 

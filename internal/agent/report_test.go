@@ -13,6 +13,7 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
+	"kube-router/internal/think"
 )
 
 // reporting is a reporter of one node on an API server in memory.
@@ -60,7 +61,7 @@ func TestWhoReports(t *testing.T) {
 		}
 	}
 	r := reporting(t, "node-1", nodes...)
-	r.planned("host", everything, []model.Remark{
+	r.planned(think.Host, think.Everything, []model.Remark{
 		{Object: model.Ref{Kind: model.KindNode, Name: model.Name{Name: "node-1"}}, Message: "small MTU"},
 		{Object: model.Ref{Kind: model.KindNode, Name: model.Name{Name: "node-2"}}, Message: "not ours to tell"},
 		{Object: model.Ref{Kind: model.KindService}, Message: "about nothing that has a name"},
@@ -78,7 +79,7 @@ func TestReportersMoveOn(t *testing.T) {
 	all := map[string]*reporter{}
 	for _, n := range nodes {
 		r := reporting(t, n, nodes...)
-		r.note(change{ref: object, new: &model.Policy{Name: object.Name, Remarks: []model.Remark{{Object: object, Message: "odd"}}}}, nil)
+		r.heard(think.Change{Ref: object, New: &model.Policy{Name: object.Name, Remarks: []model.Remark{{Object: object, Message: "odd"}}}})
 		all[n], told[n] = r, len(notes(r)) == 1
 	}
 	gone := ""
@@ -90,14 +91,14 @@ func TestReportersMoveOn(t *testing.T) {
 	for _, n := range nodes {
 		r := all[n]
 		old := r.model.Delete(model.Ref{Kind: model.KindNode, Name: model.Name{Name: gone}})
-		r.note(change{ref: old.Ref(), old: old}, nil)
+		r.heard(think.Change{Ref: old.Ref(), Old: old})
 		r.settle()
 		if n != gone && len(notes(r)) != 1 {
 			t.Errorf("%s does not report after %s went", n, gone)
 		}
 	}
 	r := all[nodes[0]]
-	r.note(change{ref: object, old: &model.Policy{Name: object.Name}}, nil)
+	r.heard(think.Change{Ref: object, Old: &model.Policy{Name: object.Name}})
 	if have := notes(r); len(have) != 0 {
 		t.Errorf("the object is gone, and told are %v", have)
 	}
@@ -150,11 +151,11 @@ func TestLatency(t *testing.T) {
 	var seen []time.Time
 	l := &latency{born: born, observe: func(trigger, _ time.Time) { seen = append(seen, trigger) }}
 	at := func(d time.Duration) *model.Slice { return &model.Slice{Trigger: born.Add(d)} }
-	l.note(change{new: at(-time.Hour)}, nil)
-	l.note(change{new: &model.Service{}}, nil)
-	l.note(change{old: at(time.Second)}, nil)
-	l.note(change{old: at(time.Second), new: at(time.Second)}, nil)
-	l.note(change{old: at(time.Second), new: at(2 * time.Second)}, nil)
+	l.heard(think.Change{New: at(-time.Hour)})
+	l.heard(think.Change{New: &model.Service{}})
+	l.heard(think.Change{Old: at(time.Second)})
+	l.heard(think.Change{Old: at(time.Second), New: at(time.Second)})
+	l.heard(think.Change{Old: at(time.Second), New: at(2 * time.Second)})
 	settled := func() reconcile.Status { return reconcile.Status{Known: true} }
 	l.stepped(settled)
 	if len(seen) != 0 {
@@ -212,15 +213,14 @@ func TestTheLoserOfAFrontIsTold(t *testing.T) {
 		health: reconcile.NewLedger[uint16, row.HealthPort](),
 	})
 	r.model.Settings = model.Settings{Node: "n1", Proxy: true, IPv4: true}
-	th := newThinker(r.model, NewInbox(), []stage{s.stage()})
-	th.said, th.settle = r.planned, s.settle
+	th := newThinking(r.model, think.Hooks{Said: r.planned, Settle: s.settled}, s.stage())
 	put := func(name string, age time.Duration) {
 		now := &model.Service{
 			Name: model.Name{Namespace: "default", Name: name}, Created: time.Unix(1e9, 0).Add(-age),
 			Families: []model.Family{model.IPv4}, ExternalIPs: []netip.Addr{netip.MustParseAddr("192.0.2.7")},
 			Ports: []model.ServicePort{{Port: 80, Protocol: model.TCP}},
 		}
-		th.think([]change{{ref: now.Ref(), old: r.model.Put(now), new: now}})
+		th.put(now)
 	}
 	front := intent.Front{Addr: netip.MustParseAddr("192.0.2.7"), Port: 80, Protocol: 6}
 	put("a", 0)
@@ -232,8 +232,8 @@ func TestTheLoserOfAFrontIsTold(t *testing.T) {
 		t.Errorf("have %v", have)
 	}
 	b := r.model.Services[model.Name{Namespace: "default", Name: "b"}]
-	r.model.Delete(b.Ref())
-	th.think([]change{{ref: b.Ref(), old: b}})
+	th.inbox.Delete(b.Ref())
+	th.drain()
 	if want, _ := s.intents.Want(front); want == nil || want.Owner != "default/a" {
 		t.Errorf("a has not the front after b left but %v", want)
 	}

@@ -13,6 +13,7 @@ import (
 	"kube-router/internal/config"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
+	"kube-router/internal/think"
 	"kube-router/internal/view"
 )
 
@@ -20,22 +21,23 @@ import (
 // over targets of the caller's choice. What the sources would report is put into the Inbox. Tests run it on
 // fakes.
 type Rig struct {
-	Inbox *Inbox
+	Inbox *think.Inbox
 	agent *agent
 	whole atomic.Bool
 }
 
 // NewRig assembles a daemon over targets; Run starts it.
 func NewRig(o *config.Options, to Targets, log *slog.Logger) *Rig {
-	a := &agent{o: o, log: log, inbox: NewInbox(), tables: newTables(log)}
+	a := &agent{o: o, log: log, inbox: think.NewInbox(), tables: newTables(log)}
 	a.open(to)
 	r := &Rig{Inbox: a.inbox, agent: a}
 	if o.Settings.Balancer && to.Balancer != nil {
 		a.allocator = &allocator{ledger: open(a.tables, "balancer", to.Balancer, paces(&o.Settings)("balancer"))}
 	}
-	a.thinker = newThinker(model.New(o.Settings), a.inbox, append(a.planners(), a.allocator.stages()...))
-	a.thinker.failed = planFailed(log)
-	a.thinker.synced, a.thinker.settle, a.thinker.begin = r.whole.Load, a.decided, a.ledgers.nft.Begin
+	a.thinker = think.New(model.New(o.Settings), a.inbox, append(a.planners(), a.allocator.stages()...), think.Hooks{
+		Synced: func(*model.Model) bool { return r.whole.Load() },
+		Begin:  a.ledgers.nft.Begin, Settle: a.decided, Failed: planFailed(log),
+	})
 	return r
 }
 
@@ -54,11 +56,11 @@ func (r *Rig) Whole() {
 }
 
 // Started is closed when the first plan is complete.
-func (r *Rig) Started() <-chan struct{} { return r.agent.thinker.started }
+func (r *Rig) Started() <-chan struct{} { return r.agent.thinker.Started() }
 
 // Together runs f while the thinking goroutine waits, so that all that f puts into the Inbox is one batch.
 func (r *Rig) Together(ctx context.Context, f func()) error {
-	return r.agent.thinker.query(ctx, func(*model.Model) { f() })
+	return r.agent.thinker.Query(ctx, func(*model.Model) { f() })
 }
 
 // Kick makes every table be read again, as the kernel's notifications do.

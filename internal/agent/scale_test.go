@@ -80,7 +80,7 @@ func measure(t *testing.T, engine model.Engine, n int) figures {
 	begun := time.Now()
 	rig.Whole()
 	go func() { ended <- rig.Run(ctx) }()
-	<-rig.agent.thinker.started
+	<-rig.Started()
 	f.thought = time.Since(begun)
 	rows := 10 * n
 	for deadline := begun.Add(5 * time.Minute); !stands(rig, engine, rows); time.Sleep(5 * time.Millisecond) {

@@ -10,6 +10,7 @@ import (
 	"kube-router/internal/reconcile"
 	"kube-router/internal/render/conntrack"
 	"kube-router/internal/row"
+	"kube-router/internal/think"
 )
 
 // services carries Services from the model to rows.
@@ -34,12 +35,12 @@ func newServices(l ledgers) *services {
 }
 
 // stage is the stage of Services: one unit each.
-func (s *services) stage() stage {
-	return stage{
-		name:  "service",
-		units: func(m *model.Model) []model.Ref { return m.Refs(model.KindService) },
-		plan:  s.plan,
-		parts: true,
+func (s *services) stage() think.Stage {
+	return think.Stage{
+		ID:    think.Services,
+		Units: func(m *model.Model) []model.Ref { return m.Refs(model.KindService) },
+		Plan:  s.plan,
+		Parts: true,
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"kube-router/internal/render/ipvs"
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
+	"kube-router/internal/think"
 )
 
 // ipvsServices carries fronts on to the rows of the ipvs engine. A front's rows depend on little beside its
@@ -62,11 +63,13 @@ func newIpvsServices(l ledgers) *ipvsServices {
 }
 
 // stage is the part that is there without any Service.
-func (s *ipvsServices) stage() stage { return stage{name: "ipvs", plan: s.plan, note: s.note} }
+func (s *ipvsServices) stage() think.Stage {
+	return think.Stage{ID: think.IPVS, Plan: s.plan, Note: s.note}
+}
 
 // note hears of the nodes' own addresses: fronts there are served in another way.
-func (s *ipvsServices) note(c change, _ func(model.Ref)) {
-	for _, o := range []model.Object{c.old, c.new} {
+func (s *ipvsServices) note(c think.Change, _ func(model.Ref)) {
+	for _, o := range []model.Object{c.Old, c.New} {
 		n, ok := o.(*model.Node)
 		if !ok {
 			continue

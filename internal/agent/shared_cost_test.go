@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"kube-router/internal/model"
+	"kube-router/internal/think"
 )
 
 // BenchmarkSharedAddress is the thinking about Services that have one external address on ports of their own: of the first
@@ -17,40 +18,30 @@ func BenchmarkSharedAddress(b *testing.B) {
 				b.StopTimer()
 				th := sharedThinker(n)
 				b.StartTimer()
-				th.planAll()
+				th.PlanAll()
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/service")
 		})
 		b.Run(fmt.Sprintf("one/%d", n), func(b *testing.B) {
 			th := sharedThinker(n)
-			th.planAll()
+			th.PlanAll()
 			for i := 0; b.Loop(); i++ {
 				s := sharedService(7)
 				s.Ports[0].Port += model.Port(30000 * (i % 2))
-				in := news{latest: map[model.Ref]model.Object{s.Ref(): s}}
-				th.think(in.apply(th.model, never))
+				th.put(s)
 			}
 		})
 	}
 }
 
-// TestOneOfManyAtAnAddress changes Services and slices among many at one address, and counts the units that are touched.
+// TestOneOfManyAtAnAddress changes Services and slices among many at one address, and counts the units that are planned.
 func TestOneOfManyAtAnAddress(t *testing.T) {
 	th := sharedThinker(100)
-	th.planAll()
-	touched := func(o model.Object) map[string]int {
-		in := news{latest: map[model.Ref]model.Object{o.Ref(): o}}
-		for _, c := range in.apply(th.model, never) {
-			th.touch(c)
-		}
-		count := map[string]int{}
-		for name, q := range th.queues {
-			if count[name] = q.len(); count[name] > 0 {
-				for _, ok := q.next(); ok; _, ok = q.next() {
-				}
-			}
-		}
-		return count
+	th.PlanAll()
+	touched := func(o model.Object) map[think.ID]int {
+		clear(th.planned)
+		th.put(o)
+		return th.planned
 	}
 	port, takes, local, more, fewer := sharedService(7), sharedService(8), sharedService(9), benchSlice(7, 10), benchSlice(9, 1)
 	port.Ports[0].Port = 30000
@@ -69,8 +60,8 @@ func TestOneOfManyAtAnAddress(t *testing.T) {
 		{"an endpoint of it on another node", fewer, 1, 100},
 		{"the same again", benchSlice(7, 10), 0, 0},
 	} {
-		if have := touched(c.object); have["service"] != c.service || have["advert"] != c.advert {
-			t.Errorf("%s: touches %v, want %d Services and %d announcements", c.what, have, c.service, c.advert)
+		if have := touched(c.object); have[think.Services] != c.service || have[think.Advert] != c.advert {
+			t.Errorf("%s: plans %v, want %d Services and %d announcements", c.what, have, c.service, c.advert)
 		}
 	}
 }
@@ -84,7 +75,7 @@ func sharedService(i int) *model.Service {
 	return s
 }
 
-func sharedThinker(n int) *thinker {
+func sharedThinker(n int) thinking {
 	l := benchLedgers()
 	s := newServices(l)
 	settings := model.Settings{Node: "n1", Proxy: true, Router: true, IPv4: true}
@@ -96,7 +87,5 @@ func sharedThinker(n int) *thinker {
 		m.Put(sharedService(i))
 		m.Put(benchSlice(i, 1))
 	}
-	th := newThinker(m, NewInbox(), []stage{s.stage(), l.advertStage()})
-	th.settle = s.settle
-	return th
+	return newThinking(m, think.Hooks{Settle: s.settled}, s.stage(), l.advertStage())
 }

@@ -10,6 +10,7 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/row"
 	"kube-router/internal/show"
+	"kube-router/internal/think"
 )
 
 // tally counts what the reference's metrics count and no lane does.
@@ -85,13 +86,11 @@ func (t *tally) routed(c row.Change[row.LinuxKey, row.Linux]) {
 	}
 }
 
-// stage hears what peers teach. It plans nothing.
-func (t *tally) stage() stage {
-	return stage{name: "tally", plan: func(*model.Model, model.Ref) []model.Remark { return nil }, note: func(c change, _ func(model.Ref)) {
-		if c.ref.Kind == model.KindPath {
-			t.learned.Add(1)
-		}
-	}}
+// heard counts what peers teach.
+func (t *tally) heard(c think.Change) {
+	if c.Ref.Kind == model.KindPath {
+		t.learned.Add(1)
+	}
 }
 
 // samples are the counts under the reference's names. Routes are there as many as were added and not removed,
@@ -116,7 +115,7 @@ func (a *agent) tallySamples() []show.Sample {
 		{Name: "host_routes_synced", Help: "Routes of ours wanted in the kernel", Value: float64(routes)},
 		counter("host_routes_added", "Routes written into the kernel", t.routesAdded.Load()),
 		counter("host_routes_removed", "Routes removed from the kernel", t.routesRemoved.Load()),
-		counter("controller_planning_failures", "Objects whose planning failed by a fault of kube-router; see show remarks", a.thinker.panics.Load()),
+		counter("controller_planning_failures", "Objects whose planning failed by a fault of kube-router; see show remarks", a.thinker.Panics()),
 		{Name: "controller_policy_chains", Help: "Distinct lists of rules that policies make, each a chain", Value: float64(a.policies.tiers.Len())},
 		{Name: "controller_policy_ipsets", Help: "Sets of peers that policies' rules look into", Value: float64(t.policySets.Load())},
 	}

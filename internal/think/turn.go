@@ -1,8 +1,7 @@
-package agent
+package think
 
 import (
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -32,47 +31,48 @@ func within(d time.Duration) spent {
 	return func() bool { return !time.Now().Before(end) }
 }
 
-func newQueues(stages []stage) map[string]*queue {
-	all := map[string]*queue{}
+func newQueues(stages []Stage) map[ID]*queue {
+	all := map[ID]*queue{}
 	for _, s := range stages {
-		all[s.name] = &queue{rank: s.rank}
+		all[s.ID] = &queue{rank: s.Rank}
 	}
 	return all
 }
 
-// once is one turn: what news there are, and what waits to be planned, as far as its time goes. It tells whether more waits.
-func (t *thinker) once() bool { return t.think(t.take(within(noteTime))) }
+// Once is one turn: what news there are, and what waits to be planned, as far as its time goes. It tells whether more waits.
+// Run calls it; so do tests and benchmarks that need no goroutine.
+func (t *Thinker) Once() bool { return t.think(t.take(within(noteTime))) }
 
 // take brings news into the model and lists what changed.
-func (t *thinker) take(over spent) []change {
+func (t *Thinker) take(over spent) []Change {
 	t.news.merge(t.inbox.collect())
 	return t.news.apply(t.model, over)
 }
 
 // think plans what the changes touch, and what was touched before. It tells whether more waits.
-func (t *thinker) think(changes []change) bool {
+func (t *Thinker) think(changes []Change) bool {
 	for _, c := range changes {
 		t.touch(c)
 	}
 	for _, q := range t.queues {
 		q.rested(time.Now())
 	}
-	if t.waits("") > 0 {
-		t.begin()
+	if t.waiting() > 0 {
+		t.hooks.Begin()
 		for _, s := range t.stages {
-			if !s.parts {
+			if !s.Parts {
 				t.planStage(s, never)
 				continue
 			}
 			t.planStage(s, within(planTime))
 		}
-		t.settle()
+		t.hooks.Settle(t.model)
 	}
-	return len(t.news.latest) > 0 || t.waits("") > 0
+	return len(t.news.latest) > 0 || t.waiting() > 0
 }
 
-// due is when the first unit that rests is to be planned; zero: none is.
-func (t *thinker) due() (first time.Time) {
+// Due is when the first unit that rests is to be planned; zero: none is.
+func (t *Thinker) Due() (first time.Time) {
 	for _, q := range t.queues {
 		if d := q.due(); !d.IsZero() && (first.IsZero() || d.Before(first)) {
 			first = d
@@ -81,42 +81,50 @@ func (t *thinker) due() (first time.Time) {
 	return first
 }
 
-// waits is how many units of a stage, or of all, are to be planned now.
-func (t *thinker) waits(stage string) int {
+// waiting is how many units of all stages are to be planned now.
+func (t *Thinker) waiting() int {
 	n := 0
-	for name, q := range t.queues {
-		if stage == "" || stage == name {
-			n += q.len()
-		}
+	for _, q := range t.queues {
+		n += q.len()
 	}
 	return n
 }
 
+// Waits is how many units of a stage are to be planned now. It is for hooks.
+func (t *Thinker) Waits(stage ID) int {
+	q := t.queues[stage]
+	if q == nil {
+		return 0
+	}
+	return q.len()
+}
+
 // touch finds by the change table what a change makes us plan anew.
-func (t *thinker) touch(c change) {
+func (t *Thinker) touch(c Change) {
 	for _, s := range t.stages {
-		noting := "noting for " + s.name
+		noting := "noting for " + s.ID
 		if t.panics.Load() > 0 {
-			t.remark(noting, c.ref, nil)
+			t.remark(noting, c.Ref, nil)
 		}
-		t.contain(noting, c.ref, func() {
-			if s.note != nil {
-				s.note(c, t.queues[s.name].add)
+		t.Contain(noting, c.Ref, func() {
+			if s.Note != nil {
+				s.Note(c, t.queues[s.ID].add)
 			}
-			if f := flow[c.ref.Kind][s.name]; f != nil {
-				f(t.model, c, t.queues[s.name].add)
+			if f := flow[c.Ref.Kind][s.ID]; f.find != nil {
+				f.find(t.model, c, t.queues[s.ID].add)
 			}
 		})
 	}
+	t.hear(c)
 }
 
 // planStage plans units of a stage until its time is over, and one at least.
-func (t *thinker) planStage(s stage, over spent) {
-	q := t.queues[s.name]
-	if s.units != nil && q.drop(everything) {
+func (t *Thinker) planStage(s Stage, over spent) {
+	q := t.queues[s.ID]
+	if s.Units != nil && q.drop(Everything) {
 		// What went in this turn is no unit of the stage any more, and must be planned for its claims to go: it was touched by itself.
-		t.contain(s.name, everything, func() {
-			for _, u := range s.units(t.model) {
+		t.Contain(s.ID, Everything, func() {
+			for _, u := range s.Units(t.model) {
 				q.add(u)
 			}
 		})
@@ -128,7 +136,7 @@ func (t *thinker) planStage(s stage, over spent) {
 		}
 		begun := time.Now()
 		t.planUnit(s, u)
-		if took := time.Since(begun); s.parts && took > heavy {
+		if took := time.Since(begun); s.Parts && took > heavy {
 			q.rest(u, time.Now().Add(min(restTimes*took, mostRest)))
 		}
 		if over() {
@@ -137,21 +145,21 @@ func (t *thinker) planStage(s stage, over spent) {
 	}
 }
 
-func (t *thinker) planUnit(s stage, u model.Ref) {
-	t.contain(s.name, u, func() {
-		t.remark(s.name, u, s.plan(t.model, u))
+func (t *Thinker) planUnit(s Stage, u model.Ref) {
+	t.Contain(s.ID, u, func() {
+		t.remark(s.ID, u, s.Plan(t.model, u))
 	})
-	if s.more == nil {
+	if s.More == nil {
 		return
 	}
-	for _, u := range s.more() {
-		t.queues[s.name].add(u)
+	for _, u := range s.More() {
+		t.queues[s.ID].add(u)
 	}
 }
 
-// contain runs a piece of planning. If it panics, which is a fault of ours, the unit's rows stay as they were, everybody
+// Contain runs a piece of planning of a unit; a hook does so with what it plans for a stage. If it panics, which is a fault of ours, the unit's rows stay as they were, everybody
 // hears of it, and all other units go on.
-func (t *thinker) contain(stage string, u model.Ref, f func()) {
+func (t *Thinker) Contain(stage ID, u model.Ref, f func()) {
 	defer func() {
 		r := recover()
 		if r == nil {
@@ -159,21 +167,14 @@ func (t *thinker) contain(stage string, u model.Ref, f func()) {
 		}
 		t.panics.Add(1)
 		what := fmt.Sprint(r)
-		t.failed(stage, u, what, debug.Stack())
+		t.hooks.Failed(stage, u, what, debug.Stack())
 		t.remark(stage, u, []model.Remark{failure(stage, u, what)})
 	}()
 	f()
 }
 
-// planFailed logs panics in planning.
-func planFailed(log *slog.Logger) func(string, model.Ref, string, []byte) {
-	return func(stage string, u model.Ref, what string, stack []byte) {
-		log.Error("planning failed: what was decided before stays in force", "stage", stage, "unit", u.String(), "panic", what, "stack", string(stack))
-	}
-}
-
 // failure is the remark on an object that could not be planned.
-func failure(stage string, u model.Ref, what string) model.Remark {
+func failure(stage ID, u model.Ref, what string) model.Remark {
 	switch u.Kind {
 	case policy.KindRules:
 		u.Kind = model.KindPod

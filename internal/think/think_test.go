@@ -1,4 +1,4 @@
-package agent
+package think
 
 import (
 	"context"
@@ -14,11 +14,11 @@ import (
 // recorder is a stage that writes down which units it was asked to plan.
 type recorder struct{ planned []string }
 
-func (r *recorder) stage(name string, k model.Kind) stage {
-	return stage{
-		name:  name,
-		units: func(m *model.Model) []model.Ref { return m.Refs(k) },
-		plan: func(_ *model.Model, u model.Ref) []model.Remark {
+func (r *recorder) stage(name ID, k model.Kind) Stage {
+	return Stage{
+		ID:    name,
+		Units: func(m *model.Model) []model.Ref { return m.Refs(k) },
+		Plan: func(_ *model.Model, u model.Ref) []model.Remark {
 			r.planned = append(r.planned, u.Name.String())
 			return nil
 		},
@@ -42,13 +42,14 @@ func newSlice(name, of string) *model.Slice {
 	return s
 }
 
-// think starts a thinker with one recording stage of Services in a synctest bubble.
+// think starts a Thinker with one recording stage of Services in a synctest bubble.
 func think(t *testing.T, f func(in *Inbox, whole *bool, r *recorder)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		in, r, whole := NewInbox(), &recorder{}, false
-		th := newThinker(model.New(model.Settings{Node: "n1"}), in, []stage{r.stage("service", model.KindService)})
-		th.synced, th.settle = func() bool { return whole }, func() {}
+		th := New(model.New(model.Settings{Node: "n1"}), in, []Stage{r.stage(Services, model.KindService)}, Hooks{
+			Synced: func(*model.Model) bool { return whole },
+		})
 		done := make(chan struct{})
 		go func() { defer close(done); th.Run(ctx) }()
 		f(in, &whole, r)

@@ -1,4 +1,4 @@
-package agent
+package think
 
 import (
 	"fmt"
@@ -28,7 +28,7 @@ func TestAPodTouchesItsServicesWhereItsSlicesDontTellAll(t *testing.T) {
 		m := model.New(model.Settings{Services: model.ServiceSettings{Engine: c.engine}})
 		m.Put(slice)
 		var touched []model.Ref
-		podServices(m, change{ref: pod(0).Ref(), old: c.old, new: c.new}, func(u model.Ref) {
+		podServices(m, Change{Ref: pod(0).Ref(), Old: c.old, New: c.new}, func(u model.Ref) {
 			if !slices.Contains(touched, u) {
 				touched = append(touched, u)
 			}

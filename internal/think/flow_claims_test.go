@@ -1,4 +1,4 @@
-package agent
+package think
 
 import (
 	"fmt"
@@ -44,7 +44,7 @@ func TestANodeTouchesTheServicesInItsRanges(t *testing.T) {
 		{node("192.0.2.9"), nil, "[Service x/d]"},
 	} {
 		var touched []string
-		nodeClaims(m, change{old: c.old, new: c.new}, func(u model.Ref) { touched = append(touched, u.String()) })
+		nodeClaims(m, Change{Old: c.old, New: c.new}, func(u model.Ref) { touched = append(touched, u.String()) })
 		slices.Sort(touched)
 		if got := fmt.Sprint(slices.Compact(touched)); got != c.want {
 			t.Errorf("%v to %v: touched %s, want %s", c.old, c.new, got, c.want)

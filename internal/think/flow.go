@@ -1,4 +1,4 @@
-package agent
+package think
 
 import (
 	"maps"
@@ -11,43 +11,89 @@ import (
 )
 
 // touch tells which units of a stage a change makes us plan anew.
-type touch func(m *model.Model, c change, add func(model.Ref))
+type touch func(m *model.Model, c Change, add func(model.Ref))
 
-// flow is the architecture on one screen: what changed, and for each stage what that touches. A stage that
-// keeps an index of its own (policy) tells the rest through its note function.
-var flow = map[model.Kind]map[string]touch{
-	model.KindService: {"service": contenders, "advert": both(contenders, swayed), "balancer": whole, "guard": answering},
-	model.KindSlice:   {"service": itsService, "advert": both(itsService, itsSharers), "guard": answering},
-	model.KindPod:     {"service": podServices, "guard": podPorts},
-	model.KindNode: {"service": both(ifSelf(whole), nodeClaims), "host": ifSelf(whole), "inside": ifSelf(whole), "ipvs": ifSelf(whole),
-		"forward": ranged, "route": ofNode(nodeRoutes), "advert": both(both(ofNode(nodeAdverts), nodeDrained), nodeClaims), "egress": ofNode(nodeEgress)},
-	model.KindPool:       {"balancer": whole},
-	model.KindLink:       {"service": whole, "route": whole, "host": whole, "ipvs": whole, "inside": whole, "advert": nodesAndSelf},
-	model.KindPath:       {"route": itself},
-	model.KindOverflow:   {"advert": itself},
-	model.KindAttachment: {"guard": itself},
-	model.KindNamespace:  {"guard": freed},
-	model.KindForeign:    {"forward": whole},
+// touched is an entry of the change table.
+type touched struct {
+	what string // which units those are, for people: ARCHITECTURE.md is made of it
+	find touch  // nil: the stage keeps an index of its own, which tells (Stage.Note)
+}
+
+// flow is the architecture on one screen: what changed, and for each stage what that touches. A kind that is not in it
+// changes nothing, and a stage that is not in it is planned once: a test asks for all of both.
+var flow = map[model.Kind]map[ID]touched{
+	model.KindService: {
+		Services: {"that one, who claims the same frontends", contenders},
+		Advert:   {"the same, who shares its addresses", both(contenders, swayed)},
+		Balancer: {"all: they compete", whole},
+		Guard:    {"pods that answer for it by DSR", answering},
+	},
+	model.KindSlice: {
+		Services: {"its Service", itsService},
+		Advert:   {"its Service, who shares its addresses", both(itsService, itsSharers)},
+		Guard:    {"pods that answer for its Service by DSR", answering},
+	},
+	model.KindPod: {
+		Services: {"its Services (ipvs)", podServices},
+		Policy:   {"that one, and the sets that it enters or leaves", nil},
+		Guard:    {"its ports (ipvs)", podPorts},
+	},
+	model.KindNamespace: {
+		Policy: {"its pods, where selectors see it otherwise now", nil},
+		Guard:  {"its pods' ports, when it frees them", freed},
+	},
+	model.KindPolicy: {
+		Policy: {"the pods that it selects or selected", nil},
+	},
+	model.KindAttachment: {
+		Policy: {"its pod, who names its addresses", nil},
+		Guard:  {"that port", itself},
+	},
+	model.KindNode: {
+		Services: {"self: all; other: frontends at its addresses and in its ranges", both(ifSelf(whole), nodeClaims)},
+		IPVS:     {"self: all; other: frontends at its addresses", ifSelf(whole)},
+		Policy:   {"what is exempt from policy", nil},
+		Host:     {"self: all", ifSelf(whole)},
+		Inside:   {"self: all", ifSelf(whole)},
+		Forward:  {"all, when its ranges are others", ranged},
+		Route:    {"self: all; other: that one, paths through it, who claims the same ranges", ofNode(nodeRoutes)},
+		Advert:   {"self: all; other: its session, Services in its ranges; all, when it is cordoned", both(both(ofNode(nodeAdverts), nodeDrained), nodeClaims)},
+		Egress:   {"self: all; other: its exemptions from masquerade", ofNode(nodeEgress)},
+	},
+	model.KindLink: {
+		Services: {"all (rare)", whole},
+		IPVS:     {"all", whole},
+		Policy:   {"what is exempt from policy", nil},
+		Route:    {"all", whole},
+		Host:     {"all", whole},
+		Inside:   {"all", whole},
+		Advert:   {"all sessions", nodesAndSelf},
+	},
+	model.KindPool:     {Balancer: {"all: they compete", whole}},
+	model.KindPath:     {Route: {"that prefix", itself}},
+	model.KindOverflow: {Advert: {"that peer", itself}},
+	model.KindForeign:  {Forward: {"what chains of others are told", whole}},
+	model.KindSettings: {}, // another daemon's: they don't change while one runs
 }
 
 // itself is the unit that is the changed object.
-func itself(_ *model.Model, c change, add func(model.Ref)) { add(c.ref) }
+func itself(_ *model.Model, c Change, add func(model.Ref)) { add(c.Ref) }
 
 // whole is every unit of the stage.
-func whole(_ *model.Model, _ change, add func(model.Ref)) { add(everything) }
+func whole(_ *model.Model, _ Change, add func(model.Ref)) { add(Everything) }
 
 // ranged is every unit of the stage where a Node's pod ranges are others now.
-func ranged(_ *model.Model, c change, add func(model.Ref)) {
-	old, _ := c.old.(*model.Node)
-	now, _ := c.new.(*model.Node)
+func ranged(_ *model.Model, c Change, add func(model.Ref)) {
+	old, _ := c.Old.(*model.Node)
+	now, _ := c.New.(*model.Node)
 	if host.Ranged(old, now) {
-		add(everything)
+		add(Everything)
 	}
 }
 
 // nodesAndSelf are the node itself and every node: whether one is in a subnet of ours counts for its session, and for
 // what routers may teach.
-func nodesAndSelf(m *model.Model, _ change, add func(model.Ref)) {
+func nodesAndSelf(m *model.Model, _ Change, add func(model.Ref)) {
 	for name := range m.Nodes {
 		add(model.Ref{Kind: model.KindNode, Name: model.Name{Name: name}})
 	}
@@ -55,8 +101,8 @@ func nodesAndSelf(m *model.Model, _ change, add func(model.Ref)) {
 }
 
 // itsService is the Service that a slice belongs to, and the one that it belonged to before.
-func itsService(_ *model.Model, c change, add func(model.Ref)) {
-	for _, o := range []model.Object{c.old, c.new} {
+func itsService(_ *model.Model, c Change, add func(model.Ref)) {
+	for _, o := range []model.Object{c.Old, c.New} {
 		if s, ok := o.(*model.Slice); ok && s.Service.Name != "" {
 			add(model.Ref{Kind: model.KindService, Name: s.Service})
 		}
@@ -66,18 +112,18 @@ func itsService(_ *model.Model, c change, add func(model.Ref)) {
 // podServices are the Services that a pod answers for, where something counts that its slices don't tell: how
 // long it may take to go, whether it has a network of its own, whether a Service's selector has it, and whether it has an
 // endpoint's address that another pod has too. The ipvs engine alone asks.
-func podServices(m *model.Model, c change, add func(model.Ref)) {
-	old, _ := c.old.(*model.Pod)
-	now, _ := c.new.(*model.Pod)
+func podServices(m *model.Model, c Change, add func(model.Ref)) {
+	old, _ := c.Old.(*model.Pod)
+	now, _ := c.New.(*model.Pod)
 	if m.Settings.Services.Engine != model.EngineIPVS ||
 		old != nil && now != nil && old.Grace == now.Grace && old.HostNetwork == now.HostNetwork && old.Finished == now.Finished &&
 			slices.Equal(old.Addrs, now.Addrs) && maps.Equal(old.Labels, now.Labels) {
 		return
 	}
-	for _, s := range m.SlicesTo(c.ref.Name) {
+	for _, s := range m.SlicesTo(c.Ref.Name) {
 		add(model.Ref{Kind: model.KindService, Name: s.Service})
 	}
-	for _, o := range []model.Object{c.old, c.new} {
+	for _, o := range []model.Object{c.Old, c.New} {
 		if p, ok := o.(*model.Pod); ok {
 			for _, a := range p.Addrs {
 				pointed(m, a, add)
@@ -88,8 +134,8 @@ func podServices(m *model.Model, c change, add func(model.Ref)) {
 
 // ifSelf narrows a touch to changes of the Node that we run on.
 func ifSelf(f touch) touch {
-	return func(m *model.Model, c change, add func(model.Ref)) {
-		if c.ref.Name.Name == m.Settings.Node {
+	return func(m *model.Model, c Change, add func(model.Ref)) {
+		if c.Ref.Name.Name == m.Settings.Node {
 			f(m, c, add)
 		}
 	}
@@ -98,13 +144,13 @@ func ifSelf(f touch) touch {
 // ofNode touches everything when our own Node changed, else the node itself and what f finds for the node as it was
 // and as it is.
 func ofNode(f func(m *model.Model, n *model.Node, add func(model.Ref))) touch {
-	return func(m *model.Model, c change, add func(model.Ref)) {
-		add(c.ref)
-		if c.ref.Name.Name == m.Settings.Node {
-			add(everything)
+	return func(m *model.Model, c Change, add func(model.Ref)) {
+		add(c.Ref)
+		if c.Ref.Name.Name == m.Settings.Node {
+			add(Everything)
 			return
 		}
-		for _, o := range []model.Object{c.old, c.new} {
+		for _, o := range []model.Object{c.Old, c.New} {
 			if n, ok := o.(*model.Node); ok {
 				f(m, n, add)
 			}
@@ -167,17 +213,17 @@ func nodeAdverts(m *model.Model, n *model.Node, add func(model.Ref)) {
 
 // nodeDrained is everything when a node begins or ceases to draw traffic: where shared addresses are announced depends on
 // it. That happens when somebody cordons a node.
-func nodeDrained(m *model.Model, c change, add func(model.Ref)) {
-	old, _ := c.old.(*model.Node)
-	now, _ := c.new.(*model.Node)
+func nodeDrained(m *model.Model, c Change, add func(model.Ref)) {
+	old, _ := c.Old.(*model.Node)
+	now, _ := c.New.(*model.Node)
 	if old != nil && now != nil && holder.Drained(m, old) != holder.Drained(m, now) {
-		add(everything)
+		add(Everything)
 	}
 }
 
 // both touches what either does.
 func both(f, g touch) touch {
-	return func(m *model.Model, c change, add func(model.Ref)) {
+	return func(m *model.Model, c Change, add func(model.Ref)) {
 		f(m, c, add)
 		g(m, c, add)
 	}

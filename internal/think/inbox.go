@@ -1,4 +1,4 @@
-package agent
+package think
 
 import (
 	"maps"
@@ -83,10 +83,10 @@ func (b *Inbox) collect() news {
 	return n
 }
 
-// change is one object of the model before and after.
-type change struct {
-	ref      model.Ref
-	old, new model.Object // nil: absent
+// Change is one object of the model before and after.
+type Change struct {
+	Ref      model.Ref
+	Old, New model.Object // nil: absent
 }
 
 func emptyNews() news {
@@ -111,7 +111,7 @@ func (n *news) merge(later news) {
 }
 
 // apply brings news into the model until the time is over, and lists what changed. What is left waits for the next time.
-func (n *news) apply(m *model.Model, over spent) []change {
+func (n *news) apply(m *model.Model, over spent) []Change {
 	for kind, all := range n.replace {
 		for _, r := range m.Refs(kind) {
 			if _, later := n.latest[r]; !all[r] && !later {
@@ -120,7 +120,7 @@ func (n *news) apply(m *model.Model, over spent) []change {
 		}
 		delete(n.replace, kind)
 	}
-	var list []change
+	var list []Change
 	for r, o := range n.latest {
 		delete(n.latest, r)
 		if c, ok := put(m, r, o); ok {
@@ -137,15 +137,15 @@ func (n *news) apply(m *model.Model, over spent) []change {
 }
 
 // put brings one object into the model, and tells whether that changes it.
-func put(m *model.Model, r model.Ref, o model.Object) (change, bool) {
-	c := change{ref: r, new: o}
+func put(m *model.Model, r model.Ref, o model.Object) (Change, bool) {
+	c := Change{Ref: r, New: o}
 	if o == nil {
-		c.old = m.Delete(r)
-		return c, c.old != nil
+		c.Old = m.Delete(r)
+		return c, c.Old != nil
 	}
-	c.old = m.Put(o)
+	c.Old = m.Put(o)
 	// Status heartbeats and lists after a reconnect repeat what we know.
-	return c, !reflect.DeepEqual(c.old, o)
+	return c, !reflect.DeepEqual(c.Old, o)
 }
 
 // Nudge wakes the thinking goroutine without news: a source has just become whole.

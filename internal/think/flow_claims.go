@@ -1,4 +1,4 @@
-package agent
+package think
 
 import (
 	"cmp"
@@ -12,17 +12,17 @@ import (
 
 // contenders are the changed Service and, if its claims changed, those that want one of its frontends, as it was and as it is:
 // who has what they all want may be another one now.
-func contenders(m *model.Model, c change, add func(model.Ref)) {
-	add(c.ref)
+func contenders(m *model.Model, c Change, add func(model.Ref)) {
+	add(c.Ref)
 	for _, s := range claimed(c) {
 		contendersOf(m, s, add)
 	}
 }
 
 // claimed are the changed Service as it was and as it is, or none of both if that is the same to all others.
-func claimed(c change) []*model.Service {
-	old, _ := c.old.(*model.Service)
-	now, _ := c.new.(*model.Service)
+func claimed(c Change) []*model.Service {
+	old, _ := c.Old.(*model.Service)
+	now, _ := c.New.(*model.Service)
 	switch {
 	case old == nil && now == nil:
 		return nil
@@ -97,9 +97,9 @@ func pointed(m *model.Model, a netip.Addr, add func(model.Ref)) {
 
 // nodeClaims are the Services that a node's pod ranges and addresses bear on, where these changed: no Service may have an address
 // in a pod range, and whether an endpoint may be sent to depends on both (package holder).
-func nodeClaims(m *model.Model, c change, add func(model.Ref)) {
-	old, _ := c.old.(*model.Node)
-	now, _ := c.new.(*model.Node)
+func nodeClaims(m *model.Model, c Change, add func(model.Ref)) {
+	old, _ := c.Old.(*model.Node)
+	now, _ := c.New.(*model.Node)
 	was, is := cmp.Or(old, &model.Node{}), cmp.Or(now, &model.Node{})
 	for _, r := range differing(was.PodCIDRs, is.PodCIDRs) {
 		for a, list := range m.ServicesWithin(r) {
@@ -124,7 +124,7 @@ func differing[T comparable](a, b []T) []T {
 }
 
 // swayed are the Services at the changed one's addresses, where it decides whether this node serves them too.
-func swayed(m *model.Model, c change, add func(model.Ref)) {
+func swayed(m *model.Model, c Change, add func(model.Ref)) {
 	for _, s := range claimed(c) {
 		for _, a := range s.Addrs() {
 			if holder.Sways(m, s, a) {
@@ -142,9 +142,9 @@ func sharers(m *model.Model, a netip.Addr, add func(model.Ref)) {
 
 // itsSharers are the Services at the addresses that a slice's Service binds to the nodes with its endpoints, when those nodes
 // are others now.
-func itsSharers(m *model.Model, c change, add func(model.Ref)) {
-	old, _ := c.old.(*model.Slice)
-	now, _ := c.new.(*model.Slice)
+func itsSharers(m *model.Model, c Change, add func(model.Ref)) {
+	old, _ := c.Old.(*model.Slice)
+	now, _ := c.New.(*model.Slice)
 	if old != nil && now != nil && old.Service == now.Service && old.Family == now.Family && maps.Equal(holder.ReadyOn(old), holder.ReadyOn(now)) {
 		return
 	}
