@@ -3,7 +3,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 GOFLAGS_BUILD = -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 export CGO_ENABLED = 0
 
-.PHONY: all build check lint test test-% test-kubernetes conformance demo image bench fuzz clean
+.PHONY: all build check lint test test-% test-kubernetes conformance demo image site bench fuzz clean
 
 all: build
 
@@ -46,6 +46,10 @@ demo:
 	test/setup demo
 	@$(MAKE) --no-print-directory build
 	bin/kube-router lab demo
+
+# The documents as a site; Debian's mkdocs makes it.
+site:
+	mkdocs build --strict --quiet && rm -f bin/site/*.go bin/site/decisions/*.go
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./internal/...

@@ -15,7 +15,7 @@ const preface = `# What Kubernetes' own tests say
 Written by ` + "`make conformance`" + ` (test/conformance/run) from the lists in test/conformance/results; not by hand.
 The suite is the upstream ` + "`[sig-network]`" + ` end-to-end suite of the Kubernetes version named with each run, on a cluster of
 real kubelets and containerd in namespaces of one machine, where kube-router comes by its own manifest and image.
-How to run it, what it builds and what it can't do is in [test/conformance](../test/conformance/README.md).
+How to run it, what it builds and what it can't do is in ` + "`test/conformance/README.md`" + `.
 
 `
 
