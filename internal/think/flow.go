@@ -73,6 +73,7 @@ var flow = map[model.Kind]map[ID]touched{
 	model.KindPath:     {Route: {"that prefix", itself}},
 	model.KindOverflow: {Advert: {"that peer", itself}},
 	model.KindForeign:  {Forward: {"what chains of others are told", whole}},
+	model.KindSilence:  {}, // no plan depends on who answers
 	model.KindSettings: {}, // another daemon's: they don't change while one runs
 }
 
