@@ -159,6 +159,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 func (a *agent) open(to Targets) {
 	a.ledgers = openTables(a.tables, a.holdLeft(to), &a.o.Settings)
 	a.targets = to
+	a.followSchedulers(to)
 	a.services = newServices(a.ledgers)
 	a.policies = newPolicies(a.ledgers)
 	a.services.contain = func(u model.Ref, f func()) { a.thinker.Contain(think.Services, u, f) }

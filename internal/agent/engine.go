@@ -44,7 +44,8 @@ func ipvsTargets(s *model.Settings, folder string, to *Targets) error {
 	}
 	options := IpvsOptions(s)
 	options.Originals = filepath.Join(folder, "ipvs-timeouts.json")
-	to.Ipvs = ipvs.New(k, options)
+	d := ipvs.New(k, options)
+	to.Ipvs, to.OnLack = d, d.OnLack
 	to.Pods = podns.New(podns.Options{Runtime: s.Services.RuntimeEndpoint})
 	return nil
 }
@@ -68,6 +69,20 @@ func openIpvs(t *tables, to Targets, pace func(string) reconcile.Pace) (*reconci
 		return reconcile.NewLedger[row.IpvsKey, row.Ipvs](), reconcile.NewLedger[row.PodVIPKey, row.PodVIP]()
 	}
 	return open(t, "ipvs", to.Ipvs, pace("ipvs")), open(t, "pods", to.Pods, pace("pods"))
+}
+
+// followSchedulers lets the planners know which schedulers the kernel doesn't have.
+func (a *agent) followSchedulers(to Targets) {
+	if to.OnLack == nil {
+		return
+	}
+	to.OnLack(func(schedulers []string) {
+		var list []model.Object
+		for _, name := range schedulers {
+			list = append(list, &model.Lack{Scheduler: name})
+		}
+		a.inbox.Replace(model.KindLack, list)
+	})
 }
 
 // holdLeft lets the rules of the nftables engine stand while ipvs takes over, until all that it needs stands: virtual

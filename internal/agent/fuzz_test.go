@@ -236,7 +236,7 @@ func (g *objects) object() model.Object {
 	case 2:
 		return &model.Namespace{Name: []string{"x", "y"}[g.n(2)], Labels: g.labels()}
 	case 3:
-		return &model.Pod{Name: g.name(), Node: []string{"n1", "n2", ""}[g.n(3)], Addrs: g.addrs(), Labels: g.labels(), HostNetwork: g.n(8) == 7, Finished: g.n(8) == 7,
+		return &model.Pod{Name: g.name(), Node: []string{"n1", "n2", ""}[g.n(3)], Addrs: g.addrs(), Labels: g.labels(), HostNetwork: g.n(8) == 7, Finished: g.n(8) == 7, Weight: uint16(g.n(3) * g.n(300)),
 			Ports: []model.PodPort{{Name: "web", Protocol: g.protocol(), Port: model.Port(80 + g.n(3))}}}
 	case 4:
 		return &model.Attachment{Container: fmt.Sprint("c", g.n(3)), Ifname: "eth0", Pod: g.name(), Addrs: g.addrs()}
@@ -305,7 +305,7 @@ func (g *objects) service() model.Object {
 	if g.n(4) == 0 {
 		s.Sources = []netip.Prefix{g.prefix(), g.prefix()}
 	}
-	s.Options.Scheduler = []string{"", "rr", "mh", "sh", "dh", "lc"}[g.n(6)]
+	s.Options.Scheduler = []string{"", "rr", "mh", "sh", "dh", "lc", "wrr", "fo", "ovf"}[g.n(9)]
 	s.Options.DSR = g.n(4) == 0
 	return s
 }

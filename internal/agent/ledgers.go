@@ -45,6 +45,7 @@ type Targets struct {
 	Flows  row.Target[row.FlowsKey, row.Flows]
 	Ipvs   row.Target[row.IpvsKey, row.Ipvs]     // nil: the kernel has no IPVS
 	Pods   row.Target[row.PodVIPKey, row.PodVIP] // nil with Ipvs
+	OnLack func(func(schedulers []string))       // sets who hears what Ipvs lacks; may be nil
 	Health row.Target[uint16, row.HealthPort]
 	BGP    row.Target[row.BgpKey, row.Bgp] // nil: a fake
 	CNI    row.Target[string, row.Conflist]

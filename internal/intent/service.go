@@ -95,10 +95,18 @@ type Backend struct {
 	Local bool          // runs on this node
 	Pod   string        // "namespace/name" when it is a pod
 	Grace time.Duration // of a pod on its way out: how long its connections may take; 0: unknown
+	// Weight is the share that was asked for it, where the scheduler goes by weights; 0: none was.
+	Weight uint16
 }
 
-// String prints "10.244.1.5:8080".
-func (b Backend) String() string { return netip.AddrPortFrom(b.Addr, b.Port).String() }
+// String prints "10.244.1.5:8080", and "10.244.1.5:8080*3" with a weight.
+func (b Backend) String() string {
+	text := netip.AddrPortFrom(b.Addr, b.Port).String()
+	if b.Weight > 0 {
+		text += fmt.Sprintf("*%d", b.Weight)
+	}
+	return text
+}
 
 // Compare orders backends by address and port.
 func (b Backend) Compare(o Backend) int {

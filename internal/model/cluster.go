@@ -16,6 +16,7 @@ type Pod struct {
 	Labels      map[string]string
 	Ports       []PodPort     // named container ports
 	Grace       time.Duration // spec.terminationGracePeriodSeconds
+	Weight      uint16        // annotation pod.weight (ours): its share of a Service's connections; 0: not given
 	Remarks     []Remark
 }
 

@@ -22,6 +22,7 @@ type Model struct {
 	Overflows  map[string]*Overflow // by the peer's address
 	Attached   map[Name]*Attachment // by container and interface
 	Foreign    map[string]*ForwardChain
+	Lacks      map[string]*Lack // by scheduler
 
 	servicesAt map[netip.Addr][]*Service
 	ownersOf   map[netip.Addr][]*Service
@@ -59,6 +60,7 @@ func New(s Settings) *Model {
 		ownersOf:   map[netip.Addr][]*Service{},
 		listening:  map[frontend][]*Service{},
 		Foreign:    map[string]*ForwardChain{},
+		Lacks:      map[string]*Lack{},
 		nodePorts:  map[Port]map[Name]*Service{},
 		slicesOf:   map[Name]map[Name]*Slice{},
 		slicesTo:   map[Name]map[Name]*Slice{},
@@ -129,6 +131,8 @@ func (m *Model) Put(o Object) Object {
 		}
 	case *ForwardChain:
 		m.Foreign[o.Ref().Name.Name] = o
+	case *Lack:
+		m.Lacks[o.Scheduler] = o
 	case *Overflow:
 		m.Overflows[o.Ref().Name.Name] = o
 	case *Attachment:
@@ -168,6 +172,8 @@ func (m *Model) Delete(r Ref) Object {
 		return m.deleteAttachment(r.Name)
 	case KindForeign:
 		return take(m.Foreign, r.Name.Name)
+	case KindLack:
+		return take(m.Lacks, r.Name.Name)
 	}
 	return nil
 }
@@ -229,6 +235,8 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Attached)
 	case KindForeign:
 		return refs(m.Foreign)
+	case KindLack:
+		return refs(m.Lacks)
 	}
 	return nil
 }

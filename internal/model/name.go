@@ -44,6 +44,7 @@ const (
 
 	KindAttachment Kind = "Attachment"
 	KindForeign    Kind = "ForwardChain"
+	KindLack       Kind = "Scheduler" // that the kernel lacks
 )
 
 // Ref names one object of any kind.

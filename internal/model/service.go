@@ -72,13 +72,18 @@ type Ingress struct {
 // ServiceOptions are the kube-router.io/service.* annotations, parsed.
 type ServiceOptions struct {
 	DSR                                              bool     // service.dsr=tunnel
-	Scheduler                                        string   // service.scheduler as IPVS names it; empty: the default
+	Scheduler                                        string   // service.scheduler as IPVS names it, one of Schedulers; empty: the default
 	SchedulerFlags                                   []string // service.schedflags: flag-1, flag-2, flag-3
 	Hairpin                                          bool     // service.hairpin
 	HairpinExternal                                  bool     // service.hairpin.externalips
 	Local                                            bool     // service.local=true: external traffic policy Local
 	SkipLBIPs                                        bool     // service.skiplbips
 	AdvertiseCluster, AdvertiseExternal, AdvertiseLB *bool    // service.advertise.*; nil: the flag decides
+}
+
+// Schedulers are the schedulers of IPVS by their names (Linux net/netfilter/ipvs).
+func Schedulers() []string {
+	return []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sed", "nq", "fo", "ovf", "twos", "dh", "sh", "mh"}
 }
 
 // Older orders Services by who was there first: by Created, then by namespace and name. One without a time is the

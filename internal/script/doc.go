@@ -7,6 +7,7 @@
 //	flags --enable-ipv6 --run-router=false   flags of the daemon; our node is n1
 //	show nft rtnl skeleton                   the tables to print (all, unless said); skeleton: static rows too
 //	flow udp CLIENT FRONT ENDPOINT           a connection that stands in the kernel before the daemon starts
+//	without mh lblc                          schedulers that the kernel's IPVS doesn't have
 //	link eth0 10.0.0.1/24 mtu=1500           a link of the node with its addresses; unlink eth0
 //	path 10.9.0.0/16 via 10.0.0.9 external   a prefix learned from peers; unpath 10.9.0.0/16
 //	apply web.yaml                           objects of a file here, or of one in testdata

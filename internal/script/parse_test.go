@@ -29,6 +29,8 @@ type script struct {
 	show   map[string]bool // empty: every table, without the static rows
 	flows  []conntrack.Flow
 	events []event
+	// without are schedulers that the kernel doesn't have.
+	without []string
 }
 
 // event is one thing that becomes true, or a look at what followed.
@@ -97,6 +99,8 @@ func (s *script) step(verb string, args []string) (err error) {
 		return nil
 	case "flow":
 		return s.flow(args)
+	case "without":
+		s.without = args
 	case "link":
 		return s.link(args)
 	case "path":

@@ -103,6 +103,19 @@ func namespaceNotes() []note {
 		lines{`nft: guard-ports { "veth1" : accept }`}, "x")}
 }
 
+func podNotes() []note {
+	var list []note
+	for _, n := range []note{
+		on("pod.weight", "3", withIPVS, lines{"ipvs: -r 10.244.1.5:8080 -m -w 1", "ipvs has: -r 10.244.1.5:8080 -m -w 1"},
+			lines{"ipvs: -r 10.244.1.5:8080 -m -w 3", "ipvs has: -r 10.244.1.5:8080 -m -w 3"}, "0"),
+		on("pod.weight", "2", "", lines{"nft: services-v4-rr-3"}, lines{"nft: services-v4-rr-4", "nft: services-slots4 { 10.96.0.10 . tcp . 8080 . 3 : 10.244.1.5 . 8080 }"}, "many"),
+	} {
+		n.given = "weighed.yaml"
+		list = append(list, n)
+	}
+	return list
+}
+
 // annotated is the object of the story that may carry annotations, with some.
 func annotated(t *testing.T, k model.Kind, all map[string]string) event {
 	t.Helper()
@@ -111,6 +124,8 @@ func annotated(t *testing.T, k model.Kind, all map[string]string) event {
 	switch k {
 	case model.KindNode:
 		file, name = "nodes.yaml", "n1"
+	case model.KindPod:
+		file, name = "pods.yaml", "web-1"
 	case model.KindNamespace:
 		file, name = "namespace.yaml", "default"
 	}
@@ -123,9 +138,9 @@ func annotated(t *testing.T, k model.Kind, all map[string]string) event {
 	doc, _, _ := strings.Cut(text.String(), "\n---")
 	var b strings.Builder
 	for key, value := range all {
-		b.WriteString("    kube-router.io/" + key + ": '" + value + "'\n")
+		b.WriteString("kube-router.io/" + key + ": '" + value + "', ")
 	}
-	doc = strings.Replace(doc, "metadata: {name: "+name+"}", "metadata:\n  name: "+name+"\n  annotations:\n"+b.String(), 1)
+	doc = strings.Replace(doc, "metadata: {name: "+name, "metadata: {annotations: {"+b.String()+"}, name: "+name, 1)
 	o, err := decode([]byte(doc))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, doc)
@@ -135,7 +150,7 @@ func annotated(t *testing.T, k model.Kind, all map[string]string) event {
 
 // TestAnnotationsDoWhatTheySay sets each annotation while the daemon runs, spoils it, and takes it away again.
 func TestAnnotationsDoWhatTheySay(t *testing.T) {
-	for kind, list := range map[model.Kind][]note{model.KindService: serviceNotes(), model.KindNode: nodeNotes(), model.KindNamespace: namespaceNotes()} {
+	for kind, list := range map[model.Kind][]note{model.KindService: serviceNotes(), model.KindNode: nodeNotes(), model.KindPod: podNotes(), model.KindNamespace: namespaceNotes()} {
 		for _, n := range list {
 			t.Run(n.name, func(t *testing.T) {
 				with := func(value string) map[string]string {
@@ -184,7 +199,7 @@ func TestEveryAnnotationIsShown(t *testing.T) {
 		}
 	}
 	var cases []effect
-	for _, n := range slices.Concat(serviceNotes(), nodeNotes(), namespaceNotes()) {
+	for _, n := range slices.Concat(serviceNotes(), nodeNotes(), podNotes(), namespaceNotes()) {
 		cases = append(cases, n.effect)
 	}
 	for _, name := range unshown(names, cases) {

@@ -54,6 +54,7 @@ func newWorld(t *testing.T, s *script, seed uint64) *world {
 	w.inside = &memory[row.PodVIPKey, row.PodVIP]{rows: map[row.PodVIPKey]row.PodVIP{}}
 	w.given = &memory[row.KubeName, row.KubeIngress]{rows: map[row.KubeName]row.KubeIngress{}}
 	w.ipvs = ipvs.NewFake()
+	w.ipvs.Without(s.without...)
 	w.cni = file.NewFake(w.dir)
 	w.options = w.parse(t, s.flags)
 	links := s.links()
@@ -131,13 +132,15 @@ func settings(links []string) map[string]string {
 
 // targets are what one life of the daemon writes to.
 func (w *world) targets() agent.Targets {
+	virtual := w.virtual()
 	return agent.Targets{
 		Sysctl: faulty[string, row.Sysctl](w.faults, w.sysctl),
 		Linux:  faulty[row.LinuxKey, row.Linux](w.faults, w.linux),
 		Nft:    faulty[row.NftKey, row.Nft](w.faults, w.nft),
 		Flows:  faulty[row.FlowsKey, row.Flows](w.faults, conntrack.NewTable(w.flows)),
 		Health: faulty[uint16, row.HealthPort](w.faults, w.health),
-		Ipvs:   faulty[row.IpvsKey, row.Ipvs](w.faults, w.virtual()),
+		Ipvs:   faulty[row.IpvsKey, row.Ipvs](w.faults, virtual),
+		OnLack: virtual.OnLack,
 		Pods:   faulty[row.PodVIPKey, row.PodVIP](w.faults, w.inside),
 		BGP:    faulty[row.BgpKey, row.Bgp](w.faults, w.bgp),
 		CNI:    faulty[string, row.Conflist](w.faults, w.cni),

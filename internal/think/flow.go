@@ -73,8 +73,18 @@ var flow = map[model.Kind]map[ID]touched{
 	model.KindPath:     {Route: {"that prefix", itself}},
 	model.KindOverflow: {Advert: {"that peer", itself}},
 	model.KindForeign:  {Forward: {"what chains of others are told", whole}},
+	model.KindLack:     {Services: {"Services that ask for it", scheduled}},
 	model.KindSilence:  {}, // no plan depends on who answers
 	model.KindSettings: {}, // another daemon's: they don't change while one runs
+}
+
+// scheduled are the Services that ask for a scheduler.
+func scheduled(m *model.Model, c Change, add func(model.Ref)) {
+	for _, s := range m.Services {
+		if s.Options.Scheduler == c.Ref.Name.Name {
+			add(s.Ref())
+		}
+	}
 }
 
 // itself is the unit that is the changed object.
@@ -112,13 +122,20 @@ func itsService(_ *model.Model, c Change, add func(model.Ref)) {
 
 // podServices are the Services that a pod answers for, where something counts that its slices don't tell: how
 // long it may take to go, whether it has a network of its own, whether a Service's selector has it, and whether it has an
-// endpoint's address that another pod has too. The ipvs engine alone asks.
+// endpoint's address that another pod has too. All but its weight the ipvs engine alone asks for.
 func podServices(m *model.Model, c Change, add func(model.Ref)) {
 	old, _ := c.Old.(*model.Pod)
 	now, _ := c.New.(*model.Pod)
-	if m.Settings.Services.Engine != model.EngineIPVS ||
-		old != nil && now != nil && old.Grace == now.Grace && old.HostNetwork == now.HostNetwork && old.Finished == now.Finished &&
-			slices.Equal(old.Addrs, now.Addrs) && maps.Equal(old.Labels, now.Labels) {
+	if m.Settings.Services.Engine != model.EngineIPVS {
+		if weightOf(old) != weightOf(now) {
+			for _, s := range m.SlicesTo(c.Ref.Name) {
+				add(model.Ref{Kind: model.KindService, Name: s.Service})
+			}
+		}
+		return
+	}
+	if old != nil && now != nil && old.Grace == now.Grace && old.HostNetwork == now.HostNetwork && old.Finished == now.Finished &&
+		slices.Equal(old.Addrs, now.Addrs) && maps.Equal(old.Labels, now.Labels) && old.Weight == now.Weight {
 		return
 	}
 	for _, s := range m.SlicesTo(c.Ref.Name) {
@@ -131,6 +148,13 @@ func podServices(m *model.Model, c Change, add func(model.Ref)) {
 			}
 		}
 	}
+}
+
+func weightOf(p *model.Pod) uint16 {
+	if p == nil {
+		return 0
+	}
+	return p.Weight
 }
 
 // ifSelf narrows a touch to changes of the Node that we run on.

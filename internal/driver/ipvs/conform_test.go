@@ -75,7 +75,6 @@ func other(r row.Ipvs) (row.Ipvs, bool) {
 func bad() []row.Ipvs {
 	none := row.IpvsFront{Addr: netip.MustParseAddr("192.0.2.1"), Port: 1, Protocol: 6}
 	return []row.Ipvs{
-		row.IpvsServer{Front: none, Scheduler: "nonesuch"},
 		row.IpvsDest{Front: none, To: netip.MustParseAddrPort("10.244.0.1:1"), Weight: 1},
 		row.IpvsDest{Front: rows(1)[0].Key().Front, To: netip.MustParseAddrPort("[fd00::1]:1"), Weight: 1},
 	}

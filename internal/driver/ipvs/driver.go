@@ -37,22 +37,27 @@ const Forever time.Duration = -1
 type Driver struct {
 	kernel Kernel
 	Options
-	now func() time.Time
+	now    func() time.Time
+	onLack func(schedulers []string)
 	// What follows is no memory of what is ours. It is lost in a restart: then a drain begins anew, graces
 	// are learned again.
 	draining map[row.IpvsKey]time.Time // destinations on their way out, and since when
 	graces   map[row.IpvsKey]time.Duration
 	timeouts *row.IpvsTimeouts // as last set
+	lacks    map[string]bool   // schedulers
 }
 
 // New makes the driver.
 func New(k Kernel, o Options) *Driver {
 	return &Driver{kernel: k, Options: o, now: time.Now,
-		draining: map[row.IpvsKey]time.Time{}, graces: map[row.IpvsKey]time.Duration{}}
+		draining: map[row.IpvsKey]time.Time{}, graces: map[row.IpvsKey]time.Duration{}, lacks: map[string]bool{}}
 }
 
 // Dump returns our virtual servers with all their destinations, and the timeouts if we set them.
 func (d *Driver) Dump(context.Context) (map[row.IpvsKey]row.Ipvs, error) {
+	if err := d.lookForSchedulers(); err != nil {
+		return nil, err
+	}
 	servers, err := d.kernel.Servers()
 	if err != nil {
 		return nil, err
@@ -191,10 +196,15 @@ func (d *Driver) put(changes []change, bad failed) error {
 	if err != nil {
 		return err
 	}
+	d.notice(ops, errs)
 	var again []Op
 	var at []int
 	for i, err := range errs {
 		switch {
+		case lacks(ops[i], err) && ops[i].Do == Set:
+			continue // it stands with the scheduler that it has
+		case lacks(ops[i], err):
+			ops[i].Server.Scheduler = standIn
 		case errors.Is(err, unix.EEXIST):
 			ops[i].Do = Set
 		case ops[i].Do == Set && missing(err):
@@ -209,12 +219,13 @@ func (d *Driver) put(changes []change, bad failed) error {
 		if err != nil {
 			return err
 		}
+		d.notice(again, second)
 		for i, err := range second {
 			errs[at[i]] = err
 		}
 	}
 	for i, c := range changes {
-		note(bad, c, explain(errs[i], ops[i]))
+		note(bad, c, explain(standsIn(*c.New, ops[i], errs[i]), ops[i]))
 	}
 	return nil
 }
@@ -239,8 +250,6 @@ func explain(err error, o Op) error {
 		return nil
 	case o.Dest != nil && errors.Is(err, unix.ESRCH):
 		return fmt.Errorf("its virtual server is not there: %w", err)
-	case o.Dest == nil && errors.Is(err, unix.ENOENT):
-		return fmt.Errorf("the kernel has no scheduler %q: %w", o.Server.Scheduler, err)
 	case errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EPROTONOSUPPORT):
 		return fmt.Errorf("IPVS of this kernel lacks the family or protocol: %w", err)
 	}

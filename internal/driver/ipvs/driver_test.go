@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kube-router/internal/row"
 )
 
@@ -230,4 +232,37 @@ func TestABrokenTableIsOneError(t *testing.T) {
 	if err := s.change(nil, head); err == nil || errors.As(err, &failed{}) {
 		t.Errorf("have %v", err)
 	}
+}
+
+// TestASchedulerThatTheKernelLacks: the virtual server serves all the same, whoever plans hears of it, and hears again
+// when a look finds the scheduler there.
+func TestASchedulerThatTheKernelLacks(t *testing.T) {
+	s := newStage(t, Options{}, head)
+	var heard [][]string
+	s.OnLack(func(list []string) { heard = append(heard, list) })
+	s.fake.Without("mh", "ovf")
+	hashed := head
+	hashed.Scheduler = "mh"
+	new := row.IpvsServer{Front: front("10.96.0.2:80", 6), Scheduler: "mh"}
+	dest := row.IpvsDest{Front: new.Front, To: ap("10.244.1.1:8080"), Weight: 1}
+	for _, c := range [][2]row.Ipvs{{head, hashed}, {nil, new}, {nil, row.IpvsServer{Front: front("10.96.0.3:80", 6), Scheduler: "ovf"}}} {
+		if err := s.change(c[0], c[1]); !errors.As(err, &row.Later{}) {
+			t.Errorf("%s: %v; want that it waits for the next plan", c[1], err)
+		}
+	}
+	s.must(s.change(nil, dest))
+	have, err := s.Dump(t.Context())
+	s.must(err)
+	for _, f := range []string{"10.96.0.1:80", "10.96.0.2:80", "10.96.0.3:80"} {
+		if r, ok := have[row.IpvsKey{Front: front(f, 6)}].(row.IpvsServer); !ok || r.Scheduler != "rr" {
+			t.Errorf("%s: %v; want it with rr", f, r)
+		}
+	}
+	s.fake.Without("ovf")
+	_, err = s.Dump(t.Context())
+	s.must(err)
+	if d := cmp.Diff([][]string{{"mh"}, {"mh", "ovf"}, {"ovf"}}, heard); d != "" {
+		t.Errorf("heard - want +:\n%s", d)
+	}
+	s.must(s.change(head, hashed))
 }

@@ -18,6 +18,7 @@ type Fake struct {
 	dummy    map[netip.Addr]bool
 	timeouts row.IpvsTimeouts
 	err      error
+	without  map[string]bool // schedulers
 }
 
 type fakeServer struct {
@@ -94,7 +95,7 @@ func (f *Fake) doServer(o Op) error {
 		return unix.EEXIST
 	case o.Do == Set && have == nil:
 		return unix.ESRCH
-	case !knownScheduler(o.Server.Scheduler):
+	case !f.has(o.Server.Scheduler):
 		return unix.ENOENT
 	case have == nil:
 		f.servers[o.Server.Front] = &fakeServer{Server{o.Server, true}, map[netip.AddrPort]*Dest{}}
@@ -104,8 +105,26 @@ func (f *Fake) doServer(o Op) error {
 	return nil
 }
 
-func knownScheduler(name string) bool {
-	return slices.Contains([]string{"rr", "wrr", "lc", "wlc", "fo", "ovf", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "twos"}, name)
+// Without takes schedulers away from the kernel, and gives it all others.
+func (f *Fake) Without(schedulers ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.without = map[string]bool{}
+	for _, name := range schedulers {
+		f.without[name] = true
+	}
+}
+
+// HasScheduler tells whether the kernel has a scheduler.
+func (f *Fake) HasScheduler(name string) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.has(name), f.err
+}
+
+func (f *Fake) has(scheduler string) bool {
+	known := []string{"rr", "wrr", "lc", "wlc", "fo", "ovf", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "twos"}
+	return slices.Contains(known, scheduler) && !f.without[scheduler]
 }
 
 func (f *Fake) doDest(o Op) error {

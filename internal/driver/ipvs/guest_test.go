@@ -3,9 +3,11 @@
 package ipvs
 
 import (
+	"errors"
 	"net/netip"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
+	"kube-router/internal/model"
 	"kube-router/internal/row"
 	"kube-router/internal/row/conform"
 )
@@ -204,5 +207,31 @@ func BenchmarkTenThousandServices(b *testing.B) {
 			}
 		}
 		b.ReportMetric(float64(time.Since(start).Microseconds())/200, "us/change")
+	}
+}
+
+// TestTheKernelsSchedulers: each name is one that the kernel knows, asking makes nothing, and what nobody has is told.
+func TestTheKernelsSchedulers(t *testing.T) {
+	k := socket(t, namespace(t, nil))
+	for _, name := range append(model.Schedulers(), "nonesuch") {
+		has, err := k.HasScheduler(name)
+		if err != nil || has != (name != "nonesuch") {
+			t.Errorf("scheduler %s: %v, %v", name, has, err)
+		}
+	}
+	if list, err := k.Servers(); err != nil || len(list) > 0 {
+		t.Errorf("asking made %v (%v)", list, err)
+	}
+	d := New(k, Options{})
+	var heard []string
+	d.OnLack(func(list []string) { heard = list })
+	var bad failed
+	s := row.IpvsServer{Front: front("10.96.0.10:80", 6), Scheduler: "nonesuch"}
+	err := d.Apply(t.Context(), conform.Diff(nil, conform.Index[row.IpvsKey]([]row.Ipvs{s})))
+	if !errors.As(err, &bad) || !errors.As(bad[s.Key()], &row.Later{}) || !slices.Equal(heard, []string{"nonesuch"}) {
+		t.Errorf("%v, heard %v", err, heard)
+	}
+	if text := in(t, k.ns, "ipvsadm", "-Sn"); !strings.Contains(text, "10.96.0.10:80 -s rr") {
+		t.Errorf("%s; want rr in its place", text)
 	}
 }

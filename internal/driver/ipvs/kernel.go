@@ -22,6 +22,8 @@ type Kernel interface {
 	Dests(row.IpvsFront) ([]Dest, error)
 	Timeouts() (row.IpvsTimeouts, error)
 	SetTimeouts(row.IpvsTimeouts) error
+	// HasScheduler tells whether the kernel has a scheduler, and has it load the module if there is one.
+	HasScheduler(name string) (bool, error)
 	// Dummy are the addresses of our dummy link.
 	Dummy() (map[netip.Addr]bool, error)
 }

@@ -1,7 +1,9 @@
 package ipvs
 
 import (
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -133,6 +135,28 @@ func encodeDest(e *netlink.AttributeEncoder, d row.IpvsDest) {
 	e.Uint32(destWeight, d.Weight)
 	e.Uint32(destUpper, 0)
 	e.Uint32(destLower, 0)
+}
+
+// HasScheduler asks for a virtual server of IPv6 with a prefix length of 0, which the kernel refuses after it has looked
+// for the scheduler and before it has made anything (Linux ip_vs_add_service).
+func (s *Socket) HasScheduler(name string) (bool, error) {
+	e := netlink.NewAttributeEncoder()
+	e.Nested(cmdAttrService, func(n *netlink.AttributeEncoder) error {
+		encodeFront(n, row.IpvsFront{Mark: math.MaxUint32, V6: true})
+		n.String(svcScheduler, name)
+		n.Bytes(svcFlags, make([]byte, 8))
+		n.Uint32(svcTimeout, 0)
+		n.Uint32(svcNetmask, 0)
+		return nil
+	})
+	_, err := s.ask(s.family, cmdNewService, netlink.Acknowledge, e)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return false, nil
+	case errors.Is(err, unix.EINVAL):
+		return true, nil
+	}
+	return false, fmt.Errorf("look for scheduler %s: %w", name, cmp.Or(err, errors.New("the kernel made a virtual server")))
 }
 
 // Servers lists all virtual servers of the namespace.

@@ -46,7 +46,7 @@ func candidateOf(m *model.Model, e model.Endpoint, port model.Port) candidate {
 	if e.Pod.Name != "" {
 		c.Pod = e.Pod.String()
 		if p := m.Pods[e.Pod]; p != nil {
-			c.Grace = p.Grace
+			c.Grace, c.Weight = p.Grace, p.Weight
 		}
 	}
 	return c

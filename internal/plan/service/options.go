@@ -10,18 +10,19 @@ import (
 	"kube-router/internal/model"
 )
 
-// schedulers are the names that IPVS knows.
-func schedulers() []string {
-	return []string{"rr", "wrr", "lc", "wlc", "fo", "ovf", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "twos"}
-}
-
 // scheduler reads the scheduler and its flags. flag-1 and flag-2 are IP_VS_SVC_F_SCHED1 and 2, which mh
-// calls mh-fallback and mh-port (Linux net/netfilter/ipvs/ip_vs_mh.c); flag-3 means nothing to it.
-func scheduler(s *model.Service, r *remarks) (intent.Scheduler, []string) {
+// calls mh-fallback and mh-port (Linux net/netfilter/ipvs/ip_vs_mh.c); flag-3 means nothing to it. In place of one that this
+// node's kernel doesn't have stands rr.
+func scheduler(m *model.Model, s *model.Service, r *remarks) (intent.Scheduler, []string) {
+	const field = "kube-router.io/service.scheduler"
 	name := s.Options.Scheduler
-	if name != "" && !slices.Contains(schedulers(), name) {
-		r.add("kube-router.io/service.scheduler", "%q is no scheduler: the default is used", name)
+	if name != "" && !slices.Contains(model.Schedulers(), name) {
+		r.add(field, "%q is no scheduler: the default is used", name)
 		name = ""
+	}
+	if m.Lacks[name] != nil && m.Settings.Services.Engine == model.EngineIPVS {
+		r.add(field, "rr is used on node %s: its kernel has no %s (module ip_vs_%s)", m.Settings.Node, name, name)
+		name = "rr"
 	}
 	if name != "mh" {
 		return intent.Scheduler(name), nil

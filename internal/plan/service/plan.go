@@ -21,7 +21,7 @@ func Plan(m *model.Model, name model.Name) ([]*intent.Service, []model.Remark) {
 	}
 	r := &remarks{object: s.Ref()}
 	t := &template{m: m, s: s, remarks: r, at: here(m), external: addresses(m, s, r)}
-	t.scheduler, t.flags = scheduler(s, r)
+	t.scheduler, t.flags = scheduler(m, s, r)
 	r.list = append(append(r.list, strangers(m, s)...), misplaced(m, s)...)
 	pending(m, s, r)
 	var list []*intent.Service
@@ -109,17 +109,28 @@ func (t *template) front(index int, p model.ServicePort, a address, port model.P
 // traffic had gone out to the balancer and come back, from every node (KEP-2086, API text of
 // externalTrafficPolicy).
 func (t *template) policy(out *intent.Service, c choice) {
-	out.Backends = backends(c.cluster)
+	out.Backends = t.backends(c.cluster)
 	rest := except(c.serving, c.cluster)
 	switch {
 	case out.Kind == intent.ClusterFront && t.s.Internal == model.Local:
-		out.Backends = backends(c.local)
+		out.Backends = t.backends(c.local)
 		out.Silent = len(c.local) == 0 && len(c.cluster) > 0
 		rest = except(c.serving, c.local)
 	case out.Kind != intent.ClusterFront && (t.s.External == model.Local || t.s.Options.Local):
 		out.Far, out.KeepSource = true, true
-		out.Near = backends(c.local)
+		out.Near = t.backends(c.local)
 		rest = except(c.serving, c.cluster, c.local)
 	}
-	out.Keep = backends(rest)
+	out.Keep = t.backends(rest)
+}
+
+// backends are candidates as an intent names them, with weights where the scheduler goes by them.
+func (t *template) backends(list []candidate) []intent.Backend {
+	out := backends(list)
+	if !t.scheduler.Weighs() {
+		for i := range out {
+			out[i].Weight = 0
+		}
+	}
+	return out
 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -247,6 +248,36 @@ Service default/web: status.loadBalancer.ingress[0].ip: 198.51.100.9 ignored: no
 				t.Errorf("remarks (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// TestWeights: pods' weights count where the scheduler goes by them, and only there.
+func TestWeights(t *testing.T) {
+	heavy := at("self", "10.244.1.5")
+	heavy.Pod = model.Name{Namespace: "default", Name: "web-0"}
+	for scheduler, want := range map[string]string{"": "[10.244.1.4:8080 10.244.1.5:8080]", "rr": "[10.244.1.4:8080 10.244.1.5:8080]", "lc": "[10.244.1.4:8080 10.244.1.5:8080]",
+		"dh": "[10.244.1.4:8080 10.244.1.5:8080]", "wrr": "[10.244.1.4:8080 10.244.1.5:8080*7]", "sed": "[10.244.1.4:8080 10.244.1.5:8080*7]", "mh": "[10.244.1.4:8080 10.244.1.5:8080*7]"} {
+		m := world(settings(), func(s *model.Service) { s.Options.Scheduler = scheduler }, at("self", "10.244.1.4"), heavy)
+		m.Put(&model.Pod{Name: heavy.Pod, Addrs: heavy.Addrs, Weight: 7})
+		got, _ := Plan(m, web)
+		if have := fmt.Sprint(got[0].Backends); have != want {
+			t.Errorf("scheduler %q: %s; want %s", scheduler, have, want)
+		}
+	}
+}
+
+// TestASchedulerThatTheKernelLacks: rr takes its place in the ipvs engine, and the Service is told.
+func TestASchedulerThatTheKernelLacks(t *testing.T) {
+	for engine, want := range map[model.Engine]string{model.EngineIPVS: "rr", model.EngineNftables: "mh"} {
+		set := settings()
+		set.Services.Engine = engine
+		m := world(set, func(s *model.Service) { s.Options.Scheduler = "mh" }, at("self", "10.244.1.4"))
+		m.Put(&model.Lack{Scheduler: "mh"})
+		got, remarks := Plan(m, web)
+		said := strings.Contains(text(remarks), "kube-router.io/service.scheduler: rr is used on node self: its kernel has no mh (module ip_vs_mh)")
+		if string(got[0].Scheduler) != want || said != (want == "rr") {
+			t.Errorf("%s: scheduler %s, remarks %s", engine, got[0].Scheduler, text(remarks))
+		}
 	}
 }
 

@@ -206,3 +206,16 @@ func TestMarksRunOut(t *testing.T) {
 		t.Errorf("%d marks of %d", n, maxMark)
 	}
 }
+
+// TestWeights: as they are, but where the scheduler makes something else of them.
+func TestWeights(t *testing.T) {
+	list := []intent.Backend{{}, {Weight: 300}, {Weight: 600}}
+	for scheduler, want := range map[intent.Scheduler]string{
+		"": "[1 300 600]", "wrr": "[1 300 600]", "nq": "[1 300 600]", "mh": "[1 300 600]", "fo": "[1 300 600]",
+		"sh": "[1 85 169]", "ovf": "[65535 300 600]",
+	} {
+		if got := fmt.Sprint(weights(scheduler, list)); got != want {
+			t.Errorf("scheduler %q: %s; want %s", scheduler, got, want)
+		}
+	}
+}

@@ -1,7 +1,9 @@
 package ipvs
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -49,9 +51,10 @@ func server(s *intent.Service, front row.IpvsFront, backends, keep []intent.Back
 	head := row.IpvsServer{Front: front, Scheduler: schedulerOf(s), Flags: flagsOf(s), Persist: s.Affinity}
 	rows := []row.Ipvs{head}
 	seen := map[netip.AddrPort]bool{}
-	for _, b := range backends {
+	weights := weights(s.Scheduler, backends)
+	for i, b := range backends {
 		d := dest(s, front, b)
-		d.Weight = 1
+		d.Weight = weights[i]
 		seen[d.To] = true
 		rows = append(rows, d)
 	}
@@ -76,6 +79,29 @@ func dest(s *intent.Service, front row.IpvsFront, b intent.Backend) row.IpvsDest
 		d.Method = row.IpvsTunnel
 	}
 	return d
+}
+
+// weights are those of the destinations. sh has 256 places, which it gives away in the destinations' order (Linux
+// ip_vs_sh.c), so that all must have room there. For ovf the weight is how many connections a destination takes: one that
+// nobody gave a weight takes any number.
+func weights(s intent.Scheduler, backends []intent.Backend) []uint32 {
+	list := make([]uint32, len(backends))
+	switch s {
+	case "sh":
+		for i, n := range intent.Shares(backends, 256) {
+			list[i] = uint32(n)
+		}
+		return list
+	case "ovf":
+		for i, b := range backends {
+			list[i] = cmp.Or(uint32(b.Weight), math.MaxUint16)
+		}
+		return list
+	}
+	for i, b := range backends {
+		list[i] = max(uint32(b.Weight), 1)
+	}
+	return list
 }
 
 func schedulerOf(s *intent.Service) string {
@@ -129,7 +155,7 @@ func Remarks(s *intent.Service) []string {
 	case folds(s):
 		list = append(list, "scheduler mh of IPVS is not exact in IPv6, and direct server return needs it: up to half of the clients move when an endpoint goes")
 	case Ahead(s) && counts(s):
-		list = append(list, fmt.Sprintf("scheduler %s is not used for UDP and with session affinity: nftables chooses there, at random", s.Scheduler))
+		list = append(list, fmt.Sprintf("scheduler %s is not used for UDP and with session affinity: nftables chooses there, at random by weight", s.Scheduler))
 	}
 	if s.DSR && s.Affinity > 0 {
 		list = append(list, "with direct server return IPVS keeps a client with its endpoint for longer than the timeout: as long as connections of it are remembered")
@@ -139,5 +165,5 @@ func Remarks(s *intent.Service) []string {
 
 // counts tells schedulers that go by the connections that IPVS counts.
 func counts(s *intent.Service) bool {
-	return !slices.Contains([]intent.Scheduler{"", "rr", "wrr", "sh", "dh", "mh"}, s.Scheduler)
+	return !slices.Contains([]intent.Scheduler{"", "rr", "wrr", "fo", "sh", "dh", "mh"}, s.Scheduler)
 }

@@ -46,7 +46,7 @@ func Ahead(s *intent.Service) []row.Nft {
 func backendRows(s *intent.Service, l list, backends []intent.Backend, p pick) []row.Nft {
 	var rows []row.Nft
 	slots := elementsOf(l.slots)
-	for i, b := range p.fill(backends) {
+	for i, b := range p.fill(spread(s.Scheduler, backends)) {
 		rows = append(rows, slots.data(frontWire(s).Host(uint32(i)), backendWire(nil, b)))
 	}
 	if p.sticky > 0 {
@@ -89,8 +89,8 @@ func backendWire(w row.NftWire, b intent.Backend) row.NftWire { return w.Addr(b.
 // ServiceRemarks tells what nftables can't do for a front and what it does instead.
 func ServiceRemarks(s *intent.Service) []string {
 	var list []string
-	if k := kindOf(s); k == "random" && s.Scheduler != "" {
-		list = append(list, fmt.Sprintf("scheduler %s needs the ipvs engine, which counts connections: random is used", s.Scheduler))
+	if k := kindOf(s); k == "random" && s.Scheduler != "" && s.Scheduler != "fo" {
+		list = append(list, fmt.Sprintf("scheduler %s needs the ipvs engine, which counts connections: random by weight is used", s.Scheduler))
 	}
 	if s.DSR {
 		list = append(list, "direct server return needs the ipvs engine: replies go through the node")

@@ -39,9 +39,9 @@ func classOf(s *intent.Service) class {
 	if s.Silent {
 		return class{family: f, pick: pick{kind: "nobody"}, mask: maskNone}
 	}
-	c := class{family: f, pick: pickOf(s, len(s.Backends)), far: s.Far, mask: maskOf(s), sources: len(s.Sources) > 0}
+	c := class{family: f, pick: pickOf(s, len(spread(s.Scheduler, s.Backends))), far: s.Far, mask: maskOf(s), sources: len(s.Sources) > 0}
 	if s.Far {
-		c.near = pickOf(s, len(s.Near))
+		c.near = pickOf(s, len(spread(s.Scheduler, s.Near)))
 	}
 	return c
 }
@@ -165,14 +165,14 @@ func (c class) fromNode(not bool) row.NftStmt {
 
 // pick is how one of n backends is chosen.
 type pick struct {
-	n      int
+	n      int           // each as often as its weight asks for
 	kind   string        // random, rr, sh, dh, mh or mhport
 	sticky time.Duration // a client stays with its backend for so long
 	front  string        // of rr and affinity: a counter can't be shared, or two fronts that are used in turn would each see every other number; nor
 	// can a memory of clients, or one front's clients would push out another's
 }
 
-// kindOf is the scheduler as this engine knows it. All weights are 1, so wrr is rr.
+// kindOf is the scheduler as this engine knows it. Weights are in how often a backend is among the slots, so wrr is rr.
 func kindOf(s *intent.Service) string {
 	switch s.Scheduler {
 	case "rr", "wrr":

@@ -19,7 +19,7 @@ func serviceOptions(s *model.Service, r *remarks, all map[string]string) {
 func serviceAnnotations() []annotation[model.Service] {
 	return []annotation[model.Service]{
 		{"service.dsr", "tunnel", "direct server return for external and load balancer addresses", parseDSR},
-		{"service.scheduler", "rr, lc, dh, sh, mh", "how connections are spread over endpoints; rr when absent", parseScheduler},
+		{"service.scheduler", strings.Join(model.Schedulers(), ", "), "how connections are spread over endpoints, as IPVS names it; rr when absent", parseScheduler},
 		{"service.schedflags", "list of flag-1, flag-2, flag-3", "options of the mh scheduler (flag-1: fallback, flag-2: port)", parseSchedulerFlags},
 		{"service.hairpin", "any", "a pod reaches itself through the cluster address and node port", func(s *model.Service, in input) {
 			s.Options.Hairpin = present(in)
@@ -56,12 +56,11 @@ func parseDSR(s *model.Service, in input) {
 }
 
 func parseScheduler(s *model.Service, in input) {
-	switch in.text {
-	case "rr", "lc", "dh", "sh", "mh":
-		s.Options.Scheduler = in.text
-	default:
+	if !slices.Contains(model.Schedulers(), in.text) {
 		in.wrong("unknown scheduler %q: rr is used", in.text)
+		return
 	}
+	s.Options.Scheduler = in.text
 }
 
 func parseSchedulerFlags(s *model.Service, in input) {

@@ -72,11 +72,11 @@ func TestAnnotationsTable(t *testing.T) {
 			t.Errorf("bad or double entry: %+v", a)
 		}
 		seen[a.Key] = true
-		if a.Kind != model.KindService && a.Kind != model.KindNode && a.Kind != model.KindNamespace {
+		if a.Kind != model.KindService && a.Kind != model.KindNode && a.Kind != model.KindNamespace && a.Kind != model.KindPod {
 			t.Errorf("%s: kind %s carries no annotation", a.Key, a.Kind)
 		}
 	}
-	same(t, 33, len(seen))
+	same(t, 34, len(seen))
 }
 
 func TestParseCommunity(t *testing.T) {

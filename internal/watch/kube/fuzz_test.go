@@ -187,9 +187,10 @@ func FuzzAnnotations(f *testing.F) {
 		for _, a := range Annotations() {
 			all[a.Key] = text
 		}
-		n, s, r := &model.Node{}, &model.Service{}, &remarks{}
+		n, s, p, r := &model.Node{}, &model.Service{}, &model.Pod{}, &remarks{}
 		parseAnnotations(n, r, nodeAnnotations(), all)
 		parseAnnotations(s, r, serviceAnnotations(), all)
+		parseAnnotations(p, r, podAnnotations(), all)
 		usable(t, "requested", s.Requested)
 		masked(t, "podCIDRs", n.PodCIDRs)
 	})

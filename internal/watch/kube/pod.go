@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,8 +30,27 @@ func ConvertPod(o *corev1.Pod) *model.Pod {
 	if g := o.Spec.TerminationGracePeriodSeconds; g != nil {
 		p.Grace = grace(r, *g)
 	}
+	if ours(o.Annotations) {
+		parseAnnotations(p, r, podAnnotations(), o.Annotations)
+	}
 	p.Remarks = r.list
 	return p
+}
+
+// podAnnotations is the table of a Pod's annotations.
+func podAnnotations() []annotation[model.Pod] {
+	return []annotation[model.Pod]{
+		{"pod.weight", "1 to 65535", "the pod's share of connections where a Service's scheduler goes by weights (see Services)", parseWeight},
+	}
+}
+
+func parseWeight(p *model.Pod, in input) {
+	n, err := strconv.ParseUint(strings.TrimSpace(in.text), 10, 16)
+	if err != nil || n == 0 {
+		in.wrong("%q ignored: not a number from 1 to 65535", in.text)
+		return
+	}
+	p.Weight = uint16(n)
 }
 
 // podAddrs are status.podIPs; an old kubelet may have set status.podIP alone.

@@ -28,8 +28,11 @@ func Kinds(s model.Settings) []model.Kind {
 	if s.Balancer {
 		kinds = append(kinds, model.KindPool)
 	}
+	if s.Firewall || s.Proxy {
+		kinds = append(kinds, model.KindPod) // for Services: their weights, how long they may take to go, whether they may be entered
+	}
 	if s.Firewall {
-		kinds = append(kinds, model.KindPod, model.KindPolicy)
+		kinds = append(kinds, model.KindPolicy)
 	}
 	return kinds
 }

@@ -242,7 +242,7 @@ func TestKinds(t *testing.T) {
 		want     string
 	}{
 		"nothing":  {model.Settings{}, "[Node]"},
-		"proxy":    {model.Settings{Proxy: true}, "[Node Service EndpointSlice]"},
+		"proxy":    {model.Settings{Proxy: true}, "[Node Service EndpointSlice Pod]"},
 		"router":   {model.Settings{Router: true}, "[Node Service EndpointSlice]"},
 		"network":  {model.Settings{Router: true, CNI: model.CNISettings{Enabled: true, Socket: "/run/s"}}, "[Node Service EndpointSlice Namespace]"},
 		"firewall": {model.Settings{Firewall: true}, "[Node Namespace Pod NetworkPolicy]"},
