@@ -3,7 +3,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 GOFLAGS_BUILD = -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 export CGO_ENABLED = 0
 
-.PHONY: all build check lint test test-% test-kubernetes conformance demo image site bench fuzz clean
+.PHONY: all build plugin check lint test test-% test-kubernetes conformance demo image site bench fuzz clean
 
 all: build
 
@@ -15,12 +15,18 @@ image:
 	@mkdir -p bin
 	go run ./deploy/image -tag $(or $(TAG),kube-router:dev) -arch $(or $(ARCH),$(shell go env GOARCH)) -version $(VERSION) -o bin/kube-router-image.tar
 
+# The kubectl plugin for every system, as archives, with the manifest by which krew installs it; URL is where they will be downloaded from.
+plugin:
+	go run ./deploy/plugin -version $(VERSION) -o bin/plugin $(if $(URL),-url $(URL))
+
 # What should be true before every commit; seconds.
 check:
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
 	go vet ./...
 	go vet -tags guest ./test/...
 	go vet -tags services,policy,routes,interop,boundaries,scale ./test/...
+	GOOS=darwin go build -o /dev/null ./cmd/kubectl-kuberouter
+	GOOS=windows go build -o /dev/null ./cmd/kubectl-kuberouter
 	go test .
 
 # What linters say: staticcheck, shadowed variables, code that nothing reaches, another architecture.

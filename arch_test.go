@@ -35,24 +35,25 @@ var rooms = map[string][]string{
 	"view":      {"model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"}, // because it tells what is, wanted and there, and asks through its own nouns
 	"doctor":    {"model", "row", "watch", "plan", "driver", "config", "show"},                        // because it examines what the daemon works with, without one
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
+	"cluster":   {},      // because it runs on the operator's machine and knows the daemon by what that prints
 	"lab":       {"lab"}, // because it is the world around the binary and must not share its mistakes
-	"cmd":       {"agent", "doctor", "view", "config", "show", "lab", "model", "driver", "row"},
+	"cmd":       {"agent", "cluster", "doctor", "view", "config", "show", "lab", "model", "driver", "row"},
 }
 
 // pure rooms do no I/O, read no clock and log nothing: they return values and remarks.
 var pure = []string{"model", "intent", "row", "holder", "plan", "render"}
 
 // mayWait are the rooms in which time passes.
-var mayWait = []string{"reconcile", "lab", "driver", "watch", "listen", "cmd"}
+var mayWait = []string{"reconcile", "cluster", "lab", "driver", "watch", "listen", "cmd"}
 
 // thirdParty are the modules we depend on directly, each with the rooms that may import it and the reason.
 var thirdParty = map[string]struct {
 	rooms  []string
 	reason string
 }{
-	"k8s.io/client-go":                       {[]string{"watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes client: list-watch, credentials, leader election"},
-	"k8s.io/api":                             {[]string{"watch", "driver", "lab", "doctor"}, "the Kubernetes API types"},
-	"k8s.io/apimachinery":                    {[]string{"api", "watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes meta types and codecs"},
+	"k8s.io/client-go":                       {[]string{"cluster", "watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes client: list-watch, credentials, leader election"},
+	"k8s.io/api":                             {[]string{"cluster", "watch", "driver", "lab", "doctor"}, "the Kubernetes API types"},
+	"k8s.io/apimachinery":                    {[]string{"api", "cluster", "watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes meta types and codecs"},
 	"k8s.io/cri-api":                         {[]string{"driver"}, "the container runtime's protocol, where no CNI record names a pod's namespace"},
 	"github.com/osrg/gobgp/v4":               {[]string{"driver", "watch", "cmd"}, "the BGP speaker, with its gRPC interface that users know"},
 	"github.com/vishvananda/netlink":         {[]string{"driver", "watch", "lab"}, "links, addresses, routes and rules over rtnetlink"},
@@ -66,7 +67,7 @@ var thirdParty = map[string]struct {
 	"github.com/prometheus/client_golang":    {[]string{"show", "agent"}, "metrics in the format that everybody scrapes"},
 	"github.com/containernetworking/cni":     {[]string{"lab", "cmd"}, "the CNI types of our plugin, and libcni as a container runtime uses it"},
 	"github.com/containernetworking/plugins": {nil, "the reference plugins that the lab and the image bring, at a pinned version"},
-	"sigs.k8s.io/yaml":                       {[]string{"watch", "config", "lab", "show", "cmd"}, "YAML as Kubernetes reads it"},
+	"sigs.k8s.io/yaml":                       {[]string{"cluster", "watch", "config", "lab", "show", "cmd"}, "YAML as Kubernetes reads it"},
 	"go.yaml.in/yaml/v3":                     {[]string{"config"}, "YAML with line numbers, so that an error in the configuration file names its line"},
 	"sigs.k8s.io/json":                       {[]string{"lab"}, "strict JSON as the API server reads it"},
 	"gopkg.in/evanphx/json-patch.v4":         {[]string{"lab"}, "JSON patch and merge patch as the API server applies them"},

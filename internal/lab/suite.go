@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// Suite is Main for a test program whose tests run our programs: run gets the directory where kube-router and kube-router-cni are. They
+// Suite is Main for a test program whose tests run our programs: run gets the directory where kube-router, kube-router-cni and kubectl-kuberouter are. They
 // are built from this module's tree, as a user gets them, and removed afterwards, unless the environment variable KUBE_ROUTER_PROGRAMS
 // names a directory where they are ready.
 func Suite(run func(programs string) int) int {
@@ -29,7 +29,7 @@ func Suite(run func(programs string) int) int {
 }
 
 func build(dir string) error {
-	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "kube-router/cmd/kube-router", "kube-router/cmd/kube-router-cni")
+	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "kube-router/cmd/kube-router", "kube-router/cmd/kube-router-cni", "kube-router/cmd/kubectl-kuberouter")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the programs: %w\n%s", err, out)
