@@ -66,7 +66,9 @@ The exit code is 0 when all is well, 1 when something isn't, and 2 when a node d
 		cmd.GroupID = "look"
 		root.AddCommand(cmd)
 	}
-	root.AddCommand(versionCommand())
+	do := bundleCommand(&f)
+	do.GroupID = "do"
+	root.AddCommand(do, versionCommand())
 	return root
 }
 
