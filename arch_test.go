@@ -30,8 +30,9 @@ var rooms = map[string][]string{
 	"driver":    {"row", "listen"},             // because it writes rows and knows nothing of why
 	"config":    {"model"},                     // because settings are part of what is true
 	"show":      {"model", "intent", "row", "reconcile", "listen"},
-	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "think", "holder"},
+	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "think", "stage", "holder"},
 	"think":     {"model", "plan", "holder"},                                                          // because what a change touches follows from what is true, and units are plan's
+	"stage":     {"model", "plan", "holder", "intent", "render", "row", "reconcile", "think"},         // because it carries what is true on to rows, and claims them
 	"view":      {"model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"}, // because it tells what is, wanted and there, and asks through its own nouns
 	"doctor":    {"model", "row", "watch", "plan", "driver", "config", "show"},                        // because it examines what the daemon works with, without one
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},

@@ -18,6 +18,7 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/show"
+	"kube-router/internal/stage"
 	"kube-router/internal/think"
 	"kube-router/internal/watch/alive"
 	"kube-router/internal/watch/host"
@@ -41,11 +42,10 @@ type agent struct {
 	host      *host.Watch
 	alive     *alive.Watch // of nodes that we would take over from
 	tables    *tables
-	ledgers   ledgers
+	ledgers   stage.Ledgers
+	network   *stage.Network
 	targets   Targets
-	services  *services
 	speaker   *speaker
-	policies  *policies
 	firewall  *firewall
 	allocator *allocator
 	thinker   *think.Thinker
@@ -147,8 +147,8 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	}
 	a.meter = show.NewMeter(build.Version, a.tables.statuses, a.samples)
 	a.latency = &latency{born: a.born, observe: a.meter.Observe}
-	a.thinker = think.New(m, a.inbox, append(a.planners(), a.allocator.stages()...), think.Hooks{
-		Synced: a.synced, Begin: a.ledgers.nft.Begin, Settle: a.settle, Said: a.reports.planned, Failed: planFailed(log),
+	a.thinker = think.New(m, a.inbox, a.stages(), think.Hooks{
+		Synced: a.synced, Begin: a.network.Begin, Settle: a.settle, Said: a.reports.planned, Failed: planFailed(log),
 		Heard: []func(think.Change){a.reports.heard, a.latency.heard, a.tally.heard},
 	})
 	a.listen()
@@ -160,9 +160,7 @@ func (a *agent) open(to Targets) {
 	a.ledgers = openTables(a.tables, a.holdLeft(to), &a.o.Settings)
 	a.targets = to
 	a.followSchedulers(to)
-	a.services = newServices(a.ledgers)
-	a.policies = newPolicies(a.ledgers)
-	a.services.contain = func(u model.Ref, f func()) { a.thinker.Contain(think.Services, u, f) }
+	a.network = stage.New(a.ledgers)
 	t, _ := a.tables.named("nft")
 	a.firewall = &firewall{table: to.Nft, rules: t.lane.(waiting)}
 }
@@ -176,17 +174,13 @@ func (a *agent) settle(m *model.Model) {
 	if a.thinker.Waits(think.Services) == 0 {
 		a.latency.claimed()
 	}
-	if p := a.policies.planner; p != nil {
+	if p := a.network.Policies.Planner; p != nil {
 		a.tally.policySets.Store(int64(p.Sets()))
 	}
 }
 
-// decided carries a turn's intents on to rows, and lets the lane take them.
-func (a *agent) decided(m *model.Model) {
-	a.services.settle()
-	a.policies.settle(m)
-	a.ledgers.nft.End()
-}
+// decided carries a turn's intents on to rows.
+func (a *agent) decided(m *model.Model) { a.network.Settle(m, a.thinker.Contain) }
 
 // watch prepares the sources.
 func (a *agent) watch() error {
@@ -213,9 +207,13 @@ func (a *agent) synced(m *model.Model) bool {
 	return known && a.kube.HasSynced() && len(m.Links) > 0 && a.speaker.synced() && a.firewall.synced()
 }
 
-// planners are the stages that decide about the network.
-func (a *agent) planners() []think.Stage {
-	return append([]think.Stage{a.services.stage(), a.services.ipvs.stage(), a.policies.stage(), a.ledgers.advertStage()}, hostStages(a.ledgers)...)
+// stages are what a turn runs, in this order.
+func (a *agent) stages() []think.Stage {
+	list := a.network.Stages()
+	if a.allocator != nil {
+		list = append(list, stage.Balancer(a.allocator.ledger))
+	}
+	return list
 }
 
 // planFailed logs panics in planning.
@@ -234,10 +232,10 @@ func (a *agent) pulse() show.Pulse {
 	default:
 	}
 	if t, ok := a.tables.named("rtnl"); ok && p.Started {
-		p.NoPath = a.ledgers.ways.none(t.lane.Status())
+		p.NoPath = a.ledgers.Ways.None(t.lane.Status())
 	}
 	if t, ok := a.tables.named("forward"); ok && p.Started {
-		p.Blocked = a.ledgers.blocked.why(t.lane.Status())
+		p.Blocked = a.ledgers.Blocked.Why(t.lane.Status())
 	}
 	p.Leaving = a.leaving.Load()
 	for _, s := range a.kube.Status() {

@@ -17,7 +17,7 @@ func (a *agent) asked() *view.Daemon {
 		Options: a.o, Version: a.build.Version, Born: a.born,
 		Pulse: a.pulse, Busy: a.thinker.Busy, Think: a.think, Planned: a.thinker.Remarks,
 		Tables: a.tables.statuses, Lines: a.tables.lines,
-		Fronts: a.services.intents, Linux: a.ledgers.linux, BGP: a.ledgers.bgp,
+		Fronts: a.network.Services.Intents, Linux: a.ledgers.Linux, BGP: a.ledgers.BGP,
 		Rules:   func(ctx context.Context) (map[row.NftKey]row.Nft, error) { return a.firewall.table.Dump(ctx) },
 		Dropped: a.dropCounts, Recent: a.recentDrops,
 	}
@@ -36,7 +36,7 @@ func (a *agent) asked() *view.Daemon {
 // think lets a view look at the world.
 func (a *agent) think(ctx context.Context, f func(view.World)) error {
 	return a.thinker.Query(ctx, func(m *model.Model) {
-		f(view.World{Model: m, Policies: a.policies.planner, Firewalls: a.policies.walls})
+		f(view.World{Model: m, Policies: a.network.Policies.Planner, Firewalls: a.network.Policies.Walls})
 	})
 }
 

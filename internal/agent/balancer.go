@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,12 +15,9 @@ import (
 
 	"kube-router/internal/config"
 	"kube-router/internal/driver/kubestatus"
-	"kube-router/internal/model"
 	"kube-router/internal/plan/balancer"
 	"kube-router/internal/reconcile"
-	renderkube "kube-router/internal/render/kube"
 	"kube-router/internal/row"
-	"kube-router/internal/think"
 	"kube-router/internal/watch/kube"
 )
 
@@ -95,26 +91,4 @@ func (b *allocator) parts(started <-chan struct{}) []part {
 		}
 		return nil
 	}}}
-}
-
-// stages plan all Services' addresses at once: they compete.
-func (b *allocator) stages() []think.Stage {
-	if b == nil {
-		return nil
-	}
-	return []think.Stage{{ID: think.Balancer, Plan: b.plan}}
-}
-
-func (b *allocator) plan(m *model.Model, _ model.Ref) []model.Remark {
-	planned := map[model.Name][]netip.Addr{}
-	for k, r := range b.ledger.All {
-		planned[model.Name{Namespace: k.Namespace, Name: k.Name}] = r.Addrs()
-	}
-	list, remarks := balancer.Plan(m, planned)
-	var rows []row.KubeIngress
-	for _, i := range list {
-		rows = append(rows, renderkube.Balancer(i))
-	}
-	b.ledger.Claim(reconcile.Owner{Name: "balancer"}, rows...)
-	return remarks
 }

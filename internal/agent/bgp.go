@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -14,15 +13,7 @@ import (
 
 	"kube-router/internal/config"
 	"kube-router/internal/driver/gobgp"
-	"kube-router/internal/holder"
-	"kube-router/internal/intent"
 	"kube-router/internal/model"
-	"kube-router/internal/plan/advert"
-	"kube-router/internal/reconcile"
-	"kube-router/internal/render/bgp"
-	"kube-router/internal/render/nft"
-	"kube-router/internal/row"
-	"kube-router/internal/think"
 	"kube-router/internal/watch/peer"
 )
 
@@ -110,59 +101,4 @@ func (s *speaker) states(ctx context.Context, advertised bool) ([]peer.State, er
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	return s.paths.States(ctx, advertised)
-}
-
-// advertStage carries announcements from the model to rows: the speaker is one unit, each node and each Service another.
-func (l ledgers) advertStage() think.Stage {
-	memo := &holder.Memo{}
-	return think.Stage{
-		ID: think.Advert,
-		Units: func(m *model.Model) []model.Ref {
-			return append(slices.Concat(m.Refs(model.KindService), m.Refs(model.KindNode), m.Refs(model.KindOverflow)), model.Ref{Kind: model.KindSettings})
-		},
-		Plan: func(m *model.Model, u model.Ref) []model.Remark { return l.planAdvert(m, u, memo) },
-	}
-}
-
-func (l ledgers) planAdvert(m *model.Model, u model.Ref, memo *holder.Memo) []model.Remark {
-	var rows []row.Bgp
-	var remarks []model.Remark
-	owner := reconcile.Owner{Name: u.String()}
-	switch u.Kind {
-	case model.KindService:
-		var list []*intent.Announce
-		list, remarks = advert.Service(m, u.Name, memo)
-		for _, a := range list {
-			rows = append(rows, bgp.Announce(a)...)
-		}
-	case model.KindNode:
-		var list []*intent.Neighbor
-		list, remarks = advert.Session(m, u.Name.Name)
-		for _, n := range list {
-			rows = append(rows, bgp.Neighbor(n)...)
-		}
-		for _, h := range advert.Held(m, u.Name.Name) {
-			rows = append(rows, bgp.Held(h))
-		}
-	case model.KindOverflow:
-		remarks = advert.Overflow(m, u.Name.Name)
-	default:
-		owner.Name = "BGP"
-		var b *intent.BGP
-		if b, remarks = advert.Speaker(m); b != nil {
-			rows = bgp.Speaker(b)
-		}
-		l.guardBFD(m)
-	}
-	l.bgp.Claim(owner, rows...)
-	return remarks
-}
-
-// guardBFD claims whose BFD packets this node takes.
-func (l ledgers) guardBFD(m *model.Model) {
-	var rows []row.Nft
-	for _, g := range advert.BFD(m) {
-		rows = append(rows, nft.BFDGuard(g)...)
-	}
-	l.nft.Claim(reconcile.Owner{Name: "BFD"}, rows...)
 }

@@ -27,7 +27,7 @@ func (a *agent) dropCounts(ctx context.Context) ([]view.Dropped, error) {
 		of[key] = view.Dropped{Direction: text}
 	}
 	err := a.thinker.Query(ctx, func(*model.Model) {
-		for pod, wall := range a.policies.walls {
+		for pod, wall := range a.network.Policies.Walls {
 			for _, t := range wall.Tiers() {
 				of[nft.LogChain(t.Direction, pod)] = view.Dropped{Pod: pod, Direction: t.Direction.String()}
 			}

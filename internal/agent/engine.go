@@ -114,11 +114,11 @@ func (a *agent) leave(ctx context.Context) error {
 		return err
 	}
 	for _, f := range []func() error{
-		func() error { return remain(ctx, a.ledgers.linux, a.targets.Linux, ipvsLinux) },
-		func() error { return remain(ctx, a.ledgers.nft, a.targets.Nft, ipvsNft) },
-		func() error { return remain(ctx, a.ledgers.sysctl, a.targets.Sysctl, ipvsSysctl) },
+		func() error { return remain(ctx, a.ledgers.Linux, a.targets.Linux, ipvsLinux) },
+		func() error { return remain(ctx, a.ledgers.Nft, a.targets.Nft, ipvsNft) },
+		func() error { return remain(ctx, a.ledgers.Sysctl, a.targets.Sysctl, ipvsSysctl) },
 		func() error {
-			return remain(ctx, a.ledgers.pods, a.targets.Pods, func(row.PodVIP) bool { return true })
+			return remain(ctx, a.ledgers.Pods, a.targets.Pods, func(row.PodVIP) bool { return true })
 		},
 	} {
 		if err := f(); err != nil {
@@ -145,10 +145,10 @@ func (a *agent) left(t table) {
 		return
 	}
 	if s := t.lane.Status(); s.Known && s.Have == 0 && s.Waiting == 0 {
-		a.ledgers.linux.Claim(remaining())
-		a.ledgers.nft.Claim(remaining())
-		a.ledgers.sysctl.Claim(remaining())
-		a.ledgers.pods.Claim(remaining())
+		a.ledgers.Linux.Claim(remaining())
+		a.ledgers.Nft.Claim(remaining())
+		a.ledgers.Sysctl.Claim(remaining())
+		a.ledgers.Pods.Claim(remaining())
 	}
 }
 

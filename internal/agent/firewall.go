@@ -17,6 +17,7 @@ import (
 	"kube-router/internal/plan/policy"
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
+	"kube-router/internal/stage"
 	"kube-router/internal/watch/cni"
 )
 
@@ -59,7 +60,7 @@ func (a *agent) accompany(o *config.Options, log *slog.Logger) error {
 		return fmt.Errorf("open conntrack: %w", err)
 	}
 	f.cutter = conntrack.NewCutter(flows, a.forbidden, log)
-	a.policies.tightened = func(addrs []netip.Addr, keys []row.NftKey) {
+	a.network.Policies.Tightened = func(addrs []netip.Addr, keys []row.NftKey) {
 		f.cutter.Mark(func(ctx context.Context) error { return f.rules.Wait(ctx, keys...) }, addrs...)
 	}
 	return nil
@@ -88,7 +89,7 @@ const icmp, icmp6 = 1, 58
 func (a *agent) forbidden(ctx context.Context, flows []conntrack.Flow, marked func(netip.Addr) bool) ([]conntrack.Flow, error) {
 	var bad []conntrack.Flow
 	err := a.thinker.Query(ctx, func(*model.Model) {
-		planner := a.policies.planner
+		planner := a.network.Policies.Planner
 		if planner == nil {
 			return
 		}
@@ -109,26 +110,20 @@ func (a *agent) forbidden(ctx context.Context, flows []conntrack.Flow, marked fu
 
 // Stands returns when the policy of an attached pod is in the kernel, and the guard of its port.
 func (a *agent) Stands(ctx context.Context, at *model.Attachment) error {
-	w := &waiter{a: at, keys: make(chan []row.NftKey, 1)}
-	err := a.thinker.Query(ctx, func(m *model.Model) {
-		if keys, ok := a.policies.decided(m, at); ok {
-			w.keys <- keys
-		} else {
-			a.policies.waiting[w] = struct{}{}
-		}
-	})
+	var w *stage.Waiter
+	err := a.thinker.Query(ctx, func(m *model.Model) { w = a.network.Policies.Await(m, at) })
 	if err != nil {
 		return fmt.Errorf("the daemon is still starting: %w", err)
 	}
 	select {
-	case keys := <-w.keys:
+	case keys := <-w.Keys:
 		return a.firewall.rules.Wait(ctx, keys...)
 	case <-ctx.Done():
 	}
 	why := errors.New("its rules are not decided yet")
 	// The plugin may be gone already, the question is still whose waiter it was.
 	_ = a.thinker.Query(context.WithoutCancel(ctx), func(m *model.Model) {
-		delete(a.policies.waiting, w)
+		a.network.Policies.Forget(w)
 		if a.o.Settings.Firewall && m.Pods[at.Pod] == nil {
 			why = fmt.Errorf("the API has not told of pod %s yet", at.Pod)
 		}

@@ -8,8 +8,7 @@ import (
 
 	"kube-router/internal/driver/conntrack"
 	"kube-router/internal/model"
-	"kube-router/internal/reconcile"
-	"kube-router/internal/row"
+	"kube-router/internal/stage"
 	"kube-router/internal/think"
 )
 
@@ -24,14 +23,14 @@ func TestForbidden(t *testing.T) {
 	}
 	m.Put(&model.Policy{Name: model.Name{Namespace: "x", Name: "p"}, Pods: *app("server"), Ingress: &model.Rules{Rules: []model.Rule{
 		{Peers: []model.PolicyPeer{{Pods: app("friend")}}, Ports: []model.PolicyPort{{Protocol: model.TCP, Port: 80}}}}}})
-	p := newPolicies(ledgers{nft: reconcile.NewLedger[row.NftKey, row.Nft]()})
+	network := stage.New(stage.NewLedgers())
 	in := think.NewInbox()
-	a := &agent{thinker: think.New(m, in, []think.Stage{p.stage()}, think.Hooks{}), policies: p}
-	p.units(m)
+	a := &agent{thinker: think.New(m, in, network.Stages(), think.Hooks{}), network: network}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	in.Nudge()
 	go func() { done <- a.thinker.Run(ctx) }()
+	<-a.thinker.Started()
 	flow := func(proto uint8, from, front, to string) conntrack.Flow {
 		return conntrack.Flow{Protocol: proto,
 			Orig:  conntrack.Tuple{Src: netip.MustParseAddrPort(from), Dst: netip.MustParseAddrPort(front)},

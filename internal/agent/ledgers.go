@@ -16,26 +16,9 @@ import (
 	"kube-router/internal/driver/rtnl"
 	"kube-router/internal/driver/sysctl"
 	"kube-router/internal/model"
-	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
+	"kube-router/internal/stage"
 )
-
-// ledgers are what is wanted of each table of this node.
-type ledgers struct {
-	sysctl *reconcile.Ledger[string, row.Sysctl]
-	linux  *reconcile.Ledger[row.LinuxKey, row.Linux]
-	nft    *reconcile.Ledger[row.NftKey, row.Nft]
-	flows  *reconcile.Ledger[row.FlowsKey, row.Flows]
-	ipvs   *reconcile.Ledger[row.IpvsKey, row.Ipvs]
-	pods   *reconcile.Ledger[row.PodVIPKey, row.PodVIP]
-	cni    *reconcile.Ledger[string, row.Conflist]
-	health *reconcile.Ledger[uint16, row.HealthPort]
-	bgp    *reconcile.Ledger[row.BgpKey, row.Bgp]
-	ways   *ways
-
-	forward *reconcile.Ledger[row.ForwardKey, row.Forward]
-	blocked *blocked
-}
 
 // Targets are the tables of one node, each a place that rows are written to: the kernel's, or fakes.
 type Targets struct {
@@ -91,28 +74,22 @@ func kernelTargets(o *config.Options) (Targets, error) {
 
 // openTables opens the node's tables, in the order of which cleaning up is the reverse (tables.run tells in which
 // order they are built up). Virtual servers are cleaned up while their addresses tell whose they are.
-func openTables(t *tables, to Targets, s *model.Settings) ledgers {
+func openTables(t *tables, to Targets, s *model.Settings) stage.Ledgers {
 	pace := paces(s)
 	if to.BGP == nil {
 		to.BGP = gobgp.NewFake()
 	}
-	l := ledgers{
-		ways: &ways{},
-
-		blocked: &blocked{},
-		forward: reconcile.NewLedger[row.ForwardKey, row.Forward](),
-
-		sysctl: open(t, "sysctl", to.Sysctl, pace("sysctl")),
-		linux:  open(t, "rtnl", to.Linux, pace("rtnl")),
-		nft:    open(t, "nft", to.Nft, pace("nft")),
-		flows:  open(t, "conntrack", to.Flows, pace("conntrack")),
-		health: open(t, "health", to.Health, pace("health")),
-		bgp:    open(t, "bgp", to.BGP, pace("bgp")),
-		cni:    open(t, "cni", to.CNI, pace("cni")),
-	}
+	l := stage.NewLedgers()
+	l.Sysctl = open(t, "sysctl", to.Sysctl, pace("sysctl"))
+	l.Linux = open(t, "rtnl", to.Linux, pace("rtnl"))
+	l.Nft = open(t, "nft", to.Nft, pace("nft"))
+	l.Flows = open(t, "conntrack", to.Flows, pace("conntrack"))
+	l.Health = open(t, "health", to.Health, pace("health"))
+	l.BGP = open(t, "bgp", to.BGP, pace("bgp"))
+	l.CNI = open(t, "cni", to.CNI, pace("cni"))
 	if to.Forward != nil {
-		l.forward = open(t, "forward", to.Forward, pace("forward"))
+		l.Forward = open(t, "forward", to.Forward, pace("forward"))
 	}
-	l.ipvs, l.pods = openIpvs(t, to, pace)
+	l.Ipvs, l.Pods = openIpvs(t, to, pace)
 	return l
 }

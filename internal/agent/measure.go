@@ -18,12 +18,8 @@ func (a *agent) metrics() http.Handler {
 
 // samples are the values that no lane counts.
 func (a *agent) samples() []show.Sample {
-	fronts := 0
-	if a.services != nil {
-		fronts = a.services.intents.Len()
-	}
 	list := slices.Concat(a.bgpSamples(), a.trafficSamples(), a.tallySamples(), a.dropSamples())
-	return append(list, show.Sample{Name: "controller_ipvs_services", Help: "Fronts of Services", Value: float64(fronts)})
+	return append(list, show.Sample{Name: "controller_ipvs_services", Help: "Fronts of Services", Value: float64(a.network.Services.Intents.Len())})
 }
 
 // bgpSamples are the sessions as the reference's metrics have them.

@@ -13,6 +13,7 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
+	"kube-router/internal/stage"
 	"kube-router/internal/think"
 )
 
@@ -208,33 +209,35 @@ func TestNoConditionOfOthersNetworks(t *testing.T) {
 // that it has the front, and its event's cause goes, when the other one leaves.
 func TestTheLoserOfAFrontIsTold(t *testing.T) {
 	r := reporting(t, "n1", "n1")
-	s := newServices(ledgers{
-		nft: reconcile.NewLedger[row.NftKey, row.Nft](), flows: reconcile.NewLedger[row.FlowsKey, row.Flows](),
-		health: reconcile.NewLedger[uint16, row.HealthPort](),
-	})
+	network := stage.New(stage.NewLedgers())
 	r.model.Settings = model.Settings{Node: "n1", Proxy: true, IPv4: true}
-	th := newThinking(r.model, think.Hooks{Said: r.planned, Settle: s.settled}, s.stage())
+	in := think.NewInbox()
+	var th *think.Thinker
+	th = think.New(r.model, in, network.Stages(), think.Hooks{
+		Said: r.planned, Begin: network.Begin, Settle: func(m *model.Model) { network.Settle(m, th.Contain) },
+	})
 	put := func(name string, age time.Duration) {
 		now := &model.Service{
 			Name: model.Name{Namespace: "default", Name: name}, Created: time.Unix(1e9, 0).Add(-age),
 			Families: []model.Family{model.IPv4}, ExternalIPs: []netip.Addr{netip.MustParseAddr("192.0.2.7")},
 			Ports: []model.ServicePort{{Port: 80, Protocol: model.TCP}},
 		}
-		th.put(now)
+		in.Put(now)
+		th.Once()
 	}
 	front := intent.Front{Addr: netip.MustParseAddr("192.0.2.7"), Port: 80, Protocol: 6}
 	put("a", 0)
 	put("b", time.Hour)
-	if want, _ := s.intents.Want(front); want == nil || want.Owner != "default/b" {
+	if want, _ := network.Services.Intents.Want(front); want == nil || want.Owner != "default/b" {
 		t.Errorf("the older b has not the front but %v", want)
 	}
 	if have := notes(r); have["Service a"] != "spec.ports[0]: 192.0.2.7:80/tcp is not served: it is the external address of Service default/b, of 2001-09-09T00:46:40Z" {
 		t.Errorf("have %v", have)
 	}
 	b := r.model.Services[model.Name{Namespace: "default", Name: "b"}]
-	th.inbox.Delete(b.Ref())
-	th.drain()
-	if want, _ := s.intents.Want(front); want == nil || want.Owner != "default/a" {
+	in.Delete(b.Ref())
+	th.Once()
+	if want, _ := network.Services.Intents.Want(front); want == nil || want.Owner != "default/a" {
 		t.Errorf("a has not the front after b left but %v", want)
 	}
 	if have := notes(r); len(have) > 0 {

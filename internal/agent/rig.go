@@ -34,9 +34,9 @@ func NewRig(o *config.Options, to Targets, log *slog.Logger) *Rig {
 	if o.Settings.Balancer && to.Balancer != nil {
 		a.allocator = &allocator{ledger: open(a.tables, "balancer", to.Balancer, paces(&o.Settings)("balancer"))}
 	}
-	a.thinker = think.New(model.New(o.Settings), a.inbox, append(a.planners(), a.allocator.stages()...), think.Hooks{
+	a.thinker = think.New(model.New(o.Settings), a.inbox, a.stages(), think.Hooks{
 		Synced: func(*model.Model) bool { return r.whole.Load() },
-		Begin:  a.ledgers.nft.Begin, Settle: a.decided, Failed: planFailed(log),
+		Begin:  a.network.Begin, Settle: a.decided, Failed: planFailed(log),
 	})
 	return r
 }
@@ -87,7 +87,7 @@ func (r *Rig) Remarks(ctx context.Context) ([]model.Remark, error) { return r.As
 // Intents prints what Services are wanted to do, sorted.
 func (r *Rig) Intents() []string {
 	var list []string
-	for _, s := range r.agent.services.intents.All {
+	for _, s := range r.agent.network.Services.Intents.All {
 		list = append(list, fmt.Sprint(s))
 	}
 	slices.Sort(list)

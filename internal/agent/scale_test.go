@@ -210,3 +210,24 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func newService(name string) *model.Service {
+	return &model.Service{Name: model.Name{Namespace: "default", Name: name}}
+}
+
+func newSlice(name, of string) *model.Slice {
+	s := &model.Slice{Name: model.Name{Namespace: "default", Name: name}}
+	s.Service = model.Name{Namespace: "default", Name: of}
+	return s
+}
+
+func benchSlice(i, endpoints int) *model.Slice {
+	s := newSlice(fmt.Sprintf("%d-x", i), fmt.Sprint(i))
+	s.Family = model.IPv4
+	s.Ports = []model.SlicePort{{Protocol: model.TCP, Port: 8080}}
+	for e := range endpoints {
+		a := netip.AddrFrom4([4]byte{10, 244, byte(i), byte(e + 2)})
+		s.Endpoints = append(s.Endpoints, model.Endpoint{Addrs: []netip.Addr{a}, Ready: true, Serving: true})
+	}
+	return s
+}

@@ -97,7 +97,7 @@ func (t *tally) heard(c think.Change) {
 // or found in the kernel at the start.
 func (a *agent) tallySamples() []show.Sample {
 	routes := 0
-	for _, r := range a.ledgers.linux.All {
+	for _, r := range a.ledgers.Linux.All {
 		if _, ok := r.(row.Route); ok {
 			routes++
 		}
@@ -116,7 +116,7 @@ func (a *agent) tallySamples() []show.Sample {
 		counter("host_routes_added", "Routes written into the kernel", t.routesAdded.Load()),
 		counter("host_routes_removed", "Routes removed from the kernel", t.routesRemoved.Load()),
 		counter("controller_planning_failures", "Objects whose planning failed by a fault of kube-router; see show remarks", a.thinker.Panics()),
-		{Name: "controller_policy_chains", Help: "Distinct lists of rules that policies make, each a chain", Value: float64(a.policies.tiers.Len())},
+		{Name: "controller_policy_chains", Help: "Distinct lists of rules that policies make, each a chain", Value: float64(a.network.Policies.Tiers.Len())},
 		{Name: "controller_policy_ipsets", Help: "Sets of peers that policies' rules look into", Value: float64(t.policySets.Load())},
 	}
 }

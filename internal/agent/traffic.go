@@ -54,13 +54,13 @@ func (a *agent) newCounter() error {
 // newMeter has connection tracking count for the fronts that a function tells. Its setting is one more of ours.
 func (a *agent) newMeter(ours func(*intent.Service) bool) (counter, error) {
 	m, err := conntrack.NewMeter(netns.None(), func(f conntrack.Sent) bool {
-		s, ok := a.services.intents.Want(intent.Front{Addr: f.To.Addr(), Port: f.To.Port(), Protocol: f.Protocol})
+		s, ok := a.network.Services.Intents.Want(intent.Front{Addr: f.To.Addr(), Port: f.To.Port(), Protocol: f.Protocol})
 		return ok && ours(s)
 	})
 	if err != nil {
 		return nil, err
 	}
-	a.ledgers.sysctl.Claim(reconcile.Owner{Name: "metrics"}, linux.Accounting())
+	a.ledgers.Sysctl.Claim(reconcile.Owner{Name: "metrics"}, linux.Accounting())
 	a.meters = append(a.meters, part{"traffic of Services", func(ctx context.Context) error {
 		// Metrics are no reason to end the daemon.
 		if err := m.Run(ctx); err != nil {
@@ -94,7 +94,7 @@ func (a *agent) trafficSamples() []show.Sample {
 		return nil
 	}
 	var list []show.Sample
-	for front, s := range a.services.intents.All {
+	for front, s := range a.network.Services.Intents.All {
 		if c, ok := all[traffic.Front{Addr: front.Addr, Port: front.Port, Protocol: front.Protocol}]; ok {
 			list = append(list, frontSamples(s, c)...)
 		}

@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"kube-router/internal/model"
@@ -40,7 +40,9 @@ func (t thinking) drain() {
 }
 
 // settled is the hook that carries Services on to rows.
-func (s *services) settled(*model.Model) { s.settle() }
+func (s *Services) settled(*model.Model) {
+	s.settle(func(_ think.ID, _ model.Ref, f func()) { f() })
+}
 
 func newService(name string) *model.Service {
 	return &model.Service{Name: model.Name{Namespace: "default", Name: name}}

@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"fmt"
@@ -76,7 +76,7 @@ func sharedService(i int) *model.Service {
 }
 
 func sharedThinker(n int) thinking {
-	l := benchLedgers()
+	l := NewLedgers()
 	s := newServices(l)
 	settings := model.Settings{Node: "n1", Proxy: true, Router: true, IPv4: true}
 	settings.Services.Engine = model.EngineNftables

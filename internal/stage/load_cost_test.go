@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"fmt"
@@ -25,7 +25,7 @@ type load struct {
 // BenchmarkLoad is what a tenant's load costs this node's thinking: the longest turn, and the time for each object
 // with n of them and with twice as many, whose ratio must not be above that of n log n.
 //
-//	go test -run '^$' -bench BenchmarkLoad -benchtime 1x ./internal/agent
+//	go test -run '^$' -bench BenchmarkLoad -benchtime 1x ./internal/stage
 func BenchmarkLoad(b *testing.B) {
 	for _, l := range loads() {
 		b.Run(l.name, func(b *testing.B) {
@@ -95,12 +95,12 @@ type loaded struct {
 
 // loadThinker has a node's Services and policies.
 func loadThinker() loaded {
-	l := benchLedgers()
+	l := NewLedgers()
 	s, p := newServices(l), newPolicies(l)
 	settings := model.Settings{Node: "n1", Proxy: true, Firewall: true, IPv4: true, IPv6: true}
 	settings.Services.Engine = model.EngineNftables
-	settle := func(m *model.Model) { s.settle(); p.settle(m); l.nft.End() }
-	return loaded{newThinking(model.New(settings), think.Hooks{Begin: l.nft.Begin, Settle: settle}, s.stage(), s.ipvs.stage(), p.stage()), l.nft}
+	settle := func(m *model.Model) { s.settled(m); p.settle(m); l.Nft.End() }
+	return loaded{newThinking(model.New(settings), think.Hooks{Begin: l.Nft.Begin, Settle: settle}, s.stage(), s.ipvs.stage(), p.stage()), l.Nft}
 }
 
 // loadPods are pods of one namespace, here.

@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"kube-router/internal/model"
@@ -10,7 +10,7 @@ import (
 )
 
 // guardStage carries pods' attachments to the guards of their ports. Its units are the attachments, and what the guards lean on.
-func (l ledgers) guardStage() think.Stage {
+func (l Ledgers) guardStage() think.Stage {
 	return think.Stage{ID: think.Guard, Units: guardUnits, Plan: l.planGuard}
 }
 
@@ -20,7 +20,7 @@ func guardUnits(m *model.Model) []model.Ref {
 
 func guardOwner(u model.Ref) reconcile.Owner { return reconcile.Owner{Name: "guard: " + u.String()} }
 
-func (l ledgers) planGuard(m *model.Model, u model.Ref) []model.Remark {
+func (l Ledgers) planGuard(m *model.Model, u model.Ref) []model.Remark {
 	var rows []row.Nft
 	switch {
 	case u != baseUnit:
@@ -30,6 +30,6 @@ func (l ledgers) planGuard(m *model.Model, u model.Ref) []model.Remark {
 	case m.Settings.Guards():
 		rows = nft.GuardBase()
 	}
-	l.nft.Claim(guardOwner(u), rows...)
+	l.Nft.Claim(guardOwner(u), rows...)
 	return nil
 }

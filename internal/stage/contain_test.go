@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"net/netip"
@@ -15,7 +15,7 @@ import (
 
 // TestAPanicStaysWithItsObject: a Service whose planning panics keeps its rows and is told of; all others go on.
 func TestAPanicStaysWithItsObject(t *testing.T) {
-	l := benchLedgers()
+	l := NewLedgers()
 	s := newServices(l)
 	bad := ""
 	st := s.stage()
@@ -38,7 +38,7 @@ func TestAPanicStaysWithItsObject(t *testing.T) {
 	th.PlanAll()
 	rows := func(i int) []row.Nft {
 		f := intent.Front{Addr: netip.AddrFrom4([4]byte{10, 96, 0, byte(i)}), Port: 80, Protocol: uint8(model.TCP)}
-		return l.nft.Claims(reconcile.Owner{Name: f.String()})
+		return l.Nft.Claims(reconcile.Owner{Name: f.String()})
 	}
 	one, two := rows(1), rows(2)
 

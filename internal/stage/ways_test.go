@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"net/netip"
@@ -23,10 +23,10 @@ func TestNoWayToOtherNodes(t *testing.T) {
 		}
 		return s
 	}
-	w := &ways{}
+	w := &Ways{}
 	check := func(what string, s reconcile.Status, want string) {
 		t.Helper()
-		if got := w.none(s); got == "" != (want == "") || !strings.Contains(got, want) {
+		if got := w.None(s); got == "" != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%s: %q, want %q", what, got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"cmp"
@@ -13,12 +13,12 @@ import (
 	"kube-router/internal/reconcile"
 )
 
-// ways are the units of planning that lead to other nodes: a claim's owner, and whether the plan found a way at all.
+// Ways are the units of planning that lead to other nodes: a claim's owner, and whether the plan found a way at all.
 // The thinking goroutine notes them; health reads them.
-type ways struct{ units sync.Map }
+type Ways struct{ units sync.Map }
 
 // note keeps what came of planning a unit.
-func (w *ways) note(m *model.Model, u model.Ref, routes []*intent.Route) {
+func (w *Ways) note(m *model.Model, u model.Ref, routes []*intent.Route) {
 	if !toNode(m, u) {
 		w.units.Delete(u.String())
 		return
@@ -47,8 +47,8 @@ func toNode(m *model.Model, u model.Ref) bool {
 	return false
 }
 
-// none tells why not one of the ways can be gone; empty: one can, or there are none.
-func (w *ways) none(s reconcile.Status) string {
+// None tells why not one of the ways can be gone; empty: one can, or there are none.
+func (w *Ways) None(s reconcile.Status) string {
 	failing := map[string]string{}
 	for _, f := range s.Failing {
 		if f.Taken {

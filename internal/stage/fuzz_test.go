@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kube-router/internal/config"
 	ipvsdrv "kube-router/internal/driver/ipvs"
 	nftdrv "kube-router/internal/driver/nft"
 	"kube-router/internal/driver/rtnl"
@@ -79,7 +78,7 @@ type fuzzNode struct {
 	model *model.Model
 	fail  func(think.ID, model.Ref, string, []byte)
 	known map[model.Ref]model.Object
-	l     ledgers
+	l     Ledgers
 	nft   *nftdrv.Fake
 	linux *rtnl.Fake
 	ipvs  *ipvsdrv.Driver
@@ -91,14 +90,13 @@ func newFuzzNode(ipvs bool) *fuzzNode {
 	if ipvs {
 		s.Services.Engine = model.EngineIPVS
 	}
-	a := &agent{o: &config.Options{Settings: s}, ledgers: benchLedgers(), inbox: think.NewInbox()}
-	a.services, a.policies = newServices(a.ledgers), newPolicies(a.ledgers)
-	n := &fuzzNode{model: model.New(s), inbox: a.inbox, known: map[model.Ref]model.Object{}, l: a.ledgers, nft: nftdrv.NewFake(), linux: rtnl.NewFake(nil), ipvs: ipvsdrv.New(ipvsdrv.NewFake(), IpvsOptions(&s))}
-	a.thinker = think.New(n.model, a.inbox, a.planners(), think.Hooks{
-		Begin: a.ledgers.nft.Begin, Settle: a.decided, Failed: func(s think.ID, u model.Ref, what string, stack []byte) { n.fail(s, u, what, stack) },
+	l := NewLedgers()
+	network := New(l)
+	n := &fuzzNode{model: model.New(s), inbox: think.NewInbox(), known: map[model.Ref]model.Object{}, l: l, nft: nftdrv.NewFake(), linux: rtnl.NewFake(nil), ipvs: ipvsdrv.New(ipvsdrv.NewFake(), ipvsdrv.Options{})}
+	n.th = think.New(n.model, n.inbox, network.Stages(), think.Hooks{
+		Begin: network.Begin, Settle: func(m *model.Model) { network.Settle(m, n.th.Contain) },
+		Failed: func(s think.ID, u model.Ref, what string, stack []byte) { n.fail(s, u, what, stack) },
 	})
-	a.services.contain = func(u model.Ref, f func()) { a.thinker.Contain(think.Services, u, f) }
-	n.th = a.thinker
 	return n
 }
 
@@ -116,13 +114,13 @@ func (n *fuzzNode) drain(t *testing.T) {
 // write makes the fake kernels hold what is wanted. Routes may be refused, as the kernel refuses a way that is none.
 func (n *fuzzNode) write(t *testing.T) {
 	t.Helper()
-	if err := apply(t, n.l.nft, n.nft); err != nil {
+	if err := apply(t, n.l.Nft, n.nft); err != nil {
 		t.Errorf("nft: %v", err)
 	}
-	if err := apply(t, n.l.ipvs, n.ipvs); err != nil {
+	if err := apply(t, n.l.Ipvs, n.ipvs); err != nil {
 		t.Errorf("ipvs: %v", err)
 	}
-	_ = apply(t, n.l.linux, n.linux)
+	_ = apply(t, n.l.Linux, n.linux)
 }
 
 func apply[K comparable, R row.Row[K]](t *testing.T, l *reconcile.Ledger[K, R], to row.Target[K, R]) error {
@@ -151,19 +149,19 @@ func apply[K comparable, R row.Row[K]](t *testing.T, l *reconcile.Ledger[K, R], 
 // lines are all rows wanted, sorted.
 func (n *fuzzNode) lines() []string {
 	var list []string
-	for _, r := range n.l.nft.All {
+	for _, r := range n.l.Nft.All {
 		list = append(list, r.String())
 	}
-	for _, r := range n.l.linux.All {
+	for _, r := range n.l.Linux.All {
 		list = append(list, r.String())
 	}
-	for _, r := range n.l.bgp.All {
+	for _, r := range n.l.BGP.All {
 		list = append(list, r.String())
 	}
-	for _, r := range n.l.ipvs.All {
+	for _, r := range n.l.Ipvs.All {
 		list = append(list, r.String())
 	}
-	for _, r := range n.l.pods.All {
+	for _, r := range n.l.Pods.All {
 		list = append(list, r.String())
 	}
 	slices.Sort(list)

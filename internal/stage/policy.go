@@ -1,9 +1,8 @@
-package agent
+package stage
 
 import (
 	"net/netip"
 	"slices"
-	"sync/atomic"
 
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
@@ -14,33 +13,32 @@ import (
 	"kube-router/internal/think"
 )
 
-// policies carries NetworkPolicies from the model to rows. All but stands runs in the thinking goroutine.
-type policies struct {
-	planner *policy.Planner // nil before the first picture
-	tiers   *reconcile.Ledger[string, *intent.Tier]
-	walls   map[string]*intent.Firewall // what guards each pod of this node
+// Policies carries NetworkPolicies from the model to rows. All but stands runs in the thinking goroutine.
+type Policies struct {
+	Planner *policy.Planner // nil before the first picture
+	Tiers   *reconcile.Ledger[string, *intent.Tier]
+	Walls   map[string]*intent.Firewall // what guards each pod of this node
 	nft     *reconcile.Ledger[row.NftKey, row.Nft]
-	waiting map[*waiter]struct{}
+	waiting map[*Waiter]struct{}
 	began   bool                 // the first picture has been planned
 	touched []model.Ref          // units that planning touched
 	fresh   map[string][]row.Nft // the rows of tiers that nobody had before this turn
 
-	// tightened hears that flows of addresses may be forbidden now, once the rows at keys stand. May be nil.
-	tightened func(addrs []netip.Addr, keys []row.NftKey)
-	// counted is the number of pods that are guarded here, for everybody to read.
-	counted atomic.Int64
+	// Tightened hears that flows of addresses may be forbidden now, once the rows at keys stand. May be nil.
+	Tightened func(addrs []netip.Addr, keys []row.NftKey)
 }
 
-// waiter is a pod that waits for its policy.
-type waiter struct {
+// Waiter is a pod that waits for its policy.
+type Waiter struct {
+	// Keys gets the rows of the pod's policy and of its port's guard, once they are claimed.
+	Keys chan []row.NftKey
 	a    *model.Attachment
-	keys chan []row.NftKey
 }
 
-func newPolicies(l ledgers) *policies {
-	return &policies{
-		tiers: reconcile.NewLedger[string, *intent.Tier](), nft: l.nft,
-		walls: map[string]*intent.Firewall{}, waiting: map[*waiter]struct{}{}, fresh: map[string][]row.Nft{},
+func newPolicies(l Ledgers) *Policies {
+	return &Policies{
+		Tiers: reconcile.NewLedger[string, *intent.Tier](), nft: l.Nft,
+		Walls: map[string]*intent.Firewall{}, waiting: map[*Waiter]struct{}{}, fresh: map[string][]row.Nft{},
 	}
 }
 
@@ -48,33 +46,33 @@ func newPolicies(l ledgers) *policies {
 var baseUnit = model.Ref{Kind: model.KindSettings}
 
 // stage is the stage of policies.
-func (p *policies) stage() think.Stage {
+func (p *Policies) stage() think.Stage {
 	return think.Stage{ID: think.Policy, Units: p.units, Plan: p.plan, Note: p.note, Parts: true, Rank: policy.Rank, More: p.more}
 }
 
-func (p *policies) units(m *model.Model) []model.Ref {
+func (p *Policies) units(m *model.Model) []model.Ref {
 	if !m.Settings.Firewall {
 		return nil
 	}
-	if p.planner == nil {
-		p.planner = policy.New(m)
+	if p.Planner == nil {
+		p.Planner = policy.New(m)
 	}
-	return append([]model.Ref{baseUnit}, p.planner.Units()...)
+	return append([]model.Ref{baseUnit}, p.Planner.Units()...)
 }
 
-func (p *policies) note(c think.Change, add func(model.Ref)) {
-	if p.planner == nil {
+func (p *Policies) note(c think.Change, add func(model.Ref)) {
+	if p.Planner == nil {
 		return
 	}
-	p.planner.Note(c.Old, c.New, add)
+	p.Planner.Note(c.Old, c.New, add)
 	if c.Ref.Kind == model.KindNode || c.Ref.Kind == model.KindLink {
 		add(baseUnit)
 	}
 }
 
-func (p *policies) plan(m *model.Model, u model.Ref) []model.Remark {
+func (p *Policies) plan(m *model.Model, u model.Ref) []model.Remark {
 	switch {
-	case p.planner == nil:
+	case p.Planner == nil:
 	case u == baseUnit:
 		base, remarks := policy.Base(m)
 		p.nft.Claim(reconcile.Owner{Name: "policy"}, nft.FirewallBase(base)...)
@@ -82,28 +80,28 @@ func (p *policies) plan(m *model.Model, u model.Ref) []model.Remark {
 	case u.Kind == policy.KindSet, u.Kind == policy.KindGone:
 		p.planSet(model.Ref{Kind: policy.KindSet, Name: u.Name})
 	case u.Kind == policy.KindRules:
-		if p.planner.Decide(u.Name, p.touch) {
+		if p.Planner.Decide(u.Name, p.touch) {
 			p.planPod(model.Ref{Kind: model.KindPod, Name: u.Name})
 		}
 	case u.Kind == model.KindPod:
-		p.planner.Resort(u.Name)
+		p.Planner.Resort(u.Name)
 		p.planPod(u)
 	}
 	return nil
 }
 
-func (p *policies) touch(u model.Ref) { p.touched = append(p.touched, u) }
+func (p *Policies) touch(u model.Ref) { p.touched = append(p.touched, u) }
 
 // more gives the units that planning touched.
-func (p *policies) more() []model.Ref {
+func (p *Policies) more() []model.Ref {
 	list := p.touched
 	p.touched = nil
 	return list
 }
 
-func (p *policies) planSet(u model.Ref) {
+func (p *Policies) planSet(u model.Ref) {
 	var rows []row.Nft
-	if s := p.planner.Set(u); s != nil {
+	if s := p.Planner.Set(u); s != nil {
 		rows = nft.PeerSet(s)
 	}
 	p.nft.Claim(reconcile.Owner{Name: u.String()}, rows...)
@@ -111,8 +109,8 @@ func (p *policies) planSet(u model.Ref) {
 
 func podOwner(u model.Ref) reconcile.Owner { return reconcile.Owner{Name: u.String()} }
 
-func (p *policies) planPod(u model.Ref) {
-	wall, member := p.planner.Plan(u.Name)
+func (p *Policies) planPod(u model.Ref) {
+	wall, member := p.Planner.Plan(u.Name)
 	var rows []row.Nft
 	var tiers []*intent.Tier
 	if wall != nil {
@@ -125,31 +123,30 @@ func (p *policies) planPod(u model.Ref) {
 		rows = append(rows, nft.Membership(member)...)
 	}
 	before := p.nft.Claims(podOwner(u))
-	p.tiers.Claim(podOwner(u), tiers...)
+	p.Tiers.Claim(podOwner(u), tiers...)
 	p.nft.Claim(podOwner(u), rows...)
-	if p.tightened != nil {
+	if p.Tightened != nil {
 		p.compare(u, wall, before, rows)
 	}
 	if wall == nil {
-		delete(p.walls, u.Name.String())
+		delete(p.Walls, u.Name.String())
 	} else {
-		p.walls[u.Name.String()] = wall
+		p.Walls[u.Name.String()] = wall
 	}
-	p.counted.Store(int64(len(p.walls)))
 }
 
 // render makes the rows of a tier that nobody has yet, before anything is claimed that leads there.
-func (p *policies) render(t *intent.Tier) {
-	if _, ok := p.tiers.Want(t.ID); !ok && p.fresh[t.ID] == nil {
+func (p *Policies) render(t *intent.Tier) {
+	if _, ok := p.Tiers.Want(t.ID); !ok && p.fresh[t.ID] == nil {
 		p.fresh[t.ID] = nft.Tier(t)
 	}
 }
 
 // compare finds out whether flows may be forbidden now that were not before: other tiers guard the pod, or
 // it left a set. A pod that CNI has just told had no flows before; at the start that is all long ago.
-func (p *policies) compare(u model.Ref, wall *intent.Firewall, before, now []row.Nft) {
+func (p *Policies) compare(u model.Ref, wall *intent.Firewall, before, now []row.Nft) {
 	open := wall == nil || len(wall.Tiers()) == 0
-	if len(before) == 0 && (open || p.began && p.planner.Attached(u.Name)) {
+	if len(before) == 0 && (open || p.began && p.Planner.Attached(u.Name)) {
 		return
 	}
 	have := make(map[row.Nft]struct{}, len(now))
@@ -158,7 +155,7 @@ func (p *policies) compare(u model.Ref, wall *intent.Firewall, before, now []row
 		have[r] = struct{}{}
 		keys = append(keys, r.Key())
 	}
-	old := p.walls[u.Name.String()]
+	old := p.Walls[u.Name.String()]
 	tighter := wall != nil && (old == nil || !slices.EqualFunc(old.Tiers(), wall.Tiers(), sameTier))
 	var addrs []netip.Addr
 	for _, r := range before {
@@ -177,7 +174,7 @@ func (p *policies) compare(u model.Ref, wall *intent.Firewall, before, now []row
 		addrs = append(addrs, wall.Addrs...)
 	}
 	slices.SortFunc(addrs, netip.Addr.Compare)
-	p.tightened(slices.Compact(addrs), keys)
+	p.Tightened(slices.Compact(addrs), keys)
 }
 
 func sameTier(a, b *intent.Tier) bool { return a.ID == b.ID }
@@ -195,10 +192,10 @@ func appendAddr(list []netip.Addr, e row.NftElement) []netip.Addr {
 }
 
 // settle renders the tiers that came or went, and tells waiting pods whose policy is decided.
-func (p *policies) settle(m *model.Model) {
-	for id := range p.tiers.Take() {
+func (p *Policies) settle(m *model.Model) {
+	for id := range p.Tiers.Take() {
 		owner := reconcile.Owner{Name: "rules " + id}
-		if _, ok := p.tiers.Want(id); !ok {
+		if _, ok := p.Tiers.Want(id); !ok {
 			p.nft.Claim(owner)
 		} else if rows := p.fresh[id]; rows != nil { // else it stands
 			p.nft.Claim(owner, rows...)
@@ -208,14 +205,28 @@ func (p *policies) settle(m *model.Model) {
 	p.began = true
 	for w := range p.waiting {
 		if keys, ok := p.decided(m, w.a); ok {
-			w.keys <- keys
+			w.Keys <- keys
 			delete(p.waiting, w)
 		}
 	}
 }
 
+// Await answers once the policy of an attached pod is decided.
+func (p *Policies) Await(m *model.Model, a *model.Attachment) *Waiter {
+	w := &Waiter{a: a, Keys: make(chan []row.NftKey, 1)}
+	if keys, ok := p.decided(m, a); ok {
+		w.Keys <- keys
+	} else {
+		p.waiting[w] = struct{}{}
+	}
+	return w
+}
+
+// Forget takes out a pod that waits no longer.
+func (p *Policies) Forget(w *Waiter) { delete(p.waiting, w) }
+
 // decided gives the rows of an attached pod, and those of its port, once they are claimed.
-func (p *policies) decided(m *model.Model, a *model.Attachment) ([]row.NftKey, bool) {
+func (p *Policies) decided(m *model.Model, a *model.Attachment) ([]row.NftKey, bool) {
 	now := m.Attached[a.Ref().Name]
 	if !p.began || now == nil || !slices.Equal(now.Addrs, a.Addrs) {
 		return nil, false
@@ -230,11 +241,11 @@ func (p *policies) decided(m *model.Model, a *model.Attachment) ([]row.NftKey, b
 	if len(keys) > 0 {
 		take(guardOwner(baseUnit))
 	}
-	if p.planner == nil {
+	if p.Planner == nil {
 		return keys, true
 	}
 	pod := m.Pods[a.Pod]
-	if pod == nil || !pod.Finished && !pod.HostNetwork && !p.planner.Decided(pod.Name) || a.UID != "" && pod.UID != a.UID {
+	if pod == nil || !pod.Finished && !pod.HostNetwork && !p.Planner.Decided(pod.Name) || a.UID != "" && pod.UID != a.UID {
 		return nil, false
 	}
 	guards := len(keys)

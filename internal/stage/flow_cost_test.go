@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"fmt"
@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"kube-router/internal/model"
-	"kube-router/internal/reconcile"
-	"kube-router/internal/row"
 	"kube-router/internal/think"
 )
 
@@ -50,26 +48,9 @@ func BenchmarkAll(b *testing.B) {
 	}
 }
 
-// benchLedgers are tables that nobody takes rows from.
-func benchLedgers() ledgers {
-	return ledgers{
-		sysctl:  reconcile.NewLedger[string, row.Sysctl](),
-		forward: reconcile.NewLedger[row.ForwardKey, row.Forward](), blocked: &blocked{},
-		linux:  reconcile.NewLedger[row.LinuxKey, row.Linux](),
-		nft:    reconcile.NewLedger[row.NftKey, row.Nft](),
-		flows:  reconcile.NewLedger[row.FlowsKey, row.Flows](),
-		ipvs:   reconcile.NewLedger[row.IpvsKey, row.Ipvs](),
-		pods:   reconcile.NewLedger[row.PodVIPKey, row.PodVIP](),
-		cni:    reconcile.NewLedger[string, row.Conflist](),
-		health: reconcile.NewLedger[uint16, row.HealthPort](),
-		bgp:    reconcile.NewLedger[row.BgpKey, row.Bgp](),
-		ways:   &ways{},
-	}
-}
-
 // benchThinker has n Services of ten endpoints.
 func benchThinker(engine model.Engine, n int) thinking {
-	s := newServices(benchLedgers())
+	s := newServices(NewLedgers())
 	settings := model.Settings{Node: "n1", Proxy: true, IPv4: true}
 	settings.Services.Engine = engine
 	m := model.New(settings)

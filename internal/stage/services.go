@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"slices"
@@ -13,29 +13,26 @@ import (
 	"kube-router/internal/think"
 )
 
-// services carries Services from the model to rows.
-type services struct {
-	intents *reconcile.Ledger[intent.Front, *intent.Service]
+// Services carries Services from the model to rows.
+type Services struct {
+	Intents *reconcile.Ledger[intent.Front, *intent.Service]
 	nft     *reconcile.Ledger[row.NftKey, row.Nft]
 	flows   *reconcile.Ledger[row.FlowsKey, row.Flows]
 	ipvs    *ipvsServices // beside nft: which of the two has Services is told by engine
 	engine  model.Engine
 	health  *reconcile.Ledger[uint16, row.HealthPort]
-	// contain runs what renders a Service, see thinker.contain.
-	contain func(unit model.Ref, f func())
 }
 
-func newServices(l ledgers) *services {
-	return &services{
-		intents: reconcile.NewLedger[intent.Front, *intent.Service](),
+func newServices(l Ledgers) *Services {
+	return &Services{
+		Intents: reconcile.NewLedger[intent.Front, *intent.Service](),
 		ipvs:    newIpvsServices(l),
-		nft:     l.nft, flows: l.flows, health: l.health,
-		contain: func(_ model.Ref, f func()) { f() },
+		nft:     l.Nft, flows: l.Flows, health: l.Health,
 	}
 }
 
 // stage is the stage of Services: one unit each.
-func (s *services) stage() think.Stage {
+func (s *Services) stage() think.Stage {
 	return think.Stage{
 		ID:    think.Services,
 		Units: func(m *model.Model) []model.Ref { return m.Refs(model.KindService) },
@@ -45,13 +42,13 @@ func (s *services) stage() think.Stage {
 }
 
 // plan claims the fronts of one Service: those that it has, whoever else wants them (package holder).
-func (s *services) plan(m *model.Model, u model.Ref) []model.Remark {
+func (s *Services) plan(m *model.Model, u model.Ref) []model.Remark {
 	if !m.Settings.Proxy {
 		return nil
 	}
 	s.engine = m.Settings.Services.Engine
 	fronts, remarks := service.Plan(m, u.Name)
-	s.intents.Claim(reconcile.Owner{Name: u.String()}, fronts...)
+	s.Intents.Claim(reconcile.Owner{Name: u.String()}, fronts...)
 	s.planHealth(m, u)
 	for _, f := range fronts {
 		for _, text := range s.limits(f) {
@@ -62,7 +59,7 @@ func (s *services) plan(m *model.Model, u model.Ref) []model.Remark {
 }
 
 // planHealth claims the port at which balancers ask about the Service.
-func (s *services) planHealth(m *model.Model, u model.Ref) {
+func (s *Services) planHealth(m *model.Model, u model.Ref) {
 	var rows []row.HealthPort
 	if h := service.Health(m, u.Name); h != nil {
 		rows = append(rows, row.HealthPort{Port: h.Port, Service: row.KubeName{Namespace: h.Namespace, Name: h.Name}, Local: h.Local})
@@ -71,22 +68,22 @@ func (s *services) planHealth(m *model.Model, u model.Ref) {
 }
 
 // settle renders the fronts whose intent changed.
-func (s *services) settle() {
-	for k := range s.intents.Take() {
-		want, ok := s.intents.Want(k)
+func (s *Services) settle(contain func(think.ID, model.Ref, func())) {
+	for k := range s.Intents.Take() {
+		want, ok := s.Intents.Want(k)
 		owner := reconcile.Owner{Name: k.String()}
 		if !ok {
 			s.render(k, nil)
 			s.flows.Claim(owner)
 			continue
 		}
-		s.contain(serviceRef(want.Owner), func() {
+		contain(think.Services, serviceRef(want.Owner), func() {
 			flows := conntrack.Service(want)
 			s.render(k, want)
 			s.flows.Claim(owner, flows...)
 		})
 	}
-	s.ipvs.settle(s.contain)
+	s.ipvs.settle(contain)
 }
 
 // serviceRef is the Service whose name an intent carries.

@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"maps"
@@ -52,9 +52,9 @@ func (p ipvsPlace) equal(q ipvsPlace) bool {
 	return p.name == q.name && p.self == q.self && p.bridge == q.bridge && maps.Equal(p.own, q.own)
 }
 
-func newIpvsServices(l ledgers) *ipvsServices {
+func newIpvsServices(l Ledgers) *ipvsServices {
 	return &ipvsServices{
-		rows: l.ipvs, pods: l.pods, nft: l.nft, linux: l.linux, sysctl: l.sysctl,
+		rows: l.Ipvs, pods: l.Pods, nft: l.Nft, linux: l.Linux, sysctl: l.Sysctl,
 		fronts: map[intent.Front]*intent.Service{}, at: map[netip.Addr]map[intent.Front]bool{},
 		owners: map[ipvs.MarkOwner]bool{}, marks: map[ipvs.MarkOwner]uint32{},
 		dirty: map[intent.Front]bool{}, moved: map[netip.Addr]bool{}, went: map[netip.Addr][]intent.Front{},
@@ -190,7 +190,7 @@ func (s *ipvsServices) put(k intent.Front, want *intent.Service) {
 }
 
 // settle renders what changed.
-func (s *ipvsServices) settle(contain func(model.Ref, func())) {
+func (s *ipvsServices) settle(contain func(think.ID, model.Ref, func())) {
 	if s.unknown {
 		for k := range s.fronts {
 			s.dirty[k], s.moved[k.Addr] = true, true
@@ -207,7 +207,7 @@ func (s *ipvsServices) settle(contain func(model.Ref, func())) {
 		if want := s.fronts[k]; want != nil {
 			u = serviceRef(want.Owner)
 		}
-		contain(u, func() { s.front(k) })
+		contain(think.Services, u, func() { s.front(k) })
 	}
 	for a := range s.moved {
 		s.address(a)
@@ -327,7 +327,7 @@ func (s *ipvsServices) address(a netip.Addr) {
 }
 
 // render gives a front to the engine that carries Services.
-func (s *services) render(k intent.Front, want *intent.Service) {
+func (s *Services) render(k intent.Front, want *intent.Service) {
 	owner := reconcile.Owner{Name: k.String()}
 	switch {
 	case s.engine == model.EngineIPVS:
@@ -340,7 +340,7 @@ func (s *services) render(k intent.Front, want *intent.Service) {
 }
 
 // limits tells what the engine can't do for a front.
-func (s *services) limits(f *intent.Service) []string {
+func (s *Services) limits(f *intent.Service) []string {
 	if s.engine == model.EngineIPVS {
 		return ipvs.Remarks(f)
 	}

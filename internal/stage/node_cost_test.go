@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"fmt"
@@ -33,7 +33,7 @@ func BenchmarkOneNode(b *testing.B) {
 
 // benchNodes has n nodes of both families.
 func benchNodes(n int, source string) thinking {
-	l := benchLedgers()
+	l := NewLedgers()
 	s := model.Settings{Node: "node-0", Router: true, IPv4: true, IPv6: true}
 	s.Routes.Source, s.Routes.PodEgress = source, true
 	s.BGP.IBGP, s.BGP.FullMesh, s.BGP.ASN = true, true, 64512

@@ -1,4 +1,4 @@
-package agent
+package stage
 
 import (
 	"net/netip"
@@ -17,7 +17,7 @@ import (
 )
 
 // hostStages carry the node's preparation and its routes from the model to rows.
-func hostStages(l ledgers) []think.Stage {
+func hostStages(l Ledgers) []think.Stage {
 	return []think.Stage{
 		{ID: think.Host, Plan: l.planHost},
 		{ID: think.Egress, Units: egressUnits, Plan: l.planEgress},
@@ -29,7 +29,7 @@ func hostStages(l ledgers) []think.Stage {
 }
 
 // planHost plans bridge, sysctls and CNI file.
-func (l ledgers) planHost(m *model.Model, _ model.Ref) []model.Remark {
+func (l Ledgers) planHost(m *model.Model, _ model.Ref) []model.Remark {
 	owner := reconcile.Owner{Name: "host"}
 	hosts, remarks := host.Plan(m)
 	var links []row.Linux
@@ -40,9 +40,9 @@ func (l ledgers) planHost(m *model.Model, _ model.Ref) []model.Remark {
 		sysctls = append(sysctls, linux.Sysctls(h)...)
 		files = append(files, linux.Conflists(h)...)
 	}
-	l.linux.Claim(owner, links...)
-	l.sysctl.Claim(owner, sysctls...)
-	l.cni.Claim(owner, files...)
+	l.Linux.Claim(owner, links...)
+	l.Sysctl.Claim(owner, sysctls...)
+	l.CNI.Claim(owner, files...)
 	return remarks
 }
 
@@ -52,7 +52,7 @@ func egressUnits(m *model.Model) []model.Ref {
 }
 
 // planEgress plans what leaves with the node's address: what a node adds to its exceptions, or the rest.
-func (l ledgers) planEgress(m *model.Model, u model.Ref) []model.Remark {
+func (l Ledgers) planEgress(m *model.Model, u model.Ref) []model.Remark {
 	var rows []row.Nft
 	if u.Kind == model.KindNode {
 		for _, p := range host.Peer(m, u.Name.Name) {
@@ -63,20 +63,20 @@ func (l ledgers) planEgress(m *model.Model, u model.Ref) []model.Remark {
 			rows = append(rows, nft.Egress(e)...)
 		}
 	}
-	l.nft.Claim(reconcile.Owner{Name: "egress: " + u.String()}, rows...)
+	l.Nft.Claim(reconcile.Owner{Name: "egress: " + u.String()}, rows...)
 	return nil
 }
 
 // planInside claims the static part of Services, which tells the pods of this node from other clients.
 // A pod of another node that comes to a node port here is such another: its reply would go straight back.
-func (l ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
+func (l Ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
 	owner := reconcile.Owner{Name: "services"}
-	l.flows.Claim(owner, flowsInside(m)...)
+	l.Flows.Claim(owner, flowsInside(m)...)
 	if !m.Settings.Proxy || m.Settings.Services.Engine == model.EngineIPVS {
-		l.nft.Claim(owner)
+		l.Nft.Claim(owner)
 		return nil
 	}
-	l.nft.Claim(owner, nft.ServiceSkeleton(serviceParams(m))...)
+	l.Nft.Claim(owner, nft.ServiceSkeleton(serviceParams(m))...)
 	return nil
 }
 
@@ -159,7 +159,7 @@ func routeUnits(m *model.Model) []model.Ref {
 }
 
 // planRoute plans the routes of one unit.
-func (l ledgers) planRoute(m *model.Model, u model.Ref) []model.Remark {
+func (l Ledgers) planRoute(m *model.Model, u model.Ref) []model.Remark {
 	var routes []*intent.Route
 	var tables []*intent.PodTable
 	var remarks []model.Remark
@@ -181,16 +181,16 @@ func (l ledgers) planRoute(m *model.Model, u model.Ref) []model.Remark {
 	for _, t := range tables {
 		rows = append(rows, linux.PodTable(t)...)
 	}
-	l.linux.Claim(reconcile.Owner{Name: u.String()}, rows...)
-	l.ways.note(m, u, routes)
+	l.Linux.Claim(reconcile.Owner{Name: u.String()}, rows...)
+	l.Ways.note(m, u, routes)
 	return remarks
 }
 
 // guardTunnels claims who may speak to this node's tunnels.
-func (l ledgers) guardTunnels(m *model.Model) {
+func (l Ledgers) guardTunnels(m *model.Model) {
 	var rows []row.Nft
 	for _, g := range route.Guard(m) {
 		rows = append(rows, nft.TunnelGuard(g)...)
 	}
-	l.nft.Claim(reconcile.Owner{Name: "tunnels"}, rows...)
+	l.Nft.Claim(reconcile.Owner{Name: "tunnels"}, rows...)
 }

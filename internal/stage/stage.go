@@ -1,0 +1,61 @@
+// Package stage carries what is true on to rows, stage by stage: what of a unit is planned (plan), put into a facility's words
+// (render) and claimed (the ledgers). It decides nothing itself: a decision is plan's, words are render's.
+//
+// All of it runs in the thinking goroutine; package think says which stage plans what anew after which change.
+package stage
+
+import (
+	"net/netip"
+
+	"kube-router/internal/model"
+	"kube-router/internal/plan/balancer"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/render/kube"
+	"kube-router/internal/row"
+	"kube-router/internal/think"
+)
+
+// Network is all that decides about the network, with what it keeps from turn to turn.
+type Network struct {
+	Services *Services
+	Policies *Policies
+	ledgers  Ledgers
+}
+
+// New makes the stages over ledgers.
+func New(l Ledgers) *Network {
+	return &Network{Services: newServices(l), Policies: newPolicies(l), ledgers: l}
+}
+
+// Stages are the stages in the order of a turn.
+func (n *Network) Stages() []think.Stage {
+	return append([]think.Stage{n.Services.stage(), n.Services.ipvs.stage(), n.Policies.stage(), n.ledgers.advertStage()}, hostStages(n.ledgers)...)
+}
+
+// Begin starts a turn: what it claims is taken whole or not at all.
+func (n *Network) Begin() { n.ledgers.Nft.Begin() }
+
+// Settle ends a turn: what it decided about Services and policies goes on to rows, and the lanes may take them. Contain runs what
+// renders a unit of a stage, so that a panic there stays with that unit.
+func (n *Network) Settle(m *model.Model, contain func(think.ID, model.Ref, func())) {
+	n.Services.settle(contain)
+	n.Policies.settle(m)
+	n.ledgers.Nft.End()
+}
+
+// Balancer plans all LoadBalancer Services' addresses at once: they compete.
+func Balancer(l *reconcile.Ledger[row.KubeName, row.KubeIngress]) think.Stage {
+	return think.Stage{ID: think.Balancer, Plan: func(m *model.Model, _ model.Ref) []model.Remark {
+		planned := map[model.Name][]netip.Addr{}
+		for k, r := range l.All {
+			planned[model.Name{Namespace: k.Namespace, Name: k.Name}] = r.Addrs()
+		}
+		list, remarks := balancer.Plan(m, planned)
+		var rows []row.KubeIngress
+		for _, i := range list {
+			rows = append(rows, kube.Balancer(i))
+		}
+		l.Claim(reconcile.Owner{Name: "balancer"}, rows...)
+		return remarks
+	}}
+}
