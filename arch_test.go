@@ -79,6 +79,8 @@ var thirdParty = map[string]struct {
 	"golang.org/x/sys":                       {[]string{"driver", "watch", "lab", "cmd"}, "system calls and kernel constants"},
 	"golang.org/x/net":                       {[]string{"driver"}, "bpf: the filter that spares us the echo of our own netlink messages"},
 	"golang.org/x/sync":                      {[]string{"agent", "lab", "cmd"}, "errgroup"},
+	"golang.zx2c4.com/wireguard":             {[]string{"driver"}, "WireGuard in user space, where the kernel has none"},
+	"golang.zx2c4.com/wireguard/wgctrl":      {[]string{"driver"}, "the kernel's WireGuard over generic netlink"},
 	"google.golang.org/grpc":                 {[]string{"driver", "watch", "cmd"}, "the transport of GoBGP's interface and of CRI"},
 	"google.golang.org/protobuf":             {[]string{"driver"}, "GoBGP's messages"},
 	"github.com/google/go-cmp":               {nil, "readable differences in tests"},
@@ -171,7 +173,7 @@ func TestThirdPartyHasAReason(t *testing.T) {
 			}
 			module := ""
 			for m := range thirdParty {
-				if path == m || strings.HasPrefix(path, m+"/") {
+				if (path == m || strings.HasPrefix(path, m+"/")) && len(m) > len(module) {
 					module = m
 				}
 			}

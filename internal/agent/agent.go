@@ -53,6 +53,7 @@ type agent struct {
 	reports   *reporter
 	latency   *latency
 	tally     tally
+	wire      *wire
 	counter   counter     // of Services' traffic; nil: nobody asks
 	meters    []part      // what runs for it
 	leaving   atomic.Bool // our Node is being deleted
@@ -85,7 +86,7 @@ type part struct {
 }
 
 func (a *agent) parts() []part {
-	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.Started()), a.proxyParts(), a.doors(), a.meters), []part{
+	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.Started()), a.proxyParts(), a.doors(), a.wireParts(), a.meters), []part{
 		{"Kubernetes", a.kube.Run},
 		{"links", a.host.Run},
 		{"silence", a.alive.Run},
@@ -126,6 +127,9 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := a.newWire(targets.wire); err != nil {
+		return nil, err
+	}
 	targets.Linux = count(hold(targets.Linux, a.tables.placed, everyRow), a.tally.routed)
 	if h, ok := targets.Health.(*healthport.Driver); ok {
 		h.Serving = func() bool { return a.pulse().Serving(time.Now()) }
@@ -137,6 +141,9 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	}
 	m := model.New(o.Settings)
 	if a.reports, err = newReporter(a.tables, a.rest, m); err != nil {
+		return nil, err
+	}
+	if err := a.openAnnotations(); err != nil {
 		return nil, err
 	}
 	if a.allocator, err = newAllocator(a.rest, o, a); err != nil {
@@ -266,6 +273,9 @@ func Cleanup(ctx context.Context, o *config.Options, log *slog.Logger) error {
 	bare := *o
 	bare.Settings.Proxy = false // nothing is drained
 	targets, err := kernelTargets(&bare)
+	if err == nil {
+		targets.wire.Drain = false
+	}
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"kube-router/internal/driver/nft"
 	"kube-router/internal/driver/rtnl"
 	"kube-router/internal/driver/sysctl"
+	"kube-router/internal/driver/wireguard"
 	"kube-router/internal/model"
 	"kube-router/internal/row"
 	"kube-router/internal/stage"
@@ -36,6 +37,8 @@ type Targets struct {
 	Forward row.Target[row.ForwardKey, row.Forward]
 	// Balancer takes the addresses of LoadBalancer Services. Tests give one; the daemon's stands behind an election.
 	Balancer row.Target[row.KubeName, row.KubeIngress]
+
+	wire *wireguard.Driver // a part of Linux
 }
 
 // kernelTargets are the real tables of this node.
@@ -56,10 +59,12 @@ func kernelTargets(o *config.Options) (Targets, error) {
 	if err != nil {
 		return Targets{}, err
 	}
+	encrypted := wireTarget(o, true)
 	originals := filepath.Join(filepath.Dir(o.ControlSocket), "sysctl.json")
 	to := Targets{
 		Sysctl: sysctl.New(netns.None(), originals).At(o.ProcSys),
-		Linux:  links,
+		Linux:  links.With(encrypted),
+		wire:   encrypted,
 		Nft:    rules,
 		Flows:  conntrack.NewTable(flows),
 		Health: &healthport.Driver{},

@@ -21,6 +21,7 @@ type draft struct {
 	healthPort, metricsPort uint16
 	nodePorts               ports
 	ibgpFile                string
+	encryption              string
 	peers                   peers
 	bfd                     bfd
 	faults                  []error

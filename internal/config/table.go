@@ -15,6 +15,7 @@ const (
 	groupService   = "Service proxy"
 	groupPolicy    = "Network policy"
 	groupRoutes    = "Routes and tunnels"
+	groupWire      = "Encryption"
 	groupBGP       = "BGP"
 	groupBalancer  = "Load balancer addresses"
 	groupInterface = "Pod interfaces (CNI)"
@@ -28,6 +29,7 @@ func Table() []Flag {
 		grouped(groupService, serviceFlags()),
 		grouped(groupPolicy, policyFlags()),
 		grouped(groupRoutes, routeFlags()),
+		grouped(groupWire, wireFlags()),
 		grouped(groupInterface, interfaceFlags()),
 		grouped(groupBGP, slices.Concat(speakerFlags(), peerFlags(), advertFlags())),
 		grouped(groupBalancer, balancerFlags()),

@@ -28,6 +28,8 @@ func (e Encap) Overhead(v6 bool) int {
 		return outer + 8 + 4 // UDP, GUE without options
 	case VXLAN:
 		return outer + 8 + 8 + 14 // UDP, VXLAN, inner Ethernet
+	case WireGuard:
+		return outer + 8 + 16 + 16 // UDP, header, authentication tag
 	}
 	return outer
 }

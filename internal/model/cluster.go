@@ -96,6 +96,7 @@ type NodeOptions struct {
 	BGPLocalAddrs []netip.Addr
 	LocalPref     *uint32 // node.bgp.local-pref (ours)
 	MED           *uint32 // node.bgp.med (ours)
+	Wire          NodeWire
 }
 
 // Peer is an external BGP peer from flags or from a node's annotation.

@@ -90,6 +90,17 @@ func (n *Node) addrs() []netip.Addr {
 	return append(n.InternalIPs[:len(n.InternalIPs):len(n.InternalIPs)], n.ExternalIPs...)
 }
 
+func (m *Model) putNode(n *Node) {
+	m.Nodes[n.Name] = n
+	for _, a := range n.addrs() {
+		index(m.nodesBy, a, n.Name, n)
+	}
+	for _, k := range n.Options.Wire.keys() {
+		index(m.nodesByKey, k, n.Name, n)
+	}
+	m.ranges.put(n)
+}
+
 func (m *Model) deleteNode(name string) Object {
 	n, ok := m.Nodes[name]
 	if !ok {
@@ -98,6 +109,9 @@ func (m *Model) deleteNode(name string) Object {
 	delete(m.Nodes, name)
 	for _, a := range n.addrs() {
 		unindex(m.nodesBy, a, name)
+	}
+	for _, k := range n.Options.Wire.keys() {
+		unindex(m.nodesByKey, k, name)
 	}
 	m.ranges.remove(n)
 	return n

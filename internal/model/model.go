@@ -22,7 +22,8 @@ type Model struct {
 	Overflows  map[string]*Overflow // by the peer's address
 	Attached   map[Name]*Attachment // by container and interface
 	Foreign    map[string]*ForwardChain
-	Lacks      map[string]*Lack // by scheduler
+	Lacks      map[string]*Lack       // by scheduler
+	Answers    map[string]*WireAnswer // by the peer's key
 
 	servicesAt map[netip.Addr][]*Service
 	ownersOf   map[netip.Addr][]*Service
@@ -38,6 +39,9 @@ type Model struct {
 	ranges   ranges
 	pathsBy  map[netip.Addr]map[netip.Prefix]*Path
 	attachOf map[Name]map[Name]*Attachment
+
+	identity   *WireIdentity
+	nodesByKey map[WireKey]map[string]*Node
 }
 
 // New makes an empty model with its settings.
@@ -70,6 +74,8 @@ func New(s Settings) *Model {
 		ranges:     newRanges(),
 		pathsBy:    map[netip.Addr]map[netip.Prefix]*Path{},
 		attachOf:   map[Name]map[Name]*Attachment{},
+		Answers:    map[string]*WireAnswer{},
+		nodesByKey: map[WireKey]map[string]*Node{},
 	}
 }
 
@@ -113,11 +119,7 @@ func (m *Model) Put(o Object) Object {
 	case *Policy:
 		m.Policies[o.Name] = o
 	case *Node:
-		m.Nodes[o.Name] = o
-		for _, a := range o.addrs() {
-			index(m.nodesBy, a, o.Name, o)
-		}
-		m.ranges.put(o)
+		m.putNode(o)
 	case *Pool:
 		m.Pools[o.Name] = o
 	case *Silence:
@@ -138,6 +140,10 @@ func (m *Model) Put(o Object) Object {
 	case *Attachment:
 		m.Attached[o.Ref().Name] = o
 		index(m.attachOf, o.Pod, o.Ref().Name, o)
+	case *WireIdentity:
+		m.identity = o
+	case *WireAnswer:
+		m.Answers[o.Ref().Name.Name] = o
 	}
 	return old
 }
@@ -174,8 +180,22 @@ func (m *Model) Delete(r Ref) Object {
 		return take(m.Foreign, r.Name.Name)
 	case KindLack:
 		return take(m.Lacks, r.Name.Name)
+	case KindAnswer:
+		return take(m.Answers, r.Name.Name)
+	case KindIdentity:
+		return m.forget()
 	}
 	return nil
+}
+
+// forget takes this node's identity away.
+func (m *Model) forget() Object {
+	if m.identity == nil {
+		return nil
+	}
+	old := m.identity
+	m.identity = nil
+	return old
 }
 
 func (m *Model) deleteSlice(n Name) Object {
@@ -237,6 +257,12 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Foreign)
 	case KindLack:
 		return refs(m.Lacks)
+	case KindAnswer:
+		return refs(m.Answers)
+	case KindIdentity:
+		if m.identity != nil {
+			return []Ref{m.identity.Ref()}
+		}
 	}
 	return nil
 }

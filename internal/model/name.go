@@ -45,6 +45,8 @@ const (
 	KindAttachment Kind = "Attachment"
 	KindForeign    Kind = "ForwardChain"
 	KindLack       Kind = "Scheduler" // that the kernel lacks
+	KindIdentity   Kind = "Identity"
+	KindAnswer     Kind = "Answer"
 )
 
 // Ref names one object of any kind.

@@ -24,6 +24,8 @@ type Settings struct {
 	BGP       BGPSettings
 	CNI       CNISettings
 	Allocator AllocatorSettings
+
+	Encryption EncryptionSettings
 }
 
 // Families are the enabled address families, IPv4 first.

@@ -70,6 +70,27 @@ func (r KubeCondition) String() string {
 	return fmt.Sprintf("node %s condition %s %s %s", r.Node, r.Type, status, r.Message)
 }
 
+// KubeAnnotation is an annotation of this daemon's own Node.
+type KubeAnnotation struct{ Node, Name, Value string }
+
+// KubeAnnotationKey identifies an annotation of a Node.
+type KubeAnnotationKey struct{ Node, Name string }
+
+// Key is the Node and the annotation's name.
+func (r KubeAnnotation) Key() KubeAnnotationKey { return KubeAnnotationKey{r.Node, r.Name} }
+
+// String prints the annotation as kubectl annotate takes it.
+func (r KubeAnnotation) String() string {
+	return fmt.Sprintf("node %s annotation %s=%s", r.Node, r.Name, r.Value)
+}
+
+// The annotations that the daemon writes on its own Node.
+const (
+	AnnotationWireKey  = "kube-router.io/wireguard-key"
+	AnnotationWireAlso = "kube-router.io/wireguard-also"
+	AnnotationWirePort = "kube-router.io/wireguard-port"
+)
+
 // KubeEvent is a remark on an object, told as a Kubernetes Event of type Warning.
 type KubeEvent struct {
 	Kind      string // Service

@@ -16,9 +16,10 @@ const (
 	DummyName  = "kube-dummy-if"
 	VxlanName  = "kube-vxlan"
 	Vxlan6Name = "kube-vxlan6"
+	WireName   = "kube-wg"
 )
 
-// Linux is a row of the kernel's network configuration: a Link, Addr, Neigh, FouPort, Route or Rule. One
+// Linux is a row of the kernel's network configuration: a Link, Addr, Neigh, FouPort, Route or Rule, or WireGuard's. One
 // target holds them all because they depend on each other and have an order.
 type Linux interface {
 	Key() LinuxKey
@@ -32,13 +33,16 @@ type LinuxKind uint8
 const (
 	LinuxFouPort LinuxKind = iota + 1
 	LinuxLink
+	LinuxWireDevice
+	LinuxWirePeer
+	LinuxWireAllowed
 	LinuxAddr
 	LinuxNeigh
 	LinuxRoute
 	LinuxRule
 )
 
-var linuxKinds = [...]string{"", "fou", "link", "addr", "neigh", "route", "rule"}
+var linuxKinds = [...]string{"", "fou", "link", "wg", "wg peer", "wg allowed-ips", "addr", "neigh", "route", "rule"}
 
 // String names the object as ip(8) does.
 func (k LinuxKind) String() string { return linuxKinds[k] }
@@ -46,7 +50,7 @@ func (k LinuxKind) String() string { return linuxKinds[k] }
 // LinuxKey is the key of a Linux row: what the kernel itself tells two objects of a kind apart by.
 type LinuxKey struct {
 	Kind  LinuxKind
-	Name  string       // of the link, or of the link that an address or neighbour is on
+	Name  string       // of the link, or of the link that an address or neighbour is on; the key of a WirePeer
 	Net   netip.Prefix // address, destination of a route, source of a rule
 	Table Table        // of a route or rule
 	Num   uint32       // metric of a route, priority of a rule, port of a FouPort
@@ -73,6 +77,8 @@ func (k LinuxKey) String() string {
 		return s
 	case LinuxRule:
 		return Rule{Priority: k.Num, V6: k.V6, Src: k.Net, Mark: k.Mark, Table: k.Table}.selector()
+	case LinuxWireAllowed:
+		return k.Kind.String() + " " + k.Net.String()
 	case LinuxFouPort:
 		return FouPort{V6: k.V6, Port: uint16(k.Num)}.String()
 	}

@@ -18,6 +18,9 @@ const (
 	LinkVxlan  LinkKind = "vxlan"
 	LinkIPIP   LinkKind = "ipip"   // IPv4 in IPv4 (RFC 2003)
 	LinkIP6Tnl LinkKind = "ip6tnl" // IPv6 in IPv6 (RFC 2473), without the encapsulation limit option
+
+	LinkWireguard LinkKind = "wireguard" // encrypts in the kernel
+	LinkTun       LinkKind = "tun"       // hands packets to a process, which encrypts them; stays when that goes
 )
 
 // Link is a network interface of ours. It is always up.
@@ -79,6 +82,8 @@ func LinkIsOurs(name string, kind LinkKind) bool {
 		return kind == LinkDummy
 	case VxlanName, Vxlan6Name:
 		return kind == LinkVxlan
+	case WireName:
+		return kind == LinkWireguard || kind == LinkTun
 	}
 	return LinkNameIsOurs(name) && (kind == LinkIPIP || kind == LinkIP6Tnl)
 }
@@ -86,7 +91,7 @@ func LinkIsOurs(name string, kind LinkKind) bool {
 // LinkNameIsOurs tells whether a name is one that our links have.
 func LinkNameIsOurs(name string) bool {
 	switch name {
-	case BridgeName, DummyName, VxlanName, Vxlan6Name:
+	case BridgeName, DummyName, VxlanName, Vxlan6Name, WireName:
 		return true
 	}
 	digits, ok := strings.CutPrefix(name, tunnelPrefix)

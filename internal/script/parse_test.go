@@ -110,6 +110,8 @@ func (s *script) step(verb string, args []string) (err error) {
 			err = firstOf(err, s.apply(file))
 		}
 		return err
+	case "identity", "answer":
+		return s.key(args)
 	case "attach":
 		return s.attach(args)
 	case "detach":
@@ -143,6 +145,17 @@ func (s *script) gone(k model.Kind, name string) {
 		n = model.Name{Namespace: ns, Name: rest}
 	}
 	s.events = append(s.events, event{ref: model.Ref{Kind: k, Name: n}})
+}
+
+// key reads "KEY": this node's own with a first word "own", else that of a peer who has answered.
+func (s *script) key(args []string) error {
+	k, err := model.ParseWireKey(args[len(args)-1])
+	if args[0] == "own" {
+		s.put(&model.WireIdentity{Key: k})
+	} else {
+		s.put(&model.WireAnswer{Key: k})
+	}
+	return err
 }
 
 // attach reads "CONTAINER POD PORT MAC ADDRESS...".

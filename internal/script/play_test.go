@@ -169,7 +169,7 @@ func (a *player) all(events []event, do func(event)) {
 
 // kinds are those that the daemon's sources report.
 func (a *player) kinds() []model.Kind {
-	return append(kube.Kinds(a.world.options.Settings), model.KindLink, model.KindPath, model.KindAttachment)
+	return append(kube.Kinds(a.world.options.Settings), model.KindLink, model.KindPath, model.KindAttachment, model.KindIdentity, model.KindAnswer)
 }
 
 // one tells one event and lets its consequences come, but doesn't wait for what takes time.

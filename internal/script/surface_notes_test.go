@@ -1,6 +1,7 @@
 package script
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ type note struct {
 	effect
 	with map[string]string // annotations that are there before and after as well
 	bad  string            // empty: every value is understood
+	node string            // another Node than n1
 }
 
 func on(name, value, also string, less, more []string, bad string) note {
@@ -117,13 +119,13 @@ func podNotes() []note {
 }
 
 // annotated is the object of the story that may carry annotations, with some.
-func annotated(t *testing.T, k model.Kind, all map[string]string) event {
+func annotated(t *testing.T, k model.Kind, node string, all map[string]string) event {
 	t.Helper()
 	s := surface(t)
 	file, name := "web.yaml", "web"
 	switch k {
 	case model.KindNode:
-		file, name = "nodes.yaml", "n1"
+		file, name = "nodes.yaml", cmp.Or(node, "n1")
 	case model.KindPod:
 		file, name = "pods.yaml", "web-1"
 	case model.KindNamespace:
@@ -135,7 +137,8 @@ func annotated(t *testing.T, k model.Kind, all map[string]string) event {
 			text.Write(f.Data)
 		}
 	}
-	doc, _, _ := strings.Cut(text.String(), "\n---")
+	docs := strings.Split(text.String(), "\n---")
+	doc := docs[max(0, slices.IndexFunc(docs, func(s string) bool { return strings.Contains(s, "{name: "+name+"}") }))]
 	var b strings.Builder
 	for key, value := range all {
 		b.WriteString("kube-router.io/" + key + ": '" + value + "', ")
@@ -150,7 +153,7 @@ func annotated(t *testing.T, k model.Kind, all map[string]string) event {
 
 // TestAnnotationsDoWhatTheySay sets each annotation while the daemon runs, spoils it, and takes it away again.
 func TestAnnotationsDoWhatTheySay(t *testing.T) {
-	for kind, list := range map[model.Kind][]note{model.KindService: serviceNotes(), model.KindNode: nodeNotes(), model.KindPod: podNotes(), model.KindNamespace: namespaceNotes()} {
+	for kind, list := range map[model.Kind][]note{model.KindService: serviceNotes(), model.KindNode: append(nodeNotes(), wireNotes()...), model.KindPod: podNotes(), model.KindNamespace: namespaceNotes()} {
 		for _, n := range list {
 			t.Run(n.name, func(t *testing.T) {
 				with := func(value string) map[string]string {
@@ -160,8 +163,8 @@ func TestAnnotationsDoWhatTheySay(t *testing.T) {
 					}
 					return all
 				}
-				without := annotated(t, kind, n.with)
-				seen := tell(t, strings.Fields(n.also), n.given, without, annotated(t, kind, with(n.value)), without, annotated(t, kind, with(n.bad)), without)
+				without := annotated(t, kind, n.node, n.with)
+				seen := tell(t, strings.Fields(n.also), n.given, without, annotated(t, kind, n.node, with(n.value)), without, annotated(t, kind, n.node, with(n.bad)), without)
 				// The last picture also tells paces and draining, which no annotation touches.
 				bare := func(i int) []string {
 					return slices.DeleteFunc(slices.Clone(seen[i]), func(l string) bool { return has([]string{l}, "pace: ") || has([]string{l}, "draining: ") })
@@ -199,7 +202,7 @@ func TestEveryAnnotationIsShown(t *testing.T) {
 		}
 	}
 	var cases []effect
-	for _, n := range slices.Concat(serviceNotes(), nodeNotes(), podNotes(), namespaceNotes()) {
+	for _, n := range slices.Concat(serviceNotes(), nodeNotes(), wireNotes(), podNotes(), namespaceNotes()) {
 		cases = append(cases, n.effect)
 	}
 	for _, name := range unshown(names, cases) {

@@ -18,13 +18,13 @@ const beside = "../../test/operate/flags_test.go"
 func elsewhere() map[string]string {
 	return map[string]string{
 		"runtime-endpoint": "../driver/podns/cri_test.go", "keep-pods": "../../test/operate/cleanup_test.go",
-		"foreign-forward-accept": "../../test/routes/forward_test.go",
+		"foreign-forward-accept": "../../test/routes/forward_test.go", "wireguard-key-file": "../../test/encryption/world_test.go",
 	}
 }
 
 // flagEffects are what flags do, one case or more each.
 func flagEffects() []effect {
-	return slices.Concat(partEffects(), serviceEffects(), policyEffects(), routeEffects(), speakerEffects(), peerEffects())
+	return slices.Concat(partEffects(), serviceEffects(), policyEffects(), routeEffects(), speakerEffects(), peerEffects(), wireEffects())
 }
 
 // Flags that are said on both sides.

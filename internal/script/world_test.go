@@ -123,7 +123,7 @@ func settings(links []string) map[string]string {
 	}
 	all["net/ipv4/vs/conn_reuse_mode"] = "1"
 	all["net/ipv4/conf/all/arp_ignore"], all["net/ipv4/conf/all/arp_announce"] = "0", "0"
-	for _, l := range append(links, "all", row.BridgeName, row.DummyName) {
+	for _, l := range append(links, "all", row.BridgeName, row.DummyName, row.WireName) {
 		all["net/ipv4/conf/"+l+"/rp_filter"] = "1"
 		all["net/ipv6/conf/"+l+"/accept_ra"], all["net/ipv6/conf/"+l+"/keep_addr_on_down"] = "1", "0"
 	}

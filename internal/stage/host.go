@@ -25,6 +25,7 @@ func hostStages(l Ledgers) []think.Stage {
 		{ID: think.Forward, Plan: l.planForward},
 		{ID: think.Route, Units: routeUnits, Plan: l.planRoute},
 		l.guardStage(),
+		l.wireStage(),
 	}
 }
 

@@ -18,6 +18,8 @@ type Ledgers struct {
 	BGP     *reconcile.Ledger[row.BgpKey, row.Bgp]
 	Forward *reconcile.Ledger[row.ForwardKey, row.Forward]
 
+	Notes *reconcile.Ledger[row.KubeAnnotationKey, row.KubeAnnotation] // of our own Node
+
 	Ways    *Ways
 	Blocked *Blocked
 }
@@ -35,6 +37,7 @@ func NewLedgers() Ledgers {
 		Health:  reconcile.NewLedger[uint16, row.HealthPort](),
 		BGP:     reconcile.NewLedger[row.BgpKey, row.Bgp](),
 		Forward: reconcile.NewLedger[row.ForwardKey, row.Forward](),
+		Notes:   reconcile.NewLedger[row.KubeAnnotationKey, row.KubeAnnotation](),
 		Ways:    &Ways{}, Blocked: &Blocked{},
 	}
 }

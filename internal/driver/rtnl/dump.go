@@ -16,7 +16,7 @@ type rows map[row.LinuxKey]row.Linux
 func (r rows) add(x row.Linux) { r[x.Key()] = x }
 
 // Dump returns everything that is ours.
-func (d *Driver) Dump(context.Context) (map[row.LinuxKey]row.Linux, error) {
+func (d *Driver) Dump(ctx context.Context) (map[row.LinuxKey]row.Linux, error) {
 	found := rows{}
 	links, err := dumped(d.h.LinkList())
 	if err != nil {
@@ -38,7 +38,22 @@ func (d *Driver) Dump(context.Context) (map[row.LinuxKey]row.Linux, error) {
 	if err := d.dumpRoutes(found, names); err != nil {
 		return nil, err
 	}
-	return found, d.dumpRules(found)
+	if err := d.dumpRules(found); err != nil {
+		return nil, err
+	}
+	return found, d.dumpWire(ctx, found)
+}
+
+// dumpWire reads what the part has on our link.
+func (d *Driver) dumpWire(ctx context.Context, found rows) error {
+	if _, there := found[row.Link{Name: row.WireName}.Key()]; !there || d.wire == nil {
+		return nil
+	}
+	list, err := d.wire.Dump(ctx)
+	for _, r := range list {
+		found.add(r)
+	}
+	return err
 }
 
 func (d *Driver) dumpAddrs(found rows, ours map[int]row.Link) error {

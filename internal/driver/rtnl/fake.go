@@ -85,6 +85,8 @@ func (f *Fake) set(r row.Linux) error {
 		_, err = f.link(r.Dev)
 	case row.Neigh:
 		_, err = f.link(r.Dev)
+	case row.WireDevice, row.WirePeer, row.WireAllowed:
+		_, err = f.link(row.WireName)
 	case row.Route:
 		err = f.route(r)
 	}

@@ -25,7 +25,7 @@ const (
 // link reads a link, if it is ours. One that is down gives a row without contents, since ours are up.
 func (d *Driver) link(l netlink.Link) (row.Link, bool) {
 	a := l.Attrs()
-	r := row.Link{Name: a.Name, Kind: row.LinkKind(l.Type()), MTU: a.MTU}
+	r := row.Link{Name: a.Name, Kind: kindOf(l), MTU: a.MTU}
 	if !row.LinkIsOurs(r.Name, r.Kind) {
 		return row.Link{}, false
 	}
@@ -47,6 +47,14 @@ func (d *Driver) link(l netlink.Link) (row.Link, bool) {
 		r.Port = guePort(l.EncapType, l.EncapDport)
 	}
 	return r, true
+}
+
+// kindOf is the link's kind as the kernel names it; the library has another name for tun.
+func kindOf(l netlink.Link) row.LinkKind {
+	if t, ok := l.(*netlink.Tuntap); ok && t.Mode == netlink.TUNTAP_MODE_TUN {
+		return row.LinkTun
+	}
+	return row.LinkKind(l.Type())
 }
 
 func guePort(typ, port uint16) uint16 {
@@ -74,7 +82,7 @@ func (d *Driver) setLink(want row.Link) error {
 	if err != nil {
 		return err
 	}
-	if !row.LinkIsOurs(want.Name, row.LinkKind(l.Type())) {
+	if !row.LinkIsOurs(want.Name, kindOf(l)) {
 		return row.Foreign{Err: fmt.Errorf("a link of that name and of kind %s is there, which is not ours", l.Type())}
 	}
 	if err = d.h.LinkSetUp(l); err != nil {
@@ -112,6 +120,9 @@ func (d *Driver) tune(l netlink.Link, have, want row.Link) error {
 
 func (d *Driver) addLink(want row.Link) error {
 	err := d.h.LinkAdd(toLink(want))
+	if want.Kind == row.LinkTun && err == nil {
+		err = d.raise(want)
+	}
 	if errors.Is(err, unix.EEXIST) {
 		if err = d.clearTwin(want); err == nil {
 			err = d.h.LinkAdd(toLink(want))
@@ -124,6 +135,18 @@ func (d *Driver) addLink(want row.Link) error {
 		return fmt.Errorf("add link: %w", err)
 	}
 	return d.learn()
+}
+
+// raise sets a link up that isn't made so.
+func (d *Driver) raise(want row.Link) error {
+	l, err := d.h.LinkByName(want.Name)
+	if err == nil && want.MTU > 0 {
+		err = d.h.LinkSetMTU(l, want.MTU)
+	}
+	if err == nil {
+		err = d.h.LinkSetUp(l)
+	}
+	return err
 }
 
 // clearTwin removes a tunnel of ours with the same ends under another name: the kernel allows one, and the
@@ -155,10 +178,21 @@ func (d *Driver) renewLink(want row.Link) error {
 		return err
 	}
 	var errs []error
+	var wire []change
 	for _, r := range before {
-		if uses(r, want.Name) {
-			errs = append(errs, d.set(change{Key: r.Key(), New: &r}))
+		switch c := (change{Key: r.Key(), New: &r}); {
+		case wires(c.Key.Kind) && want.Name == row.WireName:
+			wire = append(wire, c)
+		case uses(r, want.Name):
+			errs = append(errs, d.set(c))
 		}
+	}
+	failed := row.Failed[row.LinuxKey]{}
+	if len(wire) > 0 {
+		d.hand(context.Background(), wire, failed)
+	}
+	for _, err := range failed {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -170,6 +204,8 @@ func uses(r row.Linux, link string) bool {
 		return r.Dev == link
 	case row.Neigh:
 		return r.Dev == link
+	case row.WireDevice, row.WirePeer, row.WireAllowed:
+		return link == row.WireName
 	case row.Route:
 		for _, h := range r.Hops.List() {
 			if h.Dev == link {
@@ -189,7 +225,7 @@ func (d *Driver) removeLink(name string) error {
 	if err != nil {
 		return err
 	}
-	if !row.LinkIsOurs(name, row.LinkKind(l.Type())) {
+	if !row.LinkIsOurs(name, kindOf(l)) {
 		return nil
 	}
 	if err := d.h.LinkDel(l); err != nil && !gone(err) {
@@ -225,6 +261,9 @@ func toLink(r row.Link) netlink.Link {
 			LinkAttrs: a, Local: slice(r.Local), Remote: slice(r.Remote), Ttl: tunnelTTL, Flags: noEncapLimit,
 			Proto: protoIPv6, EncapType: encap, EncapDport: r.Port,
 		}
+	}
+	if r.Kind == row.LinkTun {
+		return &netlink.Tuntap{LinkAttrs: a, Mode: netlink.TUNTAP_MODE_TUN, Flags: netlink.TUNTAP_NO_PI | netlink.TUNTAP_VNET_HDR}
 	}
 	return &netlink.GenericLink{LinkAttrs: a, LinkType: string(r.Kind)}
 }

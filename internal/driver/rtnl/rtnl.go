@@ -28,7 +28,24 @@ type Driver struct {
 	// that has forgotten it finds such a link different once.
 	free  map[string]bool
 	index map[string]int // links by name, while an Apply runs
+	wire  Part           // nil: nobody writes rows of WireGuard
 }
+
+// Part writes rows of this table that rtnetlink has no words for, those of WireGuard: in their place in the order of kinds, and
+// none while its link is missing.
+type Part interface {
+	Dump(context.Context) (map[row.LinuxKey]row.Linux, error)
+	Apply(context.Context, []change) error // row.Failed, or nil
+}
+
+// With lets a part write the rows of WireGuard.
+func (d *Driver) With(p Part) *Driver {
+	d.wire = p
+	return d
+}
+
+// wires tells whether a kind is the part's.
+func wires(k row.LinuxKind) bool { return k >= row.LinuxWireDevice && k <= row.LinuxWireAllowed }
 
 // New makes the driver for a network namespace (0 or netns.None: the current one). Port is the UDP port for GUE
 // that is ours (--overlay-encap-port).
@@ -47,28 +64,65 @@ func New(ns netns.NsHandle, port uint16) (*Driver, error) {
 func (d *Driver) Close() { d.h.Close() }
 
 // Apply makes and changes rows in the order of their kinds, then removes rows in the reverse order.
-func (d *Driver) Apply(_ context.Context, changes []change) error {
+func (d *Driver) Apply(ctx context.Context, changes []change) error {
 	if err := d.learn(); err != nil {
 		return err
 	}
 	changes = slices.Clone(changes)
 	failed := row.Failed[row.LinuxKey]{}
 	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(a.Key.Kind, b.Key.Kind) })
-	for _, c := range changes {
-		if c.New != nil {
-			note(failed, c, d.set(c))
-		}
-	}
+	d.runs(ctx, changes, failed, func(c change) bool { return c.New != nil }, d.set)
 	slices.Reverse(changes)
-	for _, c := range changes {
-		if c.New == nil && c.Old != nil {
-			note(failed, c, d.remove(*c.Old))
+	d.runs(ctx, changes, failed, func(c change) bool { return c.New == nil && c.Old != nil }, func(c change) error {
+		if why := failed[row.WireDevice{}.Key()]; why != nil && c.Key.Kind == row.LinuxLink && c.Key.Name == row.WireName {
+			return why // its device goes first
 		}
-	}
+		return d.remove(*c.Old)
+	})
 	if len(failed) > 0 {
 		return failed
 	}
 	return nil
+}
+
+// runs does one change after the other, those of the part together.
+func (d *Driver) runs(ctx context.Context, changes []change, failed row.Failed[row.LinuxKey], which func(change) bool, do func(change) error) {
+	var together []change
+	flush := func() {
+		if len(together) > 0 {
+			d.hand(ctx, together, failed)
+			together = nil
+		}
+	}
+	for _, c := range changes {
+		switch {
+		case !which(c):
+		case wires(c.Key.Kind):
+			together = append(together, c)
+		default:
+			flush()
+			note(failed, c, do(c))
+		}
+	}
+	flush()
+}
+
+// hand gives changes to the part.
+func (d *Driver) hand(ctx context.Context, changes []change, failed row.Failed[row.LinuxKey]) {
+	err := errors.New("nobody writes rows of WireGuard here")
+	if d.wire != nil {
+		err = d.wire.Apply(ctx, changes)
+	}
+	var some row.Failed[row.LinuxKey]
+	if errors.As(err, &some) {
+		for k, why := range some {
+			failed[k] = why
+		}
+	} else if err != nil {
+		for _, c := range changes {
+			failed[c.Key] = err
+		}
+	}
 }
 
 func note(failed row.Failed[row.LinuxKey], c change, err error) {

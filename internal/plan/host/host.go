@@ -83,6 +83,11 @@ func mtu(m *model.Model, self *model.Node, note *remarks) int {
 			least = size
 		}
 	}
+	if f := model.FamilyOf(self.PrimaryIP()); m.Settings.Encryption.On && least > 0 {
+		if l := m.LinkOwning(self.PrimaryIP()); l != nil {
+			least = min(least, l.MTU-intent.WireGuard.Overhead(f == model.IPv6))
+		}
+	}
 	if least == 0 {
 		note.add("status.addresses", "the MTU of pods is left to the kernel: no link of this node has its address")
 	}

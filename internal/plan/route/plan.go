@@ -41,6 +41,8 @@ func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark)
 	case slices.Contains(aggregates(m), prefix):
 		note.add("", "ignored: this node announces it")
 		return nil, note.list
+	case wired(m, p):
+		return nil, note.list
 	case near(m, prefix) != "":
 		note.add("", "ignored: "+near(m, prefix))
 		return nil, note.list
@@ -110,16 +112,22 @@ func Node(m *model.Model, name string) ([]*intent.Route, []model.Remark) {
 		if keeper != nil && m.Settings.Has(f) {
 			note.add("spec.podCIDRs", prefix.String()+" leads to node "+keeper.Name+", which is older and has that range too, or one around it: give each node its own")
 		}
+		wire := keeper == nil && holder.Wire(m, n)
 		switch {
-		case !m.Settings.Has(f) || keeper != nil || name == m.Settings.Node || m.Settings.Routes.Source != SourceAPI:
+		case !m.Settings.Has(f) || keeper != nil || name == m.Settings.Node || m.Settings.Routes.Source != SourceAPI && !wire:
 			continue
 		case ownRange(m, prefix):
 			note.add("spec.podCIDRs", prefix.String()+" ignored: it is part of this node's own pod range")
+		case wire:
+			list = append(list, encrypted(m, n, prefix))
 		case !n.IP(f).IsValid():
 			note.add("status.addresses", prefix.String()+" has no route: the node has no "+f.String()+" address")
 		default:
 			list = append(list, build(m, prefix, []netip.Addr{n.IP(f)}, &note)...)
 		}
+	}
+	for _, prefix := range learned(m, n) {
+		list = append(list, encrypted(m, n, prefix))
 	}
 	return list, note.list
 }
@@ -146,7 +154,7 @@ func Self(m *model.Model) ([]*intent.Route, []*intent.PodTable, []model.Remark) 
 			list = append(list, &intent.Route{Prefix: prefix, Refuse: true})
 		}
 	}
-	if !m.Settings.Routes.Overlay || len(table.Sources) == 0 {
+	if !m.Settings.Routes.Overlay && !m.Settings.Encryption.On || len(table.Sources) == 0 {
 		return list, nil, nil
 	}
 	return list, []*intent.PodTable{table}, nil

@@ -30,6 +30,9 @@ func Route(r *intent.Route) []row.Linux {
 		}
 		hop := tunnelHop(h.Tunnel)
 		hops = append(hops, hop)
+		if h.Tunnel.Encap == intent.WireGuard {
+			continue // its link and its hosts belong to the peer
+		}
 		rows = append(rows, tunnel(h.Tunnel)...)
 		rows = append(rows, row.Route{Table: row.TablePods, Dst: host(h.Tunnel.Remote), Hops: row.MakeHops(hop)})
 		mtu = h.Tunnel.MTU
@@ -49,6 +52,9 @@ func PodTable(t *intent.PodTable) []row.Linux {
 }
 
 func tunnelHop(t *intent.Tunnel) row.Hop {
+	if t.Encap == intent.WireGuard {
+		return row.Hop{Dev: row.WireName}
+	}
 	if t.Encap == intent.VXLAN {
 		via := vxlanVia(t.Remote)
 		return row.Hop{Via: via, Dev: vxlanName(t), Onlink: via.Is4()}

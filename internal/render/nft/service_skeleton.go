@@ -186,7 +186,7 @@ func (f family) hiding(chain string, p ServiceParams) []row.Nft {
 		row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.daddr()), Set: nodes.Name},
 		row.NftStmt{Op: row.NftMatchLocal, Not: true, Key: row.NftKeyOf(f.saddr())}, row.NftStmt{Op: row.NftCounter}, row.NftStmt{Op: row.NftDropPkt}))
 	for _, a := range p.Best {
-		for _, link := range []string{"tun-*", row.VxlanName + "*"} {
+		for _, link := range []string{"tun-*", row.VxlanName + "*", row.WireName} {
 			if a.Is6() == f.v6 {
 				leaves := row.NftStmt{Op: row.NftMatchName, Key: row.NftKeyOf(row.NftTerm{Op: row.NftOif}), Text: link}
 				rules = append(rules, body(f.is(), leaves, row.NftStmt{Op: row.NftSnatTo, Prefix: netip.PrefixFrom(a, a.BitLen())}))

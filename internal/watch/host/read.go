@@ -70,7 +70,7 @@ func convert(all []netlink.Link, addrs []netlink.Addr) map[string]*model.Link {
 
 // ours tells the names of links that this program makes. They need no memory to be recognised.
 func ours(name string) bool {
-	return name == bridge || name == "kube-dummy-if" ||
+	return name == bridge || name == "kube-dummy-if" || name == "kube-wg" ||
 		strings.HasPrefix(name, "tun-") || strings.HasPrefix(name, "kube-vxlan")
 }
 

@@ -18,7 +18,7 @@ func nodeOptions(n *model.Node, r *remarks, all map[string]string) {
 
 // nodeAnnotations is the table of a Node's annotations.
 func nodeAnnotations() []annotation[model.Node] {
-	return []annotation[model.Node]{
+	return append(wireAnnotations(), []annotation[model.Node]{
 		{"node.asn", "AS number", "the node's own AS; needed on every node when --nodes-full-mesh is off", func(n *model.Node, in input) {
 			n.Options.ASN = asn(in, in.text)
 		}},
@@ -55,7 +55,7 @@ func nodeAnnotations() []annotation[model.Node] {
 		}},
 		{"pod-cidrs", "list of CIDRs", "the node's pod addresses, in place of spec.podCIDRs", parseCIDRs},
 		{"pod-cidr", "CIDR", "the same with one CIDR (deprecated: use pod-cidrs)", parseCIDR},
-	}
+	}...)
 }
 
 // asn reads an AS number, without the ones that no speaker may use: 0 (RFC 7607), AS_TRANS (RFC 6793)

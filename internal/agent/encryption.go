@@ -1,0 +1,158 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"kube-router/internal/config"
+	"kube-router/internal/driver/kubestatus"
+	"kube-router/internal/driver/wireguard"
+	"kube-router/internal/model"
+	"kube-router/internal/reconcile"
+	"kube-router/internal/row"
+)
+
+// wire is what runs for encryption beside its rows. Where encryption is off it still takes away what is left of it.
+type wire struct {
+	keys       *wireguard.Keys
+	driver     *wireguard.Driver
+	supervisor *wireguard.Supervisor // nil: the kernel carries it
+	rotate     chan struct{}
+}
+
+// newWire prepares encryption, before anything is planned: what carries it is decided, and the key and who has answered are told.
+func (a *agent) newWire(driver *wireguard.Driver) error {
+	e := &a.o.Settings.Encryption
+	a.wire = &wire{driver: driver, keys: wireguard.NewKeys(e.KeyFile), rotate: make(chan struct{}, 1)}
+	if !e.On {
+		return nil
+	}
+	kernel := wireguard.InKernel()
+	switch {
+	case e.Where == model.WireKernel && !kernel:
+		return fmt.Errorf("--wireguard-userspace=never: this kernel has no WireGuard (module wireguard); auto works without")
+	case e.Where == model.WireAuto && kernel:
+		e.Where = model.WireKernel
+	case e.Where == model.WireAuto:
+		e.Where = model.WireUser
+	}
+	if e.Where == model.WireUser {
+		dir, token := speakerDir(a.o), speakerToken(a.build.Version)
+		a.wire.supervisor = &wireguard.Supervisor{
+			Dir: dir, Token: token, Path: "/proc/self/exe", Log: a.log, Changed: a.kickLinks,
+			Args: []string{"kube-router", "wireguard", "--dir", dir, "--token", token},
+		}
+	}
+	a.identify()
+	states, err := driver.States()
+	if err != nil {
+		a.log.Warn("it is not known which nodes have answered through WireGuard", "error", err)
+	}
+	var answered []row.WireKey
+	for _, s := range states {
+		if !s.Handshake.IsZero() {
+			answered = append(answered, s.Public)
+		}
+	}
+	a.answered(answered)
+	return nil
+}
+
+// kickLinks lets the table of links be read again.
+func (a *agent) kickLinks() {
+	if t, ok := a.tables.named("rtnl"); ok {
+		t.lane.Kick()
+	}
+}
+
+// identify tells the model what this node is known by. A key file that can't be read is an error, never a reason for another key.
+func (a *agent) identify() bool {
+	key, also, err := a.wire.keys.Public()
+	if err != nil {
+		a.log.Error("this node can't encrypt", "error", err)
+		return false
+	}
+	a.known(key, also)
+	return true
+}
+
+func (a *agent) known(key, also row.WireKey) {
+	a.inbox.Put(&model.WireIdentity{Key: model.WireKey(key), Also: model.WireKey(also)})
+}
+
+// answered tells the model which peers have shaken hands.
+func (a *agent) answered(keys []row.WireKey) {
+	var list []model.Object
+	for _, k := range keys {
+		list = append(list, &model.WireAnswer{Key: model.WireKey(k)})
+	}
+	a.inbox.Replace(model.KindAnswer, list)
+}
+
+// wireParts are what runs for encryption.
+func (a *agent) wireParts() []part {
+	if a.wire == nil || !a.o.Settings.Encryption.On {
+		return nil
+	}
+	list := []part{
+		{"handshakes of WireGuard", func(ctx context.Context) error { a.wire.driver.Follow(ctx, a.answered); return nil }},
+		{"keys of WireGuard", a.rotateKeys},
+	}
+	if a.wire.supervisor != nil {
+		list = append(list, part{"WireGuard", a.wire.supervisor.Run})
+	}
+	return list
+}
+
+// rotateKeys changes the key when it is asked to, one change after the other, and ends what an earlier life began.
+func (a *agent) rotateKeys(ctx context.Context) error {
+	r := &wireguard.Rotation{Keys: a.wire.keys, Tell: a.known, Known: a.published}
+	if err := r.End(ctx); err != nil && ctx.Err() == nil {
+		a.log.Warn("the key of WireGuard is not told yet", "error", err)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.wire.rotate:
+		}
+		a.log.Info("the key of WireGuard changes")
+		if err := r.Run(ctx); err != nil {
+			a.log.Error("the key of WireGuard was not changed", "error", err)
+			continue
+		}
+		a.log.Info("the key of WireGuard has changed")
+	}
+}
+
+// published is what others read of this node.
+func (a *agent) published(ctx context.Context) (key, also row.WireKey, err error) {
+	err = a.thinker.Query(ctx, func(m *model.Model) {
+		if self := m.Self(); self != nil {
+			key, also = row.WireKey(self.Options.Wire.Key), row.WireKey(self.Options.Wire.Also)
+		}
+	})
+	return key, also, err
+}
+
+// openAnnotations opens the table of what this node says of itself.
+func (a *agent) openAnnotations() error {
+	if !a.o.Settings.Encryption.On && !a.o.Settings.OwnsNetwork() {
+		return nil
+	}
+	target, err := kubestatus.NewAnnotations(a.rest, a.o.Settings.Node)
+	if err != nil {
+		return fmt.Errorf("annotations: %w", err)
+	}
+	pace := reconcile.Pace{First: 100 * time.Millisecond, Most: 30 * time.Second, Look: time.Hour, Quiet: time.Second}
+	a.ledgers.Notes = openAside(a.tables, "annotations", target, pace)
+	return nil
+}
+
+// wireTarget is the driver of WireGuard's rows. While a daemon runs, what is switched off lets others hear of it first.
+func wireTarget(o *config.Options, drain bool) *wireguard.Driver {
+	d := wireguard.New(wireguard.NewKeys(o.Settings.Encryption.KeyFile), speakerDir(o))
+	d.Drain = drain
+	return d
+}

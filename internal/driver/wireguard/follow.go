@@ -1,0 +1,81 @@
+package wireguard
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"kube-router/internal/row"
+)
+
+// InKernel tells whether the kernel has WireGuard, built in or as a module that it loads when it is asked.
+func InKernel() bool {
+	_, err := netlink.GenlFamilyGet("wireguard")
+	return err == nil
+}
+
+// State is what the device says of a peer.
+type State struct {
+	Public    row.WireKey
+	Endpoint  string    // where it is now; empty: unknown
+	Handshake time.Time // of the present session, or of the last one; zero: none yet
+	Received  int64     // bytes
+	Sent      int64
+}
+
+// States are all peers as the device has them; none where there is no device.
+func (d *Driver) States() ([]State, error) {
+	dev, err := d.engine.device()
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []State
+	for _, p := range dev.Peers {
+		s := State{Public: row.WireKey(p.PublicKey), Handshake: p.LastHandshakeTime, Received: p.ReceiveBytes, Sent: p.TransmitBytes}
+		if p.Endpoint != nil {
+			s.Endpoint = p.Endpoint.String()
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// A handshake makes no notification, so it is asked for: often while somebody has had none, else seldom.
+const (
+	often  = 250 * time.Millisecond
+	seldom = 10 * time.Second
+)
+
+// Follow tells which peers have shaken hands since they were made, whenever that changes, until ctx ends.
+func (d *Driver) Follow(ctx context.Context, tell func([]row.WireKey)) {
+	var before []row.WireKey
+	for gap := time.Duration(0); pause(ctx, gap); {
+		list, err := d.States()
+		if err != nil {
+			gap = seldom
+			continue
+		}
+		var answered []row.WireKey
+		for _, s := range list {
+			if !s.Handshake.IsZero() {
+				answered = append(answered, s.Public)
+			}
+		}
+		slices.SortFunc(answered, func(a, b row.WireKey) int { return slices.Compare(a[:], b[:]) })
+		if !slices.Equal(answered, before) {
+			before = answered
+			tell(answered)
+		}
+		gap = seldom
+		if len(answered) < len(list) || len(list) == 0 {
+			gap = often
+		}
+	}
+}
