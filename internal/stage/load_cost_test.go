@@ -49,7 +49,9 @@ func loads() []load {
 		{"policies-of-a-hundred-pods", 600, loadPods(100), func(n int) []model.Object { return loadPolicies(n, portOf) }},
 		{"excepts", 5000, loadPods(1), loadExcepts},
 		{"ports", 1000, loadPods(1), loadPorts},
-		{"endpoints", 50_000, nothing, loadEndpoints},
+		{"ports-of-many-selectors", 50, loadPods(100), loadPortsOfSelectors},
+		{"endpoints", 5000, nothing, loadEndpoints},
+		{"endpoints-beyond-the-bound", 50_000, nothing, loadEndpoints},
 		{"relabelled-namespace", 10_000, loadNamespace, func(int) []model.Object {
 			return []model.Object{&model.Namespace{Name: "tenant", Labels: map[string]string{"team": "b"}}}
 		}},
@@ -190,6 +192,17 @@ func loadPorts(n int) []model.Object {
 		r.Ports = append(r.Ports, model.PolicyPort{Protocol: model.TCP, Port: model.Port(1 + 2*i)})
 	}
 	return []model.Object{p}
+}
+
+// loadPortsOfSelectors are n peers of pods, each with n ports.
+func loadPortsOfSelectors(n int) []model.Object {
+	list := loadPorts(n)
+	r := &list[0].(*model.Policy).Ingress.Rules[0]
+	r.AnyPeer = false
+	for i := range n {
+		r.Peers = append(r.Peers, podPeer(i).Peers...)
+	}
+	return list
 }
 
 func loadEndpoints(n int) []model.Object {

@@ -83,6 +83,7 @@ func (p *Policies) plan(m *model.Model, u model.Ref) []model.Remark {
 		if p.Planner.Decide(u.Name, p.touch) {
 			p.planPod(model.Ref{Kind: model.KindPod, Name: u.Name})
 		}
+		return p.Planner.Beyond(u.Name)
 	case u.Kind == model.KindPod:
 		p.Planner.Resort(u.Name)
 		p.planPod(u)

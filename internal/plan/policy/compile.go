@@ -18,6 +18,7 @@ type compiled struct {
 	using   map[intent.SetID]struct{} // the same, while it is compiled
 	targets int                       // pods of this node that it selects
 	serial  uint64                    // tells this compilation from any other
+	parts   int                       // how much it is, see limit.go
 }
 
 // side is one direction of a policy.
@@ -65,6 +66,7 @@ func compile(p *model.Policy) *compiled {
 		}
 	}
 	c.using = nil
+	c.parts = c.size()
 	return c
 }
 

@@ -1,6 +1,9 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Check fails when the index contradicts itself.
 func (p *Planner) Check() error {
@@ -9,7 +12,7 @@ func (p *Planner) Check() error {
 	for name, s := range p.pods {
 		for _, c := range s.policies {
 			targets[c]++
-			if p.policies[c.policy.Name] != c {
+			if p.policies[c.policy.Name] != c && !slices.Contains(p.shut[:], c) {
 				return fmt.Errorf("%s has policy %s, which is no more", name, c.policy.Name)
 			}
 		}

@@ -93,6 +93,7 @@ func (p *Planner) end(direction string, f Flow, addr netip.Addr, pod *model.Pod,
 	if direction == "egress" {
 		server = peer
 	}
+	_, beyond := p.limited(p.matching(pod))
 	for _, c := range p.selecting(pod) {
 		rules := c.policy.Ingress
 		if direction == "egress" {
@@ -103,7 +104,7 @@ func (p *Planner) end(direction string, f Flow, addr netip.Addr, pod *model.Pod,
 		}
 		e.Policies = append(e.Policies, c.policy.Name)
 		for i := range rules.Rules {
-			if r := &rules.Rules[i]; e.By == (model.Name{}) && p.peerMatches(c.policy, r, other, peer) && portMatches(r, f, server) {
+			if r := &rules.Rules[i]; e.By == (model.Name{}) && !slices.Contains(beyond, c) && p.peerMatches(c.policy, r, other, peer) && portMatches(r, f, server) {
 				e.By, e.Rule = c.policy.Name, fmt.Sprintf("spec.%s[%d]", direction, i)
 			}
 		}

@@ -15,6 +15,8 @@ type Planner struct {
 	warm     bool // the index is built; before, Note only waits for Units
 	policies map[model.Name]*compiled
 	targets  *index[*compiled]
+	shut     [4]*compiled // see isolating
+	crowd    crowd
 	sets     map[intent.SetID]*set
 	members  *index[*set]
 	within   map[string]map[model.Name]struct{} // the pods of a namespace
@@ -36,6 +38,7 @@ type set struct {
 type state struct {
 	sets     map[*set]struct{}
 	policies []*compiled       // that select it, if it is of this node, when they were last looked for
+	beyond   []*compiled       // that select it and are not among them, for it has too many
 	leaving  []*compiled       // that did before: their sets stay until the tiers are made without them
 	tiers    [2][]*intent.Tier // by direction, of policies or of those before
 	decided  bool              // the tiers have been made once
@@ -53,6 +56,7 @@ func New(m *model.Model) *Planner {
 
 func (p *Planner) reset() {
 	p.policies, p.targets = map[model.Name]*compiled{}, newIndex[*compiled]()
+	p.shut, p.crowd = shutters(), crowd{}
 	p.sets, p.members = map[intent.SetID]*set{}, newIndex[*set]()
 	p.tiers, p.matches = map[[32]byte]*intent.Tier{}, 0
 	p.within, p.here, p.pods = map[string]map[model.Name]struct{}{}, map[string]map[model.Name]struct{}{}, map[model.Name]*state{}

@@ -59,7 +59,9 @@ func (p *Planner) Decided(name model.Name) bool {
 func (p *Planner) find(name model.Name, s *state) []*set {
 	var now []*compiled
 	if o := p.model.Pods[name]; p.isLocal(o) {
-		now = p.matching(o)
+		now, s.beyond = p.limited(p.matching(o))
+	} else {
+		s.beyond = nil
 	}
 	s.found, s.news = p.serial, false
 	if slices.Equal(s.policies, now) {
@@ -84,14 +86,18 @@ func (p *Planner) matching(o *model.Pod) []*compiled {
 			list = append(list, c)
 		}
 	})
-	slices.SortFunc(list, func(a, b *compiled) int { return cmp.Compare(a.serial, b.serial) })
+	slices.SortFunc(list, bySerial)
 	return slices.Compact(list)
 }
+
+func bySerial(a, b *compiled) int { return cmp.Compare(a.serial, b.serial) }
+
+func byName(a, b *compiled) int { return a.policy.Name.Compare(b.policy.Name) }
 
 // selecting are the policies that select a pod, by name.
 func (p *Planner) selecting(o *model.Pod) []*compiled {
 	list := p.matching(o)
-	slices.SortFunc(list, func(a, b *compiled) int { return a.policy.Name.Compare(b.policy.Name) })
+	slices.SortFunc(list, byName)
 	return list
 }
 

@@ -69,10 +69,22 @@ func (c candidate) isServing() bool  { return c.ready || c.serving }
 func (c candidate) lastResort() bool { return c.serving && c.terminating }
 
 func only(list []candidate, keep func(candidate) bool) []candidate {
-	var out []candidate
-	for _, c := range list {
-		if keep(c) {
-			out = append(out, c)
+	n := 0
+	for i := range list {
+		if keep(list[i]) {
+			n++
+		}
+	}
+	if n == len(list) {
+		return list // nobody changes a list
+	}
+	if n == 0 {
+		return nil
+	}
+	out := make([]candidate, 0, n)
+	for i := range list {
+		if keep(list[i]) {
+			out = append(out, list[i])
 		}
 	}
 	return out
@@ -80,9 +92,12 @@ func only(list []candidate, keep func(candidate) bool) []candidate {
 
 // backends are the candidates as an intent names them.
 func backends(list []candidate) []intent.Backend {
-	var out []intent.Backend
-	for _, c := range list {
-		out = append(out, c.Backend)
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]intent.Backend, len(list))
+	for i := range list {
+		out[i] = list[i].Backend
 	}
 	return out
 }

@@ -20,7 +20,8 @@ func Health(m *model.Model, name model.Name) *intent.Health {
 	for _, f := range holder.Families(&m.Settings, s) {
 		ready := map[netip.Addr]struct{}{}
 		for _, p := range s.Ports {
-			for _, c := range candidates(m, s, p, f) {
+			list, _ := candidates(m, s, p, f, mostEndpoints)
+			for _, c := range list {
 				if c.ready && c.Local {
 					ready[c.Addr] = struct{}{}
 				}

@@ -21,6 +21,12 @@ func Plan(m *model.Model, name model.Name) ([]*intent.Service, []model.Remark) {
 	}
 	r := &remarks{object: s.Ref()}
 	t := &template{m: m, s: s, remarks: r, at: here(m), external: addresses(m, s, r)}
+	t.reach = len(t.external)
+	for _, f := range holder.Families(&m.Settings, s) {
+		if s.Type != model.ClusterIP {
+			t.reach += len(holder.NodeAddresses(m, f))
+		}
+	}
 	t.scheduler, t.flags = scheduler(m, s, r)
 	r.list = append(append(r.list, strangers(m, s)...), misplaced(m, s)...)
 	pending(m, s, r)
@@ -51,6 +57,7 @@ type template struct {
 	s         *model.Service
 	at        place
 	external  []address // all addresses but the node's
+	reach     int       // at how many addresses a port is served at most
 	scheduler intent.Scheduler
 	flags     []string
 }
@@ -59,7 +66,12 @@ type template struct {
 func (t *template) port(index int, p model.ServicePort) []*intent.Service {
 	var list []*intent.Service
 	for _, f := range holder.Families(&t.m.Settings, t.s) {
-		c := choose(candidates(t.m, t.s, p, f), t.at)
+		most := room(len(t.s.Ports) * t.reach)
+		endpoints, n := candidates(t.m, t.s, p, f, most)
+		if n > most {
+			t.add(portField(index), "%d endpoints of %s: %d are served, those of this node and then those of the slices first by name", n, f, most)
+		}
+		c := choose(endpoints, t.at)
 		for _, a := range t.external {
 			if model.FamilyOf(a.Addr) == f {
 				list = append(list, t.front(index, p, a, p.Port, c)...)

@@ -319,3 +319,37 @@ func TestHealth(t *testing.T) {
 		t.Errorf("policy Cluster has health %v; want none", h)
 	}
 }
+
+// TestTooManyEndpoints: those of this node are served, then those of the slices that are first by name; and the Service is told.
+func TestTooManyEndpoints(t *testing.T) {
+	m := world(settings(), nil)
+	for _, sl := range m.SlicesOf(web) {
+		m.Delete(sl.Ref())
+	}
+	for i := range 12 {
+		sl := &model.Slice{Name: model.Name{Namespace: web.Namespace, Name: fmt.Sprintf("s%02d", i)}, Service: web, Family: model.IPv4,
+			Ports: []model.SlicePort{{Name: "http", Protocol: model.TCP, Port: 8080}}}
+		for j := range 1000 {
+			e := at("other", netip.AddrFrom4([4]byte{10, 50, byte(4*i + j>>8), byte(j)}).String())
+			if i == 11 && j == 7 {
+				e.Node = "self"
+			}
+			sl.Endpoints = append(sl.Endpoints, e)
+		}
+		m.Put(sl)
+	}
+	got, remarks := Plan(m, web)
+	list := got[0].Backends
+	if len(list) != mostEndpoints || list[len(list)-1].Addr != addr("10.50.44.7") || list[len(list)-2].Addr.As4()[2] >= 44 {
+		t.Errorf("%d backends, the last ones %v", len(list), list[len(list)-2:])
+	}
+	want := "Service default/web: spec.ports[0]: 12000 endpoints of IPv4: 10000 are served, those of this node and then those of the slices first by name"
+	if !strings.Contains(text(remarks), want) {
+		t.Errorf("remarks %s", text(remarks))
+	}
+	for fronts, want := range map[int]int{0: 10_000, 4: 10_000, 40: 1000, 100_000: 100} {
+		if got := room(fronts); got != want {
+			t.Errorf("%d frontends: room for %d endpoints, want %d", fronts, got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -22,16 +23,17 @@ func ConvertPolicy(o *networkingv1.NetworkPolicy) *model.Policy {
 	r := &remarks{object: p.Ref()}
 	p.Pods = selector(r, "spec.podSelector", &o.Spec.PodSelector)
 	ingress, egress := directions(r, &o.Spec)
+	room := mostParts
 	if ingress {
 		p.Ingress = &model.Rules{}
 		for i, in := range o.Spec.Ingress {
-			p.Ingress.Rules = append(p.Ingress.Rules, rule(r, fmt.Sprintf("spec.ingress[%d]", i), "from", in.From, in.Ports))
+			p.Ingress.Rules = append(p.Ingress.Rules, rule(r, &room, fmt.Sprintf("spec.ingress[%d]", i), "from", in.From, in.Ports))
 		}
 	}
 	if egress {
 		p.Egress = &model.Rules{}
 		for i, out := range o.Spec.Egress {
-			p.Egress.Rules = append(p.Egress.Rules, rule(r, fmt.Sprintf("spec.egress[%d]", i), "to", out.To, out.Ports))
+			p.Egress.Rules = append(p.Egress.Rules, rule(r, &room, fmt.Sprintf("spec.egress[%d]", i), "to", out.To, out.Ports))
 		}
 	}
 	p.Remarks = r.list
@@ -60,9 +62,30 @@ func directions(r *remarks, s *networkingv1.NetworkPolicySpec) (ingress, egress 
 	return ingress, egress
 }
 
-// rule takes over one rule; peers is the name of its field of peers. Absent and empty lists mean
+// mostParts bounds what one policy may ask for: its blocks and their exceptions, its ports, and each selector with each
+// port of its rule. Beyond, thinking about one tenant's policy would keep the others waiting.
+const mostParts = 10_000
+
+// parts is how many parts a rule has.
+func parts(from []networkingv1.NetworkPolicyPeer, ports int) int {
+	n := ports
+	for _, p := range from {
+		if p.IPBlock != nil {
+			n += 1 + len(p.IPBlock.Except)
+		} else {
+			n += max(ports, 1)
+		}
+	}
+	return n
+}
+
+// rule takes over one rule, if there is room for its parts; peers is the name of its field of peers. Absent and empty lists mean
 // "every" alike; a list whose elements all fell out means none.
-func rule(r *remarks, field, peers string, from []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) model.Rule {
+func rule(r *remarks, room *int, field, peers string, from []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) model.Rule {
+	if *room -= parts(from, len(ports)); *room < 0 {
+		r.add(field, "allows nothing: the policy has more than %d parts (blocks, exceptions, ports, selectors with each of their ports)", mostParts)
+		return model.Rule{}
+	}
 	out := model.Rule{AnyPeer: len(from) == 0, AnyPort: len(ports) == 0}
 	for i := range from {
 		at := fmt.Sprintf("%s.%s[%d]", field, peers, i)
@@ -112,7 +135,7 @@ func block(r *remarks, field string, o *networkingv1.IPBlock) (model.PolicyPeer,
 		r.add(field+".cidr", "%s; this peer allows nothing", err)
 		return model.PolicyPeer{}, false
 	}
-	p := model.PolicyPeer{Block: cidr}
+	p, given := model.PolicyPeer{Block: cidr}, map[netip.Prefix]bool{}
 	for i, s := range o.Except {
 		at := fmt.Sprintf("%s.except[%d]", field, i)
 		e, err := parsePrefix(s)
@@ -126,10 +149,10 @@ func block(r *remarks, field string, o *networkingv1.IPBlock) (model.PolicyPeer,
 			return model.PolicyPeer{}, false
 		case !e.Overlaps(cidr):
 			r.add(at, "%s ignored: outside of %s", e, cidr)
-		case slices.Contains(p.Except, e):
+		case given[e]:
 			r.add(at, "%s ignored: already given", e)
 		default:
-			p.Except = append(p.Except, e)
+			p.Except, given[e] = append(p.Except, e), true
 		}
 	}
 	return p, true

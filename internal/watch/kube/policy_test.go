@@ -1,7 +1,11 @@
 package kube
 
 import (
+	"fmt"
+	"reflect"
+	"slices"
 	"testing"
+	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -127,4 +131,30 @@ spec:
 		`spec.ingress[0].ports[1]: allows nothing: 70000 is not a port from 1 to 65535`,
 	}, p.Remarks[:7])
 	same(t, 5+10+6, len(p.Remarks))
+}
+
+// TestPolicyOfTooManyParts: what comes after the bound allows nothing, and costs nothing.
+func TestPolicyOfTooManyParts(t *testing.T) {
+	o := decode[networkingv1.NetworkPolicy](t, "metadata: {name: np, namespace: a}\nspec: {podSelector: {}}")
+	block := networkingv1.IPBlock{CIDR: "10.0.0.0/8"}
+	for i := range mostParts - 1 {
+		block.Except = append(block.Except, fmt.Sprintf("10.%d.%d.0/24", i>>8, i&255))
+	}
+	more := block
+	more.Except = slices.Repeat(block.Except, 20)
+	peers := func(b *networkingv1.IPBlock) []networkingv1.NetworkPolicyPeer {
+		return []networkingv1.NetworkPolicyPeer{{IPBlock: b}}
+	}
+	o.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{From: peers(&block)}, {From: peers(&more)}, {}}
+	o.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
+	begun := time.Now()
+	p := ConvertPolicy(o)
+	if rules := p.Ingress.Rules; len(rules[0].Peers[0].Except) != mostParts-1 || !reflect.DeepEqual(rules[1], model.Rule{}) || !reflect.DeepEqual(rules[2], model.Rule{}) {
+		t.Errorf("the first rule has %d exceptions, then %v %v", len(rules[0].Peers[0].Except), rules[1], rules[2])
+	}
+	sameRemarks(t, []string{"spec.ingress[1]: allows nothing: the policy has more than 10000 parts (blocks, exceptions, ports, selectors with each of their ports)",
+		"spec.ingress[2]: allows nothing: the policy has more than 10000 parts (blocks, exceptions, ports, selectors with each of their ports)"}, p.Remarks)
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
 }
