@@ -27,7 +27,7 @@ var rooms = map[string][]string{
 	"plan":      {"model", "intent", "holder"}, // because it turns what is true into what should be
 	"render":    {"intent", "row"},             // because it puts what should be in a facility's words
 	"reconcile": {"row"},                       // because it compares rows, whatever they are
-	"driver":    {"row", "listen"},             // because it writes rows and knows nothing of why
+	"driver":    {"row", "listen", "api"},      // because it writes rows and knows nothing of why
 	"config":    {"model"},                     // because settings are part of what is true
 	"show":      {"model", "intent", "row", "reconcile", "listen"},
 	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "think", "stage", "holder"},

@@ -199,7 +199,7 @@ func (m *manifest) checkRights(t *testing.T, o *config.Options) {
 		want = append(want, "get /nodes", "patch /nodes/status")
 	}
 	if o.Settings.Balancer {
-		want = append(want, "get /services", "update /services/status",
+		want = append(want, "get /services", "update /services/status", "patch kube-router.io/addresspools/status",
 			"create coordination.k8s.io/leases", "get coordination.k8s.io/leases kube-router-lballoc", "update coordination.k8s.io/leases kube-router-lballoc")
 	}
 	have := m.rights()

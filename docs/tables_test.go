@@ -150,7 +150,8 @@ func others(b *strings.Builder) {
 | BGP | paths, peers and policies of our own speaker | they end with the process |
 | /run/kube-router | control socket, CNI socket, sysctl.json | the folder |
 | Node | condition NetworkUnavailable=False | its reason |
-| Service | status.loadBalancer of the allocator | address in --loadbalancer-ip-range |
+| Service | status.loadBalancer of the allocator | written by the leader; class of ours |
+| AddressPool | status: what is left, conditions | written by the leader |
 | Event | remarks | its name |
 `)
 }

@@ -218,7 +218,7 @@ func (a *agent) synced(m *model.Model) bool {
 func (a *agent) stages() []think.Stage {
 	list := a.network.Stages()
 	if a.allocator != nil {
-		list = append(list, stage.Balancer(a.allocator.ledger))
+		list = append(list, a.allocator.plan.Stage())
 	}
 	return list
 }

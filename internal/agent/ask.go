@@ -60,7 +60,7 @@ func (a *agent) recentDrops() (list []view.Packet, since time.Time, err error) {
 
 // asked describes the allocator.
 func (b *allocator) asked() view.Allocator {
-	return view.Allocator{Leader: b.elector.GetLeader(), Leading: b.elector.IsLeader(), Lines: b.lane.Lines()}
+	return view.Allocator{Leader: b.elector.GetLeader(), Leading: b.elector.IsLeader(), Lines: b.lane.Lines(), Pools: b.plan.Usage()}
 }
 
 var errNoFirewall = errors.New("network policies are not enforced here (--run-firewall=false), or the cluster is still being read")

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,9 +17,12 @@ import (
 
 	"kube-router/internal/config"
 	"kube-router/internal/driver/kubestatus"
+	"kube-router/internal/intent"
 	"kube-router/internal/plan/balancer"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
+	"kube-router/internal/show"
+	"kube-router/internal/stage"
 	"kube-router/internal/watch/kube"
 )
 
@@ -32,8 +37,9 @@ const (
 // allocator gives LoadBalancer Services their addresses. Every node that may lead plans; only the leader's
 // lane runs. Nil: not asked for.
 type allocator struct {
-	ledger  *reconcile.Ledger[row.KubeName, row.KubeIngress]
+	plan    stage.Balancer
 	lane    *reconcile.Lane[row.KubeName, row.KubeIngress]
+	led     []lane // all that the leader alone writes
 	elector *leaderelection.LeaderElector
 	log     *slog.Logger
 }
@@ -43,14 +49,19 @@ func newAllocator(c *rest.Config, o *config.Options, a *agent) (*allocator, erro
 	if !o.Settings.Balancer {
 		return nil, nil
 	}
-	target, err := kubestatus.NewIngress(c, o.Settings.Allocator.Ranges, func(class string) bool {
+	target, err := kubestatus.NewIngress(c, func(class string) bool {
 		return balancer.Handles(&o.Settings, class)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("balancer addresses: %w", err)
 	}
-	b := &allocator{log: a.log, ledger: reconcile.NewLedger[row.KubeName, row.KubeIngress]()}
-	b.lane = reconcile.NewLane("balancer", b.ledger, target, paces(&o.Settings)("balancer"), a.log)
+	b := &allocator{log: a.log, plan: stage.Balancer{Addresses: reconcile.NewLedger[row.KubeName, row.KubeIngress](), Pools: reconcile.NewLedger[string, row.KubePool]()}}
+	b.lane = reconcile.NewLane("balancer", b.plan.Addresses, target, paces(&o.Settings)("balancer"), a.log)
+	pools, err := kubestatus.NewPools(c)
+	if err != nil {
+		return nil, fmt.Errorf("status of pools: %w", err)
+	}
+	b.led = []lane{b.lane, reconcile.NewLane("pools", b.plan.Pools, pools, paces(&o.Settings)("balancer"), a.log)}
 	leases, err := coordination.NewForConfig(c)
 	if err != nil {
 		return nil, fmt.Errorf("leases: %w", err)
@@ -66,14 +77,22 @@ func newAllocator(c *rest.Config, o *config.Options, a *agent) (*allocator, erro
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(ctx context.Context) {
 				a.log.Info("this node gives LoadBalancer Services their addresses")
-				// The lane ends with the lease and never fails as a whole.
-				_ = b.lane.Run(ctx)
+				b.lead(ctx)
 			},
 			// Also called at the end of a node that never led.
 			OnStoppedLeading: func() { a.log.Debug("this node gives LoadBalancer Services no addresses") },
 		},
 	})
 	return b, err
+}
+
+// lead runs the leader's lanes until the lease ends. A lane never fails as a whole.
+func (b *allocator) lead(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, l := range b.led {
+		wg.Go(func() { _ = l.Run(ctx) })
+	}
+	wg.Wait()
 }
 
 // parts are what runs for the allocator: elections, one after the other, once the first plan is complete.
@@ -91,4 +110,29 @@ func (b *allocator) parts(started <-chan struct{}) []part {
 		}
 		return nil
 	}}}
+}
+
+// samples are what pools have left, told by the leader alone.
+func (b *allocator) samples() []show.Sample {
+	if b == nil || !b.elector.IsLeader() {
+		return nil
+	}
+	var list []show.Sample
+	for _, p := range b.plan.Usage() {
+		for i, u := range []*intent.Usage{p.V4, p.V6} {
+			if u == nil {
+				continue
+			}
+			for _, s := range []struct {
+				state string
+				n     int64
+			}{{"total", u.Total}, {"assigned", u.Assigned}, {"available", u.Available}} {
+				list = append(list, show.Sample{
+					Name: "pool_addresses", Help: "Addresses of an AddressPool, told by the leader", Value: float64(s.n),
+					Labels: []string{"pool", p.Name, "family", "ipv" + strconv.Itoa(4+2*i), "state", s.state},
+				})
+			}
+		}
+	}
+	return list
 }

@@ -13,6 +13,7 @@ import (
 	"kube-router/internal/config"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
+	"kube-router/internal/stage"
 	"kube-router/internal/think"
 	"kube-router/internal/view"
 )
@@ -32,7 +33,7 @@ func NewRig(o *config.Options, to Targets, log *slog.Logger) *Rig {
 	a.open(to)
 	r := &Rig{Inbox: a.inbox, agent: a}
 	if o.Settings.Balancer && to.Balancer != nil {
-		a.allocator = &allocator{ledger: open(a.tables, "balancer", to.Balancer, paces(&o.Settings)("balancer"))}
+		a.allocator = &allocator{plan: stage.Balancer{Addresses: open(a.tables, "balancer", to.Balancer, paces(&o.Settings)("balancer"))}}
 	}
 	a.thinker = think.New(model.New(o.Settings), a.inbox, a.stages(), think.Hooks{
 		Synced: func(*model.Model) bool { return r.whole.Load() },

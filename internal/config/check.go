@@ -13,9 +13,6 @@ func (d *draft) check() {
 	d.checkBGP()
 	d.checkProcess()
 	d.checkEncryption()
-	if d.Settings.Balancer && len(d.Settings.Allocator.Ranges) == 0 && !d.unread["loadbalancer-ip-range"] {
-		d.wrong("run-loadbalancer", true, "needs --loadbalancer-ip-range")
-	}
 	if d.Settings.Balancer && d.Settings.Allocator.Namespace == "" {
 		d.wrong("run-loadbalancer", true, "needs POD_NAMESPACE in the environment, the place of its lease")
 	}
@@ -102,8 +99,10 @@ func (d *draft) remarks() {
 			"--strict-external-ip-validation=false: whoever may create a Service can claim any address (CVE-2020-8554)"},
 		{s.BGP.AdvertiseExternal && s.Services.StrictExternal && len(s.Services.ExternalRanges) == 0,
 			"--advertise-external-ip: without --service-external-ip-range no external address is accepted, so none is announced"},
-		{s.BGP.AdvertiseLB && s.Services.StrictExternal && len(s.Allocator.Ranges) == 0,
-			"--advertise-loadbalancer-ip: without --loadbalancer-ip-range no load balancer address is accepted, so none is announced"},
+		{s.Balancer && len(s.Allocator.Ranges) == 0,
+			"--run-loadbalancer: without --loadbalancer-ip-range addresses are given from AddressPools (kube-router.io/v1alpha1) alone"},
+		{s.BGP.AdvertiseLB && !s.Balancer && s.Services.StrictExternal && len(s.Allocator.Ranges) == 0,
+			"--advertise-loadbalancer-ip: without --loadbalancer-ip-range or an AddressPool no load balancer address is accepted, so none is announced"},
 		{s.Policy.DefaultDeny && !s.Firewall, "--netpol-default-deny: does nothing with --run-firewall=false"},
 		{d.useNft, "--use-nftables-for-netpol: nftables is always used"},
 		{s.BGP.AdminPort != 0 && s.BGP.AdminAddr.IsValid() && !s.BGP.AdminAddr.IsLoopback(),

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -53,7 +54,7 @@ func TestEnvironment(t *testing.T) {
 }
 
 func TestBalancerNeeds(t *testing.T) {
-	if _, err := parse(t, caseHost(), "--run-loadbalancer"); err == nil || !strings.Contains(err.Error(), "needs --loadbalancer-ip-range") {
+	if o, err := parse(t, caseHost(), "--run-loadbalancer"); err != nil || !strings.Contains(fmt.Sprint(o.Remarks), "from AddressPools") {
 		t.Errorf("without range: %v", err)
 	}
 	if _, err := parse(t, plain(), "--run-loadbalancer", "--loadbalancer-ip-range=10.9.0.0/24"); err == nil || !strings.Contains(err.Error(), "POD_NAMESPACE") {

@@ -64,7 +64,7 @@ func rights(s *model.Settings) []right {
 		list = append(list, right{"get", "", "nodes", ""}, right{"patch", "", "nodes", "status"})
 	}
 	if s.Balancer {
-		list = append(list, right{"get", "", "services", ""}, right{"update", "", "services", "status"}, right{"create", "coordination.k8s.io", "leases", ""})
+		list = append(list, right{"get", "", "services", ""}, right{"update", "", "services", "status"}, right{"patch", "kube-router.io", "addresspools", "status"}, right{"create", "coordination.k8s.io", "leases", ""})
 	}
 	return list
 }

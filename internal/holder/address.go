@@ -106,7 +106,10 @@ func refusal(m *model.Model, s *model.Service, a netip.Addr, k Kind, owner *mode
 	}
 	ranges, flag := set.Services.ExternalRanges, "--service-external-ip-range"
 	if k == Balancer {
-		ranges, flag = set.Allocator.Ranges, "--loadbalancer-ip-range"
+		ranges, flag = m.BalancerRanges(), "--loadbalancer-ip-range"
+		if len(m.Pools) > 0 {
+			flag += ", nor in an AddressPool"
+		}
 	}
 	switch {
 	case !slices.Contains(Families(set, s), f):

@@ -59,6 +59,7 @@ func Home(m *model.Model) []Held {
 		{s.Services.ClusterRanges, "it lies in --service-cluster-ip-range"},
 		{s.Services.ExternalRanges, "it lies in --service-external-ip-range"},
 		{s.Allocator.Ranges, "it lies in --loadbalancer-ip-range"},
+		{m.BalancerRanges()[len(s.Allocator.Ranges):], "it lies in an AddressPool"},
 	} {
 		for _, p := range r.ranges {
 			list = append(list, inside(p, r.why))

@@ -9,6 +9,7 @@ import (
 type Balancer struct {
 	Namespace, Name string
 	V4, V6          netip.Addr // the zero Addr: none
+	Shares          bool       // others that share may have the same addresses
 }
 
 // String prints "default/web 192.0.2.7 2001:db8::7".

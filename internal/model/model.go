@@ -30,6 +30,7 @@ type Model struct {
 	listening  map[frontend][]*Service
 	nodePorts  map[Port]map[Name]*Service
 	changes    uint64
+	balancer   []netip.Prefix // BalancerRanges; nil: not worked out since a pool changed
 
 	slicesOf map[Name]map[Name]*Slice
 	slicesTo map[Name]map[Name]*Slice
@@ -122,6 +123,7 @@ func (m *Model) Put(o Object) Object {
 		m.putNode(o)
 	case *Pool:
 		m.Pools[o.Name] = o
+		m.balancer = nil
 	case *Silence:
 		m.Silences[o.Ref().Name] = o
 	case *Link:
@@ -165,6 +167,7 @@ func (m *Model) Delete(r Ref) Object {
 	case KindNode:
 		return m.deleteNode(r.Name.Name)
 	case KindPool:
+		m.balancer = nil
 		return take(m.Pools, r.Name.Name)
 	case KindSilence:
 		return take(m.Silences, r.Name)

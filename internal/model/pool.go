@@ -127,3 +127,51 @@ func (s *Selector) Matches(labels map[string]string) bool {
 	}
 	return true
 }
+
+// BalancerRanges are the ranges of load balancer addresses: those of --loadbalancer-ip-range, and those of AddressPools for Services, each as
+// few blocks. The list is not to be changed.
+func (m *Model) BalancerRanges() []netip.Prefix {
+	if m.balancer != nil {
+		return m.balancer
+	}
+	list := slices.Clone(m.Settings.Allocator.Ranges)
+	for _, p := range m.PoolsByAge() {
+		if !p.Balancer {
+			continue
+		}
+		for _, r := range p.Ranges {
+			list = append(list, r.Prefixes()...)
+		}
+	}
+	m.balancer = list
+	return list
+}
+
+// PoolsByAge are the AddressPools, the eldest first: of two that have one address it is the elder's.
+func (m *Model) PoolsByAge() []*Pool {
+	list := make([]*Pool, 0, len(m.Pools))
+	for _, p := range m.Pools {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, (*Pool).Older)
+	return list
+}
+
+// Prefixes are the fewest blocks that make up the range, in order.
+func (r AddrRange) Prefixes() []netip.Prefix {
+	var list []netip.Prefix
+	for a := r.First; a.IsValid() && a.Compare(r.Last) <= 0; {
+		bits := a.BitLen()
+		for bits > 0 {
+			wider := netip.PrefixFrom(a, bits-1)
+			if wider.Masked().Addr() != a || RangeOf(wider).Last.Compare(r.Last) > 0 {
+				break
+			}
+			bits--
+		}
+		p := netip.PrefixFrom(a, bits)
+		list = append(list, p)
+		a = RangeOf(p).Last.Next()
+	}
+	return list
+}

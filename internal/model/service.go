@@ -42,6 +42,7 @@ type Service struct {
 	Ingress      []Ingress     // status.loadBalancer.ingress
 	Class        string        // spec.loadBalancerClass
 	Requested    []netip.Addr  // spec.loadBalancerIP and the annotation for requested addresses
+	Pool         string        // annotation: the AddressPool to have addresses of; empty: any
 	SharingKey   string        // annotation: Services of one key may share an address on different ports
 	Families     []Family      // spec.ipFamilies
 	DualStack    string        // spec.ipFamilyPolicy: SingleStack, PreferDualStack, RequireDualStack

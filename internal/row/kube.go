@@ -17,6 +17,7 @@ func (n KubeName) String() string { return n.Namespace + "/" + n.Name }
 type KubeIngress struct {
 	Service KubeName
 	V4, V6  netip.Addr
+	Shares  bool   // the Service has a sharing key: others that have one may have the same addresses
 	Stale   string // addresses of ours beside them that have to go, separated by commas; only in what is there
 }
 
@@ -43,6 +44,52 @@ func (r KubeIngress) String() string {
 	text := fmt.Sprintf("service %s external-ip %s", r.Service, strings.Join(list, ","))
 	if r.Stale != "" {
 		text += " stale " + r.Stale
+	}
+	return text
+}
+
+// KubePool is what we write into the status of an AddressPool.
+type KubePool struct {
+	Name       string
+	Generation int64      // of the object that it is about
+	V4, V6     KubeUsage  // the zero value: the pool has no address of the family
+	Ready      KubeReason // true: the pool gives addresses
+	Conflict   KubeReason // true: elder pools have some of its addresses
+	Exhausted  KubeReason // true: nothing is left in a family
+}
+
+// KubeUsage counts the addresses of one family.
+type KubeUsage struct {
+	Has                        bool // the pool has addresses of the family
+	Total, Assigned, Available int64
+}
+
+// KubeReason is a condition of an object: whether it holds, and why.
+type KubeReason struct {
+	Is     bool
+	Reason string // in one word, as the API wants it
+	Why    string
+}
+
+// Key is the pool.
+func (r KubePool) Key() string { return r.Name }
+
+// String prints the status in the words of kubectl.
+func (r KubePool) String() string {
+	text := fmt.Sprintf("addresspool %s generation %d", r.Name, r.Generation)
+	for i, u := range []KubeUsage{r.V4, r.V6} {
+		if u.Has {
+			text += fmt.Sprintf(" ipv%d total=%d assigned=%d available=%d", 4+2*i, u.Total, u.Assigned, u.Available)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		KubeReason
+	}{{"Ready", r.Ready}, {"Conflicting", r.Conflict}, {"Exhausted", r.Exhausted}} {
+		text += fmt.Sprintf(" %s=%t", c.name, c.Is)
+		if c.Why != "" {
+			text += " (" + c.Why + ")"
+		}
 	}
 	return text
 }

@@ -12,7 +12,7 @@ import (
 
 // referenceAnnotations are those of kube-router v2.11, written from its documentation.
 const referenceAnnotations = `service.dsr service.scheduler service.schedflags service.hairpin service.hairpin.externalips service.local
-service.skiplbips service.advertise.clusterip service.advertise.externalip service.advertise.loadbalancerip
+service.pool service.skiplbips service.advertise.clusterip service.advertise.externalip service.advertise.loadbalancerip
 node.asn node.bgp.communities node.bgp.customimportreject path-prepend.as path-prepend.repeat-n peers
 peer.ips peer.asns peer.ports peer.passwords peer.localips rr.server rr.client bgp-local-addresses pod-cidr pod-cidrs`
 
@@ -64,6 +64,8 @@ func serviceNotes() []note {
 		on("service.advertise.loadbalancerip", "true", withRouter+" "+withRange, nil, lines{"bgp: path 203.0.113.5/32 nexthop 10.0.0.1"}, "maybe"),
 		on("service.loadbalancer-ips", "203.0.113.77", "--run-loadbalancer --loadbalancer-ip-range=203.0.113.0/24", lines{"balancer: service default/web external-ip 203.0.113.5"}, lines{"balancer: service default/web external-ip 203.0.113.77"}, "x"),
 		sharing,
+		on("service.pool", "blue", "--run-loadbalancer "+withRange, lines{"balancer: service default/web external-ip 203.0.113.5"},
+			lines{"remark: there is no AddressPool blue"}, ""),
 	}
 }
 

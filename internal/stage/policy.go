@@ -65,7 +65,7 @@ func (p *Policies) note(c think.Change, add func(model.Ref)) {
 		return
 	}
 	p.Planner.Note(c.Old, c.New, add)
-	if c.Ref.Kind == model.KindNode || c.Ref.Kind == model.KindLink {
+	if c.Ref.Kind == model.KindNode || c.Ref.Kind == model.KindLink || c.Ref.Kind == model.KindPool {
 		add(baseUnit)
 	}
 }

@@ -5,13 +5,7 @@
 package stage
 
 import (
-	"net/netip"
-
 	"kube-router/internal/model"
-	"kube-router/internal/plan/balancer"
-	"kube-router/internal/reconcile"
-	"kube-router/internal/render/kube"
-	"kube-router/internal/row"
 	"kube-router/internal/think"
 )
 
@@ -41,21 +35,4 @@ func (n *Network) Settle(m *model.Model, contain func(think.ID, model.Ref, func(
 	n.Services.settle(contain)
 	n.Policies.settle(m)
 	n.ledgers.Nft.End()
-}
-
-// Balancer plans all LoadBalancer Services' addresses at once: they compete.
-func Balancer(l *reconcile.Ledger[row.KubeName, row.KubeIngress]) think.Stage {
-	return think.Stage{ID: think.Balancer, Plan: func(m *model.Model, _ model.Ref) []model.Remark {
-		planned := map[model.Name][]netip.Addr{}
-		for k, r := range l.All {
-			planned[model.Name{Namespace: k.Namespace, Name: k.Name}] = r.Addrs()
-		}
-		list, remarks := balancer.Plan(m, planned)
-		var rows []row.KubeIngress
-		for _, i := range list {
-			rows = append(rows, kube.Balancer(i))
-		}
-		l.Claim(reconcile.Owner{Name: "balancer"}, rows...)
-		return remarks
-	}}
 }

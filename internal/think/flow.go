@@ -39,8 +39,9 @@ var flow = map[model.Kind]map[ID]touched{
 		Guard:    {"its ports (ipvs)", podPorts},
 	},
 	model.KindNamespace: {
-		Policy: {"its pods, where selectors see it otherwise now", nil},
-		Guard:  {"its pods' ports, when it frees them", freed},
+		Policy:   {"its pods, where selectors see it otherwise now", nil},
+		Guard:    {"its pods' ports, when it frees them", freed},
+		Balancer: {"all, when pools select by its labels", relabelled},
 	},
 	model.KindPolicy: {
 		Policy: {"the pods that it selects or selected", nil},
@@ -71,7 +72,13 @@ var flow = map[model.Kind]map[ID]touched{
 		Advert:   {"all sessions", nodesAndSelf},
 		Wire:     {"all", whole},
 	},
-	model.KindPool:     {Balancer: {"all: they compete", whole}},
+	model.KindPool: {
+		Balancer: {"all: they compete", whole},
+		Services: {"all (rare)", whole},
+		Policy:   {"what is exempt from policy", nil},
+		Advert:   {"all (rare)", whole},
+		Egress:   {"all (rare)", whole},
+	},
 	model.KindPath:     {Route: {"that prefix, and who teaches it", both(itself, wirePath)}, Wire: {"who teaches it", wirePath}},
 	model.KindIdentity: {Route: {"all", whole}, Wire: {"all", whole}},
 	model.KindAnswer:   {Route: {"who has that key", wireAnswer}, Wire: {"who has that key", wireAnswer}},

@@ -160,3 +160,18 @@ func itsSharers(m *model.Model, c Change, add func(model.Ref)) {
 		}
 	}
 }
+
+// relabelled is every unit of the stage where a Namespace's labels are others now and a pool selects by them.
+func relabelled(m *model.Model, c Change, add func(model.Ref)) {
+	old, _ := c.Old.(*model.Namespace)
+	now, _ := c.New.(*model.Namespace)
+	if old != nil && now != nil && maps.Equal(old.Labels, now.Labels) {
+		return
+	}
+	for _, p := range m.Pools {
+		if len(p.Namespaces.Requirements) > 0 {
+			add(Everything)
+			return
+		}
+	}
+}

@@ -91,4 +91,5 @@ type Allocator struct {
 	Leader  string
 	Leading bool // it is this node
 	Lines   []reconcile.Line
+	Pools   []intent.Pool // what AddressPools have left
 }

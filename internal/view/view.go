@@ -27,6 +27,7 @@ func (d *Daemon) Views() []show.View {
 		{Name: "sources", Doc: "the API server's watches", Make: d.sourcesView},
 		{Name: "nodes", Doc: "the cluster's nodes with their pod ranges", Make: d.nodes},
 		{Name: "balancer", Doc: "the addresses given to LoadBalancer Services, and the leader", Make: d.balancer},
+		{Name: "pools", Doc: "AddressPools: whom they are for and what is left", Make: d.pools},
 		{Name: "services", Args: "[NAME]", Doc: "fronts and the endpoints that answer", Make: d.servicesView},
 	}, append(d.bgpViews(), d.policyViews()...)...)
 }

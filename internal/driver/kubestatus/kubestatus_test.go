@@ -100,7 +100,7 @@ func name(s string) row.KubeName { return row.KubeName{Namespace: "default", Nam
 
 func TestIngress(t *testing.T) {
 	worlds(t, func(w *world) {
-		table, err := NewIngress(w.config, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/64")}, oursOrNone)
+		table, err := NewIngress(w.config, oursOrNone)
 		check(w.t, err)
 		ctx := w.t.Context()
 		web := row.KubeIngress{Service: name("web"), V4: netip.MustParseAddr("203.0.113.7"), V6: netip.MustParseAddr("2001:db8::7")}
@@ -118,7 +118,7 @@ func TestIngress(t *testing.T) {
 		have, err := table.Dump(ctx)
 		check(w.t, err)
 		stale := dns
-		stale.Stale = "198.51.100.2" // of a former range: who wants no more than dns must see a difference
+		stale.V4 = netip.MustParseAddr("198.51.100.2") // of a former range: who wants no more than dns must see a difference
 		equal(w.t, stale, have[dns.Key()])
 		moved := row.KubeIngress{Service: name("dns"), V4: netip.MustParseAddr("203.0.113.9")}
 		check(w.t, table.Apply(ctx, []row.Change[row.KubeName, row.KubeIngress]{{Key: web.Key(), Old: &web}, {Key: dns.Key(), Old: &dns, New: &moved}}))
@@ -146,7 +146,7 @@ func TestAnothersClass(t *testing.T) {
 	other := "example.com/other"
 	fake.Services["default/web"].Spec.LoadBalancerClass = &other
 	w.foreign("web", corev1.LoadBalancerIngress{IP: "203.0.113.7"})
-	table, err := NewIngress(w.config, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}, oursOrNone)
+	table, err := NewIngress(w.config, oursOrNone)
 	check(t, err)
 	have, err := table.Dump(t.Context())
 	check(t, err)
@@ -235,7 +235,7 @@ func TestPartialFailure(t *testing.T) {
 	fake := NewFake()
 	w := newWorld(t, fake.Config(), fake)
 	fake.Refuse = func(r *http.Request) bool { return r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/web/") }
-	table, err := NewIngress(w.config, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}, oursOrNone)
+	table, err := NewIngress(w.config, oursOrNone)
 	check(t, err)
 	web, dns := row.KubeIngress{Service: name("web"), V4: netip.MustParseAddr("203.0.113.7")}, row.KubeIngress{Service: name("dns"), V4: netip.MustParseAddr("203.0.113.8")}
 	err = table.Apply(t.Context(), []row.Change[row.KubeName, row.KubeIngress]{{Key: web.Key(), New: &web}, {Key: dns.Key(), New: &dns}})

@@ -176,7 +176,7 @@ func ranges(m *model.Model, self *model.Node) []netip.Prefix {
 	}{
 		{b.AdvertiseCluster, m.Settings.Services.ClusterRanges},
 		{b.AdvertiseExternal, m.Settings.Services.ExternalRanges},
-		{b.AdvertiseLB, m.Settings.Allocator.Ranges},
+		{b.AdvertiseLB, m.BalancerRanges()},
 	} {
 		if r.on {
 			list = append(list, r.ranges...)

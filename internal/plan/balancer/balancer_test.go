@@ -98,7 +98,7 @@ func TestPlan(t *testing.T) {
 		for _, s := range c.services {
 			m.Put(s)
 		}
-		list, remarks := Plan(m, nil)
+		list, _, remarks := Plan(m, nil)
 		var got []string
 		for _, b := range list {
 			got = append(got, strings.TrimPrefix(b.String(), "default/"))
@@ -117,7 +117,7 @@ func TestNodesKeepTheirAddresses(t *testing.T) {
 	m.Put(&model.Node{Name: "n2", ExternalIPs: []netip.Addr{netip.MustParseAddr("192.0.2.2")}})
 	m.Put(service("a"))
 	m.Put(service("b", request("192.0.2.2")))
-	list, remarks := Plan(m, nil)
+	list, _, remarks := Plan(m, nil)
 	if fmt.Sprint(list) != "[default/a 192.0.2.3]" || len(remarks) != 1 {
 		t.Errorf("%v %v", list, remarks)
 	}
@@ -129,7 +129,7 @@ func TestAPlanHoldsUntilTheStatusSaysIt(t *testing.T) {
 	m.Put(service("m"))
 	planned := map[model.Name][]netip.Addr{{Namespace: "default", Name: "m"}: {netip.MustParseAddr("192.0.2.1")}}
 	m.Put(service("a"))
-	list, _ := Plan(m, planned)
+	list, _, _ := Plan(m, planned)
 	if fmt.Sprint(list) != "[default/a 192.0.2.2 default/m 192.0.2.1]" {
 		t.Errorf("%v", list)
 	}
@@ -145,7 +145,7 @@ func TestNeverTwice(t *testing.T) {
 		} else {
 			m.Put(service(name))
 		}
-		list, _ := Plan(m, nil)
+		list, _, _ := Plan(m, nil)
 		var held []netip.Addr
 		for _, b := range list {
 			held = append(held, b.V4)
@@ -170,7 +170,7 @@ func BenchmarkExhausted(b *testing.B) {
 		})
 	}
 	for b.Loop() {
-		if list, remarks := Plan(m, nil); len(list) != 4094 || len(remarks) != 906 {
+		if list, _, remarks := Plan(m, nil); len(list) != 4094 || len(remarks) != 906 {
 			b.Fatal(len(list), len(remarks))
 		}
 	}

@@ -59,18 +59,3 @@ func asked(s *model.Service, f model.Family) netip.Addr {
 	}
 	return netip.Addr{}
 }
-
-// first is the first address of a range to give: the network's own (RFC 1812, section 4.2.2.11; in IPv6 the
-// subnet router's, RFC 4291, section 2.6.1) is left out, but of ranges too short to have one.
-func first(r netip.Prefix) netip.Addr {
-	a := r.Masked().Addr()
-	if a.BitLen()-r.Bits() < 2 {
-		return a
-	}
-	return a.Next()
-}
-
-// edge tells whether an address is the broadcast address of an IPv4 range.
-func edge(r netip.Prefix, a netip.Addr) bool {
-	return a.Is4() && a.BitLen()-r.Bits() >= 2 && !r.Contains(a.Next())
-}

@@ -12,7 +12,7 @@ import (
 // nor a node, nor excluded. What each Node adds to these is planned by Peer.
 func Egress(m *model.Model) []*intent.Egress {
 	self, s := m.Self(), &m.Settings
-	e := &intent.Egress{Refuse: merge(s, unserved(s))}
+	e := &intent.Egress{Refuse: merge(s, unserved(m))}
 	if self != nil && s.Router && s.Routes.PodEgress {
 		e.Pods = merge(s, self.PodCIDRs)
 		e.Keep = slices.DeleteFunc(kept(s), m.RangeAround)
@@ -61,7 +61,8 @@ func Near(m *model.Model, r netip.Prefix) (nodes []string, rest bool) {
 
 // unserved are the service ranges in which nobody but Services has an address: cluster addresses where we carry
 // Services and know the range, since hosts may live in the default one; and what we announce as a whole, so that unused addresses come to us too.
-func unserved(s *model.Settings) []netip.Prefix {
+func unserved(m *model.Model) []netip.Prefix {
+	s := &m.Settings
 	var list []netip.Prefix
 	if s.Proxy && s.Services.ClusterGiven {
 		list = append(list, s.Services.ClusterRanges...)
@@ -75,7 +76,7 @@ func unserved(s *model.Settings) []netip.Prefix {
 	}{
 		{s.BGP.AdvertiseCluster, s.Services.ClusterRanges},
 		{s.BGP.AdvertiseExternal, s.Services.ExternalRanges},
-		{s.BGP.AdvertiseLB, s.Allocator.Ranges},
+		{s.BGP.AdvertiseLB, m.BalancerRanges()},
 	} {
 		if r.on {
 			list = append(list, r.ranges...)

@@ -31,7 +31,7 @@ func Base(m *model.Model) (*intent.FirewallBase, []model.Remark) {
 	case s.Proxy && s.Services.Engine == model.EngineIPVS:
 		b.OwnFronts = true
 	case !s.Proxy || s.Services.Engine != model.EngineNftables:
-		for _, list := range [][]netip.Prefix{s.Services.ClusterRanges, s.Services.ExternalRanges, s.Allocator.Ranges} {
+		for _, list := range [][]netip.Prefix{s.Services.ClusterRanges, s.Services.ExternalRanges, m.BalancerRanges()} {
 			b.Fronts = append(b.Fronts, list...)
 		}
 		b.FirstPort, b.LastPort = uint16(s.Services.NodePortFirst), uint16(s.Services.NodePortLast)

@@ -43,6 +43,9 @@ func serviceAnnotations() []annotation[model.Service] {
 			s.Options.AdvertiseLB = override(in)
 		}},
 		{"service.loadbalancer-ips", "list of addresses", "load balancer addresses that are asked for, one for each family", parseRequested},
+		{"service.pool", "name of an AddressPool", "the pool that load balancer addresses come from", func(s *model.Service, in input) {
+			s.Pool = strings.TrimSpace(in.text)
+		}},
 		{"service.sharing-key", "text", "Services of one namespace and key may share an address on different ports", func(s *model.Service, in input) {
 			s.SharingKey = strings.TrimSpace(in.text)
 		}},

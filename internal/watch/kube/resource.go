@@ -17,16 +17,13 @@ import (
 func Kinds(s model.Settings) []model.Kind {
 	kinds := []model.Kind{model.KindNode}
 	if s.Proxy || s.Router || s.Balancer {
-		kinds = append(kinds, model.KindService)
+		kinds = append(kinds, model.KindService, model.KindPool)
 	}
 	if s.Proxy || s.Router {
 		kinds = append(kinds, model.KindSlice)
 	}
-	if s.Firewall || s.Guards() {
-		kinds = append(kinds, model.KindNamespace) // policies select by them, and they free pods from the guard of their ports
-	}
-	if s.Balancer {
-		kinds = append(kinds, model.KindPool)
+	if s.Firewall || s.Balancer || s.Guards() {
+		kinds = append(kinds, model.KindNamespace) // policies and pools select by them, and they free pods from the guard of their ports
 	}
 	if s.Firewall || s.Proxy {
 		kinds = append(kinds, model.KindPod) // for Services: their weights, how long they may take to go, whether they may be entered
