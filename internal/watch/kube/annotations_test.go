@@ -76,7 +76,7 @@ func TestAnnotationsTable(t *testing.T) {
 			t.Errorf("%s: kind %s carries no annotation", a.Key, a.Kind)
 		}
 	}
-	same(t, 40, len(seen))
+	same(t, 41, len(seen))
 }
 
 func TestParseCommunity(t *testing.T) {
