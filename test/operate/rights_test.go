@@ -137,6 +137,7 @@ func TestRights(t *testing.T) {
 	crd, err := os.ReadFile("../../deploy/kustomize/crds/addresspools.yaml")
 	n.check(err)
 	n.apply(string(crd))
+	n.apply("{apiVersion: kube-router.io/v1alpha1, kind: AddressPool, metadata: {name: pool}, spec: {addresses: [198.51.100.0/28]}}")
 	n.apply(strings.Replace(web, "{name: web, namespace: default}", "{name: web, namespace: default, annotations: {kube-router.io/service.local: maybe}}", 1))
 	n.start()
 	want := given(t, "../../deploy/rendered/generic-kuberouter-loadbalancer.yaml")
