@@ -85,13 +85,14 @@ func (d *draft) checkProcess() {
 // remarks names settings that do not do what one may think.
 func (d *draft) remarks() {
 	s := &d.Settings
+	ends := s.Services.Engine != model.EngineAuto && !s.Services.Engine.Can().OwnTimeouts // connections end by themselves
 	for _, r := range []struct {
 		when bool
 		text string
 	}{
-		{s.Services.Engine == model.EngineNftables && (d.given["service-tcp-timeout"] || d.given["service-tcpfin-timeout"] || d.given["service-udp-timeout"]),
+		{ends && (d.given["service-tcp-timeout"] || d.given["service-tcpfin-timeout"] || d.given["service-udp-timeout"]),
 			"--service-*-timeout: only the ipvs engine has them; nftables uses the kernel's connection tracking timeouts"},
-		{s.Services.Engine == model.EngineNftables && s.Services.Graceful,
+		{ends && s.Services.Graceful,
 			"--ipvs-graceful-termination: the nftables engine always lets connections of a removed endpoint end by themselves"},
 		{s.Services.NodePortAll && len(s.Services.NodePortAddresses) > 0,
 			"--nodeport-bindon-all-ip: --nodeport-addresses is narrower and wins"},

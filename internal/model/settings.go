@@ -43,16 +43,6 @@ func (s *Settings) Families() []Family {
 // Has tells whether a family is enabled.
 func (s *Settings) Has(f Family) bool { return f == IPv4 && s.IPv4 || f == IPv6 && s.IPv6 }
 
-// Engine is the dataplane that carries Services.
-type Engine string
-
-// The service engines. EngineAuto is resolved at start, before a plan sees it.
-const (
-	EngineAuto     Engine = "auto"
-	EngineIPVS     Engine = "ipvs"
-	EngineNftables Engine = "nftables"
-)
-
 // ServiceSettings configure the service proxy.
 type ServiceSettings struct {
 	Engine            Engine         // --service-proxy-engine (ours)

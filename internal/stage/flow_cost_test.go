@@ -62,7 +62,7 @@ func benchThinker(engine model.Engine, n int) thinking {
 		m.Put(svc)
 		m.Put(benchSlice(i, 10))
 	}
-	return newThinking(m, think.Hooks{Settle: s.settled}, s.stage(), s.ipvs.stage())
+	return newThinking(m, think.Hooks{Settle: s.settled}, s.stage(), s.rows.stage())
 }
 
 func benchSlice(i, endpoints int) *model.Slice {

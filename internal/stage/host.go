@@ -2,11 +2,9 @@ package stage
 
 import (
 	"net/netip"
-	"slices"
 
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
-	"kube-router/internal/plan/advert"
 	"kube-router/internal/plan/host"
 	"kube-router/internal/plan/route"
 	"kube-router/internal/reconcile"
@@ -21,7 +19,6 @@ func hostStages(l Ledgers) []think.Stage {
 	return []think.Stage{
 		{ID: think.Host, Plan: l.planHost},
 		{ID: think.Egress, Units: egressUnits, Plan: l.planEgress},
-		{ID: think.Inside, Plan: l.planInside},
 		{ID: think.Forward, Plan: l.planForward},
 		{ID: think.Route, Units: routeUnits, Plan: l.planRoute},
 		l.guardStage(),
@@ -66,92 +63,6 @@ func (l Ledgers) planEgress(m *model.Model, u model.Ref) []model.Remark {
 	}
 	l.Nft.Claim(reconcile.Owner{Name: "egress: " + u.String()}, rows...)
 	return nil
-}
-
-// planInside claims the static part of Services, which tells the pods of this node from other clients.
-// A pod of another node that comes to a node port here is such another: its reply would go straight back.
-func (l Ledgers) planInside(m *model.Model, _ model.Ref) []model.Remark {
-	owner := reconcile.Owner{Name: "services"}
-	l.Flows.Claim(owner, flowsInside(m)...)
-	if !m.Settings.Proxy || m.Settings.Services.Engine == model.EngineIPVS {
-		l.Nft.Claim(owner)
-		return nil
-	}
-	l.Nft.Claim(owner, nft.ServiceSkeleton(serviceParams(m))...)
-	return nil
-}
-
-// flowsInside tells which clients are not outside for externalTrafficPolicy Local: pods of this node, and the node.
-func flowsInside(m *model.Model) []row.Flows {
-	if !m.Settings.Proxy {
-		return nil
-	}
-	blocks := slices.Clone(insideOf(m))
-	for _, l := range m.Links {
-		for _, p := range l.Addrs {
-			blocks = append(blocks, netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
-		}
-	}
-	return []row.Flows{row.FlowsInside(blocks...)}
-}
-
-// serviceParams are what the static rules of Services depend on, with either engine.
-func serviceParams(m *model.Model) nft.ServiceParams {
-	set := &m.Settings
-	return nft.ServiceParams{
-		IPv4: set.IPv4, IPv6: set.IPv6, Inside: insideOf(m), Self: selfOf(m), Best: bestOf(m), Open: !set.Services.PermitAll, Ports: ownPorts(m),
-	}
-}
-
-// ownPorts are the ports at which kube-router itself listens on the nodes.
-func ownPorts(m *model.Model) []nft.OwnPort {
-	const tcp, udp = 6, 17
-	var list []nft.OwnPort
-	s := &m.Settings
-	for _, p := range s.Listens {
-		list = append(list, nft.OwnPort{Proto: tcp, Port: uint16(p)})
-	}
-	if s.Router {
-		list = append(list, nft.OwnPort{Proto: tcp, Port: uint16(s.BGP.Port)})
-		if len(advert.BFD(m)) > 0 {
-			list = append(list, nft.OwnPort{Proto: udp, Port: intent.BFDPort})
-		}
-	}
-	for _, g := range route.Guard(m) {
-		if g.Port != 0 {
-			list = append(list, nft.OwnPort{Proto: udp, Port: g.Port})
-		}
-	}
-	return list
-}
-
-// selfOf are the addresses by which others know this node.
-func selfOf(m *model.Model) []netip.Addr {
-	if self := m.Self(); self != nil {
-		list := slices.Concat(self.InternalIPs, self.ExternalIPs)
-		slices.SortFunc(list, netip.Addr.Compare)
-		return slices.Compact(list)
-	}
-	return nil
-}
-
-// bestOf are the addresses by which nodes know this one, one for each family that it has.
-func bestOf(m *model.Model) []netip.Addr {
-	var list []netip.Addr
-	for _, f := range m.Settings.Families() {
-		if self := m.Self(); self != nil && self.IP(f).IsValid() {
-			list = append(list, self.IP(f))
-		}
-	}
-	return list
-}
-
-// insideOf are the ranges of this node's pods.
-func insideOf(m *model.Model) []netip.Prefix {
-	if self := m.Self(); self != nil && len(self.PodCIDRs) > 0 {
-		return self.PodCIDRs
-	}
-	return m.Settings.Routes.ClusterCIDRs
 }
 
 // routeUnits are every learned prefix, every node, and our own ranges.

@@ -102,7 +102,7 @@ func loadThinker() loaded {
 	settings := model.Settings{Node: "n1", Proxy: true, Firewall: true, IPv4: true, IPv6: true}
 	settings.Services.Engine = model.EngineNftables
 	settle := func(m *model.Model) { s.settled(m); p.settle(m); l.Nft.End() }
-	return loaded{newThinking(model.New(settings), think.Hooks{Begin: l.Nft.Begin, Settle: settle}, s.stage(), s.ipvs.stage(), p.stage()), l.Nft}
+	return loaded{newThinking(model.New(settings), think.Hooks{Begin: l.Nft.Begin, Settle: settle}, s.stage(), s.rows.stage(), p.stage()), l.Nft}
 }
 
 // loadPods are pods of one namespace, here.

@@ -16,18 +16,16 @@ import (
 // Services carries Services from the model to rows.
 type Services struct {
 	Intents *reconcile.Ledger[intent.Front, *intent.Service]
-	nft     *reconcile.Ledger[row.NftKey, row.Nft]
 	flows   *reconcile.Ledger[row.FlowsKey, row.Flows]
-	ipvs    *ipvsServices // beside nft: which of the two has Services is told by engine
-	engine  model.Engine
+	rows    *frontends
 	health  *reconcile.Ledger[uint16, row.HealthPort]
 }
 
 func newServices(l Ledgers) *Services {
 	return &Services{
 		Intents: reconcile.NewLedger[intent.Front, *intent.Service](),
-		ipvs:    newIpvsServices(l),
-		nft:     l.Nft, flows: l.Flows, health: l.Health,
+		rows:    newFrontends(l, Engines()),
+		flows:   l.Flows, health: l.Health,
 	}
 }
 
@@ -46,12 +44,12 @@ func (s *Services) plan(m *model.Model, u model.Ref) []model.Remark {
 	if !m.Settings.Proxy {
 		return nil
 	}
-	s.engine = m.Settings.Services.Engine
+	serves := s.rows.choose(m.Settings.Services.Engine)
 	fronts, remarks := service.Plan(m, u.Name)
 	s.Intents.Claim(reconcile.Owner{Name: u.String()}, fronts...)
 	s.planHealth(m, u)
 	for _, f := range fronts {
-		for _, text := range s.limits(f) {
+		for _, text := range serves.Remarks(f) {
 			remarks = append(remarks, model.Remark{Object: u, Message: text})
 		}
 	}
@@ -73,17 +71,17 @@ func (s *Services) settle(contain func(think.ID, model.Ref, func())) {
 		want, ok := s.Intents.Want(k)
 		owner := reconcile.Owner{Name: k.String()}
 		if !ok {
-			s.render(k, nil)
+			s.rows.put(k, nil)
 			s.flows.Claim(owner)
 			continue
 		}
 		contain(think.Services, serviceRef(want.Owner), func() {
 			flows := conntrack.Service(want)
-			s.render(k, want)
+			s.rows.put(k, want)
 			s.flows.Claim(owner, flows...)
 		})
 	}
-	s.ipvs.settle(contain)
+	s.rows.settle(contain)
 }
 
 // serviceRef is the Service whose name an intent carries.

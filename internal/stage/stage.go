@@ -23,7 +23,7 @@ func New(l Ledgers) *Network {
 
 // Stages are the stages in the order of a turn.
 func (n *Network) Stages() []think.Stage {
-	return append([]think.Stage{n.Services.stage(), n.Services.ipvs.stage(), n.Policies.stage(), n.ledgers.advertStage()}, hostStages(n.ledgers)...)
+	return append([]think.Stage{n.Services.stage(), n.Services.rows.stage(), n.Policies.stage(), n.ledgers.advertStage()}, hostStages(n.ledgers)...)
 }
 
 // Begin starts a turn: what it claims is taken whole or not at all.

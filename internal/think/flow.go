@@ -52,10 +52,9 @@ var flow = map[model.Kind]map[ID]touched{
 	},
 	model.KindNode: {
 		Services: {"self: all; other: frontends at its addresses and in its ranges", both(ifSelf(whole), nodeClaims)},
-		IPVS:     {"self: all; other: frontends at its addresses", ifSelf(whole)},
 		Policy:   {"what is exempt from policy", nil},
 		Host:     {"self: all", ifSelf(whole)},
-		Inside:   {"self: all", ifSelf(whole)},
+		Engine:   {"self: all; other: frontends at its addresses", ifSelf(whole)},
 		Forward:  {"all, when its ranges are others", ranged},
 		Route:    {"self: all; other: that one, paths through it, who claims the same ranges or key", both(ofNode(nodeRoutes), ofNode(sameKey))},
 		Advert:   {"self: all; other: its session, Services in its ranges; all, when it is cordoned", both(both(ofNode(nodeAdverts), nodeDrained), nodeClaims)},
@@ -64,11 +63,10 @@ var flow = map[model.Kind]map[ID]touched{
 	},
 	model.KindLink: {
 		Services: {"all (rare)", whole},
-		IPVS:     {"all", whole},
 		Policy:   {"what is exempt from policy", nil},
 		Route:    {"all", whole},
 		Host:     {"all", whole},
-		Inside:   {"all", whole},
+		Engine:   {"all", whole},
 		Advert:   {"all sessions", nodesAndSelf},
 		Wire:     {"all", whole},
 	},
@@ -137,7 +135,7 @@ func itsService(_ *model.Model, c Change, add func(model.Ref)) {
 func podServices(m *model.Model, c Change, add func(model.Ref)) {
 	old, _ := c.Old.(*model.Pod)
 	now, _ := c.New.(*model.Pod)
-	if m.Settings.Services.Engine != model.EngineIPVS {
+	if !m.Settings.Services.Engine.Can().AsksPods {
 		if weightOf(old) != weightOf(now) {
 			for _, s := range m.SlicesTo(c.Ref.Name) {
 				add(model.Ref{Kind: model.KindService, Name: s.Service})

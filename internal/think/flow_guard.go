@@ -24,7 +24,7 @@ func freed(m *model.Model, c Change, add func(model.Ref)) {
 // answering are the ports of the pods that answer for a Service with direct server return, from its addresses.
 func answering(m *model.Model, c Change, add func(model.Ref)) {
 	direct := func(s *model.Service) bool { return s != nil && s.Options.DSR }
-	if m.Settings.Services.Engine != model.EngineIPVS {
+	if !m.Settings.Services.Engine.Can().Direct {
 		return
 	}
 	for _, o := range []model.Object{c.Old, c.New} {
@@ -56,7 +56,7 @@ func endpointPorts(m *model.Model, s *model.Slice, add func(model.Ref)) {
 func podPorts(m *model.Model, c Change, add func(model.Ref)) {
 	old, _ := c.Old.(*model.Pod)
 	now, _ := c.New.(*model.Pod)
-	if m.Settings.Services.Engine != model.EngineIPVS || len(m.SlicesTo(c.Ref.Name)) == 0 ||
+	if !m.Settings.Services.Engine.Can().Direct || len(m.SlicesTo(c.Ref.Name)) == 0 ||
 		old != nil && now != nil && slices.Equal(old.Addrs, now.Addrs) && maps.Equal(old.Labels, now.Labels) {
 		return
 	}

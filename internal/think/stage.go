@@ -8,12 +8,11 @@ type ID string
 // The stages. What each plans anew after which change is the table in flow.go.
 const (
 	Services ID = "service"    // frontends of Services, one Service a unit
-	IPVS     ID = "ipvs"       // what the ipvs engine needs without any Service
 	Policy   ID = "policy"     // NetworkPolicies: sets of peers, and pods of this node
 	Advert   ID = "advert"     // BGP: the speaker, sessions with nodes, announcements of Services
 	Host     ID = "host"       // bridge, sysctls and CNI file
 	Egress   ID = "egress"     // what leaves with the node's address
-	Inside   ID = "inside"     // what Services need without any Service, with either engine
+	Engine   ID = "engine"     // what Services need without any Service
 	Forward  ID = "forward"    // what chains of others are told about pods
 	Route    ID = "route"      // routes and tunnels to other nodes, and learned prefixes
 	Guard    ID = "guard"      // what a pod's port lets through

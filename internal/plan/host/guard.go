@@ -30,7 +30,7 @@ func Port(m *model.Model, attached model.Name) *intent.Port {
 // direct are the addresses of Services that a pod answers from itself, by direct server return: those that the Service may
 // have, where the daemon sets them up in that pod (see package holder).
 func direct(m *model.Model, pod model.Name) []netip.Addr {
-	if !m.Settings.Proxy || m.Settings.Services.Engine != model.EngineIPVS {
+	if !m.Settings.Proxy || !m.Settings.Services.Engine.Can().Direct {
 		return nil
 	}
 	var list []netip.Addr

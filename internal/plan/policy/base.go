@@ -25,12 +25,12 @@ func Base(m *model.Model) (*intent.FirewallBase, []model.Remark) {
 		remarks = append(remarks, model.Remark{Object: m.Self().Ref(), Message: "pods hang on the bridge " + name + " of another CNI: where that doesn't chain " +
 			"kube-router-cni, a pod with NET_RAW can send as its neighbour, past policies that go by addresses"})
 	}
-	// Our nftables engine translates before the judgement; IPVS, ours or kube-proxy's, after it. Of ours all fronts
+	// An engine translates before the judgement or after it, as kube-proxy's IPVS does. Of ours all fronts
 	// are known.
-	switch {
-	case s.Proxy && s.Services.Engine == model.EngineIPVS:
+	switch translates := s.Services.Engine.Can().Translates; {
+	case s.Proxy && translates == model.After:
 		b.OwnFronts = true
-	case !s.Proxy || s.Services.Engine != model.EngineNftables:
+	case !s.Proxy || translates != model.Before:
 		for _, list := range [][]netip.Prefix{s.Services.ClusterRanges, s.Services.ExternalRanges, m.BalancerRanges()} {
 			b.Fronts = append(b.Fronts, list...)
 		}

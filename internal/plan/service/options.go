@@ -20,7 +20,7 @@ func scheduler(m *model.Model, s *model.Service, r *remarks) (intent.Scheduler, 
 		r.add(field, "%q is no scheduler: the default is used", name)
 		name = ""
 	}
-	if m.Lacks[name] != nil && m.Settings.Services.Engine == model.EngineIPVS {
+	if m.Lacks[name] != nil && m.Settings.Services.Engine.Can().Schedulers {
 		r.add(field, "rr is used on node %s: its kernel has no %s (module ip_vs_%s)", m.Settings.Node, name, name)
 		name = "rr"
 	}
@@ -48,7 +48,7 @@ func (t *template) dsr(index int, out *intent.Service) {
 		return
 	}
 	const field = "kube-router.io/service.dsr"
-	if t.m.Settings.Services.Engine != model.EngineIPVS {
+	if !t.m.Settings.Services.Engine.Can().Direct {
 		t.add(field, "ignored: direct server return needs the ipvs engine")
 		return
 	}
