@@ -168,7 +168,7 @@ func check(args *skel.CmdArgs) error {
 		return err
 	}
 	if err := ask(c.Socket, c.wait(), model.AttachRequest{Verb: model.AttachCheck, Attachment: a}); err != nil {
-		return types.NewError(types.ErrTryAgainLater, fmt.Sprintf("the network policy of pod %s does not stand", a.Pod), err.Error())
+		return types.NewError(types.ErrTryAgainLater, fmt.Sprintf("the network policy of pod %s is not in force", a.Pod), err.Error())
 	}
 	return nil
 }

@@ -130,7 +130,7 @@ func TestErrors(t *testing.T) {
 		{"nobody listens", add(in(args(nobody), namespace(t))), types.ErrTryAgainLater, "the network policy of pod a/web is not in the kernel yet"},
 		{"no namespace", add(args(socket)), types.ErrIOFailure, "network namespace /run/netns/p"},
 		{"the daemon says no", add(in(args(socket), namespace(t))), types.ErrTryAgainLater, "no rules"},
-		{"check", check(args(socket)), types.ErrTryAgainLater, "does not stand"},
+		{"check", check(args(socket)), types.ErrTryAgainLater, "is not in force"},
 		{"not ready", status(args(socket)), types.ErrPluginNotAvailable, "no rules"},
 		{"gc", gc(args(socket)), types.ErrTryAgainLater, "nothing was collected"},
 		{"first in the chain", add(first), types.ErrInvalidNetworkConfig, "before it in the chain"},

@@ -121,8 +121,8 @@ func cleanupCommand() *cobra.Command {
 
 func doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Check what this node needs and say how to mend it", Args: cobra.NoArgs,
-		Long: "Check what this node needs and say how to mend it. The flags are those of the daemon; without any, the doctor asks the\n" +
+		Use: "doctor", Short: "Check what this node needs and say how to fix it", Args: cobra.NoArgs,
+		Long: "Check what this node needs and say how to fix it. The flags are those of the daemon; without any, the doctor asks the\n" +
 			"running daemon for its settings. The exit code is 1 when something that was asked for can't work.",
 	}
 	raw := config.Flags(cmd.Flags())

@@ -125,7 +125,7 @@ func (a *agent) Stands(ctx context.Context, at *model.Attachment) error {
 	_ = a.thinker.Query(context.WithoutCancel(ctx), func(m *model.Model) {
 		a.network.Policies.Forget(w)
 		if a.o.Settings.Firewall && m.Pods[at.Pod] == nil {
-			why = fmt.Errorf("the API has not told of pod %s yet", at.Pod)
+			why = fmt.Errorf("the API server has not reported pod %s yet", at.Pod)
 		}
 	})
 	return why

@@ -44,7 +44,7 @@ func (h held[K, R]) Apply(ctx context.Context, changes []row.Change[K, R]) error
 	failed := row.Failed[K]{}
 	for _, c := range changes {
 		if c.New == nil && h.which(c.Key) {
-			failed[c.Key] = row.Later{Reason: "until everything new stands"}
+			failed[c.Key] = row.Later{Reason: "until everything new is in place"}
 			continue
 		}
 		now = append(now, c)

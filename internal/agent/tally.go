@@ -106,7 +106,7 @@ func (a *agent) tallySamples() []show.Sample {
 	counter := func(name, help string, v uint64, labels ...string) show.Sample {
 		return show.Sample{Name: name, Help: help, Value: float64(v), Counter: true, Labels: labels}
 	}
-	const sent, sentHelp = "controller_bgp_advertisements_sent", "Announcements given to the BGP speaker"
+	const sent, sentHelp = "controller_bgp_advertisements_sent", "Advertisements given to the BGP speaker"
 	return []show.Sample{
 		counter("controller_bgp_advertisements_received", "Changes of routes learned from BGP peers", t.learned.Load()),
 		counter(sent, sentHelp, t.podRoutes.Load(), "type", "pod-route"),

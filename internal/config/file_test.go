@@ -146,7 +146,7 @@ func TestCheckText(t *testing.T) {
 	for _, want := range []string{
 		"bgp-holdtime 30s /c.yaml line 1", "overlay-encap ipip default", "peer-router-ips 10.0.0.1 command line",
 		"peer-router-passwords (secret) command line", "excluded-cidrs - default", "node n1",
-		`fault: --bgp-port "0" (command line): not a number from 1 to 65535`, "remark: --peer-router-passwords: ", "1 faults, 1 remarks",
+		`fault: --bgp-port "0" (command line): not a number from 1 to 65535`, "remark: --peer-router-passwords: ", "1 fault, 1 remark",
 	} {
 		if !strings.Contains(flat, want) {
 			t.Errorf("%q is missing in:\n%s", want, text)

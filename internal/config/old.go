@@ -18,7 +18,7 @@ var old = []struct {
 	{"peer-router-asn", "uint", "peer-router-asns", ""},
 	{"peer-router-password", "string", "peer-router-passwords", ""},
 	{"cluster-ip-cidr", "string", "service-cluster-ip-range", ""},
-	{"config-sync-period", "duration", "", "the API server tells of changes at once"},
+	{"config-sync-period", "duration", "", "changes are seen at once"},
 	{"logtostderr", "bool", "", "the log always goes to standard error"},
 	{"alsologtostderr", "bool", "", "the log always goes to standard error"},
 	{"stderrthreshold", "string", "", "the log always goes to standard error; use --v for how much there is"},

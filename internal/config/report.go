@@ -24,8 +24,16 @@ func (r *Raw) Check(env func(string) string, readFile func(string) ([]byte, erro
 	for _, err := range d.faults {
 		fmt.Fprintf(&b, "fault: %s\n", err)
 	}
-	fmt.Fprintf(&b, "%d faults, %d remarks\n", len(d.faults), len(d.Remarks))
+	fmt.Fprintf(&b, "%s, %s\n", count(len(d.faults), "fault"), count(len(d.Remarks), "remark"))
 	return b.String(), len(d.faults)
+}
+
+// count is a number of things in words: "1 fault", "2 faults".
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // shown is a value as text, "-" for none.

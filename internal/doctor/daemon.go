@@ -67,7 +67,7 @@ func checkDaemon(p *patient) []finding {
 		return []finding{{warn, "daemon", "no kube-router answers at " + p.socket + "; what follows is judged by the flags of this command",
 			"start it; if it does not stay, its log says why; if it has another --control-socket, name that"}}
 	}
-	list := []finding{{fine, "daemon", fmt.Sprintf("has been up for %s and is well: %s rows stand", d.up, d.rows), ""}}
+	list := []finding{{fine, "daemon", fmt.Sprintf("has been up for %s and is well: %s rows in place", d.up, d.rows), ""}}
 	switch d.state {
 	case "starting":
 		list[0] = finding{warn, "daemon", "is starting: " + strings.Join(d.why, "; "), "wait; or see the API server below"}
@@ -99,7 +99,7 @@ func first(list []string) []string { return list[:min(len(list), shownMost)] }
 
 // mending are words of errors, and what is to be done about them.
 func mending(table, text string) string {
-	for _, m := range []struct{ word, mend string }{
+	for _, m := range []struct{ word, fix string }{
 		{"not supported", "the kernel lacks something; see its checks below"},
 		{"no such device", "a link or module is missing; see the kernel's checks below"},
 		{"address already in use", "another program has that port: ss -lntup"},
@@ -112,7 +112,7 @@ func mending(table, text string) string {
 		{"cannot allocate memory", "free memory, or raise the limits of the node"},
 	} {
 		if strings.Contains(strings.ToLower(text), m.word) {
-			return m.mend
+			return m.fix
 		}
 	}
 	switch table {
@@ -144,7 +144,7 @@ func checkSessions(p *patient) []finding {
 	case len(peers) == 0:
 		return []finding{{fine, "BGP", "no sessions are wanted", ""}}
 	case len(list) == 0:
-		return []finding{{fine, "BGP", fmt.Sprintf("all %d sessions stand", len(peers)), ""}}
+		return []finding{{fine, "BGP", show.Count(len(peers), "session") + " established", ""}}
 	case len(list) > shownMost:
 		list = append(list[:shownMost], finding{warn, "BGP", fmt.Sprintf("%d more sessions are down", len(list)-shownMost), "kube-router show peers"})
 	}
@@ -153,7 +153,7 @@ func checkSessions(p *patient) []finding {
 
 // session tells of one that is down.
 func (p *patient) session(s peer.State) finding {
-	who, since := "router", "never stood"
+	who, since := "router", "never established"
 	if s.Node != "" {
 		who = "node " + s.Node
 	}
@@ -163,8 +163,8 @@ func (p *patient) session(s peer.State) finding {
 	f := finding{warn, "BGP", fmt.Sprintf("the session with %s (%s, AS %d) is %s, %s", s.Addr, who, s.ASN, s.Session, since),
 		fmt.Sprintf("is it up, may TCP pass between the two, and are its AS and ours what the other expects? nc -vz %s PORT", s.Addr)}
 	if p.md5 > 0 {
-		f.What += fmt.Sprintf("; %d segments came with a wrong TCP MD5 signature or without one", p.md5)
-		f.Mend = "give both ends the same password: --peer-router-passwords-file, kube-router.io/peers, --ibgp-password-file"
+		f.What += fmt.Sprintf("; %s with a wrong TCP MD5 signature or without one", show.Count(p.md5, "segment"))
+		f.Fix = "give both ends the same password: --peer-router-passwords-file, kube-router.io/peers, --ibgp-password-file"
 	}
 	return f
 }

@@ -43,7 +43,7 @@ type finding struct {
 	Verdict verdict `json:"verdict"`
 	Check   string  `json:"check"`
 	What    string  `json:"what"`
-	Mend    string  `json:"mend,omitempty"`
+	Fix    string  `json:"fix,omitempty"`
 }
 
 // patient are all facts about a node, gathered before anything is judged.
@@ -73,7 +73,7 @@ func pluginsOfHost() string {
 	return pluginDir
 }
 
-// Examine checks what this node needs and says how to mend what is missing. The number is of what is wrong.
+// Examine checks what this node needs and says how to fix what is missing. The number is of what is wrong.
 func Examine(ctx context.Context, o *config.Options) (show.Page, int) {
 	return report(examine(gather(ctx, o)))
 }
@@ -92,13 +92,13 @@ func report(list []finding) (show.Page, int) {
 	slices.SortStableFunc(list, func(a, b finding) int {
 		return cmp.Compare(slices.Index(worst, a.Verdict), slices.Index(worst, b.Verdict))
 	})
-	p := show.Page{Columns: []string{"verdict", "check", "what", "mend"}, Data: list}
+	p := show.Page{Columns: []string{"verdict", "check", "what", "fix"}, Data: list}
 	count := map[verdict]int{}
 	for _, f := range list {
 		count[f.Verdict]++
-		p.Rows = append(p.Rows, []string{string(f.Verdict), f.Check, f.What, f.Mend})
+		p.Rows = append(p.Rows, []string{string(f.Verdict), f.Check, f.What, f.Fix})
 	}
-	p.Note = fmt.Sprintf("%d checks: %d ok, %d warn, %d bad", len(list), count[fine], count[warn], count[bad])
+	p.Note = fmt.Sprintf("%s: %d ok, %d warn, %d bad", show.Count(len(list), "check"), count[fine], count[warn], count[bad])
 	return p, count[bad]
 }
 

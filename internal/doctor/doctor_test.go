@@ -38,7 +38,7 @@ func healthy() *patient {
 func TestDoctorFindsNothing(t *testing.T) {
 	list := examine(healthy())
 	for _, f := range list {
-		if f.Verdict != fine || f.Mend != "" {
+		if f.Verdict != fine || f.Fix != "" {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -47,7 +47,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 	}
 }
 
-// TestDoctor makes one thing wrong and expects to be told of it, with how to mend it.
+// TestDoctor makes one thing wrong and expects to be told of it, with how to fix it.
 func TestDoctor(t *testing.T) {
 	no := errors.New("operation not supported")
 	for _, c := range []struct {
@@ -56,7 +56,7 @@ func TestDoctor(t *testing.T) {
 		verdict verdict
 		check   string
 		says    string
-		mend    string
+		fix    string
 	}{
 		{"a daemon hangs", func(p *patient) { p.running, p.daemon.silent = false, true }, bad, "daemon", "hangs: it takes questions at /run/c.sock", "kill -QUIT"},
 		{"no daemon", func(p *patient) { p.running = false }, warn, "daemon", "no kube-router answers at /run/c.sock", "its log says why"},
@@ -74,10 +74,10 @@ func TestDoctor(t *testing.T) {
 		{"no speaker", func(p *patient) { p.daemon.peerErr = no }, bad, "BGP", "does not answer", "starts it again"},
 		{"a session is down", func(p *patient) {
 			p.daemon.peers = []peer.State{{Addr: netip.MustParseAddr("10.0.0.9"), ASN: 65001, Session: "ACTIVE"}}
-		}, warn, "BGP", "10.0.0.9 (router, AS 65001) is ACTIVE, never stood", "nc -vz 10.0.0.9"},
+		}, warn, "BGP", "10.0.0.9 (router, AS 65001) is ACTIVE, never established", "nc -vz 10.0.0.9"},
 		{"wrong password", func(p *patient) {
 			p.md5, p.daemon.peers = 7, []peer.State{{Addr: netip.MustParseAddr("10.0.0.9"), Node: "n2", Session: "CONNECT"}}
-		}, warn, "BGP", "7 segments came with a wrong TCP MD5 signature", "--ibgp-password-file"},
+		}, warn, "BGP", "7 segments with a wrong TCP MD5 signature", "--ibgp-password-file"},
 		{"no nftables", func(p *patient) { p.kernel[probe.Nftables] = no }, bad, "kernel: nftables", "missing", "5.13"},
 		{"no conntrack", func(p *patient) { p.kernel[probe.Conntrack] = no }, bad, "kernel: conntrack", "missing", "modprobe"},
 		{"no br_netfilter", func(p *patient) { p.kernel[probe.BrNetfilter] = no }, warn, "kernel: br_netfilter", "between pods of this node", "modprobe br_netfilter"},
@@ -119,14 +119,14 @@ func TestDoctor(t *testing.T) {
 		{"leftovers", func(p *patient) {
 			p.leftovers = []row.Leftover{{Kind: row.LeftoverTable, Of: "kube-proxy", Name: "kube-proxy"}}
 		},
-			warn, "leftovers", "1 things of kube-proxy", "--take-over"},
+			warn, "leftovers", "1 thing of kube-proxy", "--take-over"},
 		{"legacy", func(p *patient) { p.leftovers = []row.Leftover{{Kind: row.LeftoverLegacy, Of: "kube-proxy"}} }, warn, "leftovers", "iptables-legacy", "iptables-legacy-restore"},
 		{"a bridge made anew", func(p *patient) {
 			p.node.Links = append(p.node.Links, probe.Link{Name: "veth12ab34cd", Kind: "veth"}, probe.Link{Name: "veth0", Kind: "veth"})
-		}, bad, "bridge", "1 links of pods hang on no bridge, 0 on kube-bridge: veth12ab34cd", "restart the pods"},
+		}, bad, "bridge", "1 link of pods attached to no bridge, 0 to kube-bridge: veth12ab34cd", "restart the pods"},
 		{"a pod without a bridge", func(p *patient) {
 			p.node.Links = append(p.node.Links, probe.Link{Name: "veth12ab34cd", Kind: "veth"}, probe.Link{Name: "veth12ab34ce", Kind: "veth", Master: "kube-bridge"})
-		}, warn, "bridge", "1 on kube-bridge", "cut off"},
+		}, warn, "bridge", "1 to kube-bridge", "cut off"},
 		{"large bridge", func(p *patient) { p.node.Links[0].MTU = 1500 }, warn, "MTU", "has 1500", "mtu 1480"},
 		{"small links", func(p *patient) {
 			p.model.Settings.IPv6 = true
@@ -153,10 +153,10 @@ func TestDoctor(t *testing.T) {
 		found := false
 		list := examine(p)
 		for _, f := range list {
-			found = found || f.Verdict == c.verdict && f.Check == c.check && strings.Contains(f.What, c.says) && strings.Contains(f.Mend, c.mend)
+			found = found || f.Verdict == c.verdict && f.Check == c.check && strings.Contains(f.What, c.says) && strings.Contains(f.Fix, c.fix)
 		}
 		if !found {
-			t.Errorf("%s: want %s %q with %q, mended by %q; have", c.name, c.verdict, c.check, c.says, c.mend)
+			t.Errorf("%s: want %s %q with %q, fixed by %q; have", c.name, c.verdict, c.check, c.says, c.fix)
 			for _, f := range list {
 				t.Logf("  %+v", f)
 			}
@@ -170,7 +170,7 @@ func TestDoctorReport(t *testing.T) {
 		t.Errorf("%d are wrong", wrong)
 	}
 	for format, want := range map[show.Format]string{
-		show.Text: "bad      b      broken  glue", show.JSON: `"verdict": "bad"`, show.YAML: "mend: glue",
+		show.Text: "bad      b      broken  glue", show.JSON: `"verdict": "bad"`, show.YAML: "fix: glue",
 	} {
 		var b strings.Builder
 		if err := page.Print(&b, format); err != nil || !strings.Contains(b.String(), want) {

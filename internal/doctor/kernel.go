@@ -15,7 +15,7 @@ type need struct {
 	facility probe.Facility
 	why      string // empty: nothing of the present settings needs it
 	missing  verdict
-	mend     string
+	fix     string
 }
 
 // needs are the facilities that the settings ask for.
@@ -35,7 +35,7 @@ func needs(s *model.Settings) []need {
 	if s.Proxy && s.Services.Engine != model.EngineNftables {
 		n := need{probe.IPVS, "--service-proxy-engine=" + string(s.Services.Engine), bad, module("ip_vs") + "; or --service-proxy-engine=nftables"}
 		if s.Services.Engine == model.EngineAuto {
-			n.missing, n.mend = fine, ""
+			n.missing, n.fix = fine, ""
 		}
 		list = append(list, n)
 	}
@@ -93,9 +93,9 @@ func (n need) lacking(check string, err error) finding {
 	case n.missing == fine:
 		return finding{fine, check, "missing; the nftables engine is used", ""}
 	case errors.Is(err, probe.ErrUnknown):
-		return finding{warn, check, fmt.Sprintf("perhaps missing (%v); for %s", err, n.why), n.mend}
+		return finding{warn, check, fmt.Sprintf("perhaps missing (%v); for %s", err, n.why), n.fix}
 	}
-	return finding{n.missing, check, fmt.Sprintf("missing (%v); for %s", err, n.why), n.mend}
+	return finding{n.missing, check, fmt.Sprintf("missing (%v); for %s", err, n.why), n.fix}
 }
 
 // The settings that are read, below /proc/sys.
@@ -149,7 +149,7 @@ func (p *patient) setting(name, want, meaning string) finding {
 	case there && have == want:
 	case p.running:
 		f.Verdict, f.What = bad, fmt.Sprintf("is %q while kube-router runs: another program changes it back", have)
-		f.Mend = "look for it in /etc/sysctl.d and in other network managers"
+		f.Fix = "look for it in /etc/sysctl.d and in other network managers"
 	default:
 		f.What = fmt.Sprintf("is %q; kube-router sets it to %s", have, want)
 	}
@@ -170,7 +170,7 @@ func (p *patient) reversePath() []finding {
 	case len(strict) == 0:
 	case p.running && p.s.Router:
 		f.Verdict, f.What = warn, fmt.Sprintf("is strict on %v: packets that come in by another way than the answer's are dropped", strict)
-		f.Mend = "sysctl -w net.ipv4.conf.all.rp_filter=2"
+		f.Fix = "sysctl -w net.ipv4.conf.all.rp_filter=2"
 	default:
 		f.What = fmt.Sprintf("is strict on %v; kube-router loosens it where the node's own addresses are", strict)
 	}
@@ -186,7 +186,7 @@ func (p *patient) conntrackRoom() []finding {
 	}
 	f := finding{fine, "settings: conntrack", fmt.Sprintf("%d of %d connections", now, most), ""}
 	if now > most/10*8 {
-		f.Verdict, f.Mend = warn, fmt.Sprintf("sysctl -w net.netfilter.nf_conntrack_max=%d", most*2)
+		f.Verdict, f.Fix = warn, fmt.Sprintf("sysctl -w net.netfilter.nf_conntrack_max=%d", most*2)
 	}
 	return []finding{f}
 }

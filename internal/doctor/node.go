@@ -109,7 +109,7 @@ func checkLeftovers(p *patient) []finding {
 	}
 	var list []finding
 	for _, program := range slices.Sorted(maps.Keys(of)) {
-		list = append(list, finding{warn, "leftovers", fmt.Sprintf("%d things of %s", of[program], program), "start once with --take-over; see docs/taking-over.md"})
+		list = append(list, finding{warn, "leftovers", show.Count(of[program], "thing") + " of " + program, "start once with --take-over; see docs/taking-over.md"})
 	}
 	if legacy > 0 {
 		list = append(list, finding{warn, "leftovers", fmt.Sprintf("%d chains were made by iptables-legacy", legacy),
@@ -159,12 +159,12 @@ func checkBridge(p *patient) []finding {
 		}
 	}
 	if len(loose) == 0 {
-		return []finding{{fine, "bridge", fmt.Sprintf("%d pods hang on %s", ports, row.BridgeName), ""}}
+		return []finding{{fine, "bridge", show.Count(ports, "pod") + " attached to " + row.BridgeName, ""}}
 	}
-	f := finding{warn, "bridge", fmt.Sprintf("%d links of pods hang on no bridge, %d on %s: %s", len(loose), ports, row.BridgeName, show.List(first(loose))),
-		"if another network didn't make them, their pods are cut off: kubectl delete pod; `ip -o link show type veth` tells by link-netnsid which"}
+	f := finding{warn, "bridge", fmt.Sprintf("%s of pods attached to no bridge, %d to %s: %s", show.Count(len(loose), "link"), ports, row.BridgeName, show.List(first(loose))),
+		"if another network didn't make them, their pods are cut off: kubectl delete pod; `ip -o link show type veth` shows by link-netnsid which"}
 	if ports == 0 {
-		f.Verdict, f.Mend = bad, row.BridgeName+" was removed and made anew: restart the pods of this node (kubectl delete pod); each new one plugs itself in"
+		f.Verdict, f.Fix = bad, row.BridgeName+" was removed and made anew: restart the pods of this node (kubectl delete pod); each new one plugs itself in"
 	}
 	return []finding{f}
 }

@@ -250,7 +250,7 @@ func TestServed(t *testing.T) {
 			}
 		}
 		if got := strings.Join(have, " "); got != c.want || apart != c.apart {
-			t.Errorf("%s: announced by %q, apart %q; want %q, %q", c.name, got, apart, c.want, c.apart)
+			t.Errorf("%s: advertised by %q, apart %q; want %q, %q", c.name, got, apart, c.want, c.apart)
 		}
 	}
 }

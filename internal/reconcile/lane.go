@@ -158,7 +158,7 @@ func (l *Lane[K, R]) drift(now map[K]R) {
 		return
 	}
 	l.told = time.Now()
-	l.log.Warn("rows of ours were changed or removed by others, or went with what they stood on; they are made again",
+	l.log.Warn("rows of ours were changed or removed by others, or went with what they depend on; they are made again",
 		"rows", len(lost), "one of them", l.have[lost[0]].String())
 }
 
@@ -182,7 +182,7 @@ func (l *Lane[K, R]) step(ctx context.Context) bool {
 	if len(changes) == 0 {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.mend()
+		l.agreed()
 		return true
 	}
 	start := time.Now()
@@ -205,7 +205,7 @@ func (l *Lane[K, R]) step(ctx context.Context) bool {
 	for _, c := range changes {
 		l.settle(c, failed[c.Key], now)
 	}
-	l.mend()
+	l.agreed()
 	return true
 }
 
@@ -315,8 +315,8 @@ func (l *Lane[K, R]) breakdown(ctx context.Context, err error) {
 	l.push(&l.broken, err, time.Now())
 }
 
-// mend records that the table agrees with the ledger, but for rows that fail.
-func (l *Lane[K, R]) mend() {
+// agreed records that the table agrees with the ledger, but for rows that fail.
+func (l *Lane[K, R]) agreed() {
 	l.stats.Steps++
 	if l.broken.err != nil {
 		l.log.Info("table works again", "after", time.Since(l.broken.since).Round(time.Millisecond))

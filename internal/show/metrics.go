@@ -102,7 +102,7 @@ func collectTable(ch chan<- prometheus.Metric, s reconcile.Status) {
 	table := []string{"table", s.Table}
 	for _, x := range []Sample{
 		{Name: "rows", Help: "Rows wanted", Value: float64(s.Want)},
-		{Name: "rows_have", Help: "Rows of ours that stand", Value: float64(s.Have)},
+		{Name: "rows_have", Help: "Rows of ours that are in place", Value: float64(s.Have)},
 		{Name: "failing", Help: "Rows that could not be made so", Value: float64(len(s.Failing))},
 		{Name: "changes_total", Help: "Rows changed", Value: float64(s.Stats.Changes), Counter: true},
 		{Name: "failures_total", Help: "Changes that failed", Value: float64(s.Stats.Failures), Counter: true},

@@ -91,6 +91,14 @@ func List[T any](items []T) string {
 	return text[1 : len(text)-1]
 }
 
+// Count is a number of things in words: "1 packet", "2 packets".
+func Count[N ~int | ~int64 | ~uint32 | ~uint64](n N, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
 // argsOf reads the arguments of a request: ?arg=a&arg=b.
 func argsOf(q url.Values) []string { return q["arg"] }
 

@@ -61,7 +61,7 @@ func TestOneOfManyAtAnAddress(t *testing.T) {
 		{"the same again", benchSlice(7, 10), 0, 0},
 	} {
 		if have := touched(c.object); have[think.Services] != c.service || have[think.Advert] != c.advert {
-			t.Errorf("%s: plans %v, want %d Services and %d announcements", c.what, have, c.service, c.advert)
+			t.Errorf("%s: plans %v, want %d Services and %d advertisements", c.what, have, c.service, c.advert)
 		}
 	}
 }

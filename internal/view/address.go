@@ -60,7 +60,7 @@ func (d *Daemon) whyAddress(ctx context.Context, at netip.Addr) (show.Page, erro
 		p.Rows = append(p.Rows, []string{"  " + r.String(), owned(d.Linux.Owners(r.Key()))})
 	}
 	if err == nil && len(p.Rows) == 0 {
-		err = fmt.Errorf("%s is no Service's address here, no node's and no pod's, and no route of ours leads there; `ip route get %s` tells where the node sends it", at, at)
+		err = fmt.Errorf("%s is no Service's address here, no node's and no pod's, and no route of ours leads there; `ip route get %s` shows where the node sends it", at, at)
 	}
 	p.Data = p.Rows
 	return p, err

@@ -18,7 +18,7 @@ import (
 func (d *Daemon) bgpViews() []show.View {
 	return []show.View{
 		{Name: "peers", Doc: "BGP sessions with nodes and routers", Make: d.peersView},
-		{Name: "routes", Args: "[PREFIX]", Doc: "routes learned from peers, and what we announce", Make: d.routesView},
+		{Name: "routes", Args: "[PREFIX]", Doc: "routes learned from peers, and what we advertise", Make: d.routesView},
 	}
 }
 
@@ -66,7 +66,7 @@ func (d *Daemon) routesView(ctx context.Context, args []string) (show.Page, erro
 	})
 	for k, r := range d.BGP.All {
 		if p, ok := r.(row.BgpPath); ok {
-			list = append(list, shownRoute{k.Net, []netip.Addr{p.NextHop}, "announced"})
+			list = append(list, shownRoute{k.Net, []netip.Addr{p.NextHop}, "advertised"})
 		}
 	}
 	list = slices.DeleteFunc(list, func(r shownRoute) bool { return len(args) > 0 && r.Prefix.String() != args[0] })

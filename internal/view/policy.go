@@ -21,7 +21,7 @@ import (
 // policyViews are what can be asked about policies.
 func (d *Daemon) policyViews() []show.View {
 	return []show.View{
-		{Name: "why", Args: "FRONT | SERVICE | FROM TO PORT/PROTOCOL", Doc: "what serves an address, or whether one pod may talk to another", Make: d.why},
+		{Name: "why", Args: "ADDRESS:PORT/PROTOCOL | SERVICE | FROM TO PORT/PROTOCOL", Doc: "what serves an address, or whether one pod may talk to another", Make: d.why},
 		{Name: "policies", Doc: "network policies, and how many pods of this node each selects", Make: d.policiesView},
 		{Name: "firewalls", Args: "[POD]", Doc: "what each pod of this node lets in and out", Make: d.firewallsView},
 		{Name: "drops", Doc: "packets that policies dropped: counters, and the latest while somebody looks", Make: d.dropsView},
@@ -46,7 +46,7 @@ func (d *Daemon) policiesView(ctx context.Context, _ []string) (show.Page, error
 		case 0:
 			return "nothing"
 		}
-		return fmt.Sprintf("%d rules", n)
+		return show.Count(n, "rule")
 	}
 	for _, s := range list {
 		p.Rows = append(p.Rows, []string{s.Name.String(), strconv.Itoa(s.Here), side(s.Ingress), side(s.Egress)})
@@ -100,7 +100,7 @@ func (d *Daemon) dropsView(ctx context.Context, _ []string) (show.Page, error) {
 	p := show.Page{Columns: []string{"when", "where", "from", "to", "why"}, Data: map[string]any{"counters": counts, "drops": drops}}
 	for _, c := range counts {
 		if c.Packets > 0 {
-			p.Rows = append(p.Rows, []string{"since its start", c.where(), "", "", fmt.Sprintf("%d packets, %d bytes", c.Packets, c.Bytes)})
+			p.Rows = append(p.Rows, []string{"since its start", c.where(), "", "", show.Count(c.Packets, "packet") + ", " + show.Count(c.Bytes, "byte")})
 		}
 	}
 	for _, d := range drops {

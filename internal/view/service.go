@@ -117,7 +117,7 @@ func (d *Daemon) whyNoService(ctx context.Context, what string, remarks [][]stri
 	}
 	if err == nil && len(p.Rows) == 0 {
 		err = fmt.Errorf("no Service is served at %q on this node, and no pod with an address has that name; `kube-router show services` lists "+
-			"the fronts, `show remarks` what was ignored", what)
+			"the frontends, `show remarks` what was ignored", what)
 	}
 	p.Data = p.Rows
 	return p, err
@@ -135,7 +135,7 @@ func frontless(m *model.Model, s *model.Service) string {
 	case s.Headless:
 		return "not served: it is headless, so that DNS gives the addresses of its pods and there is nothing to translate"
 	}
-	return "not served: it has no address of an enabled family, or no port; what else is odd stands before this"
+	return "not served: it has no address of an enabled family, or no port; the lines above say what else is odd"
 }
 
 // nobody tells why no endpoint answers at a front, or at least none to clients outside the cluster; empty: some do.

@@ -106,7 +106,7 @@ func sessionsFact(list []peer.State, err error) string {
 			stand++
 		}
 	}
-	text := fmt.Sprintf("%d of %d stand", stand, len(list))
+	text := fmt.Sprintf("%d of %d established", stand, len(list))
 	if stand < len(list) {
 		text += "; see kube-router show peers"
 	}

@@ -28,7 +28,7 @@ func (d *Daemon) Views() []show.View {
 		{Name: "nodes", Doc: "the cluster's nodes with their pod ranges", Make: d.nodes},
 		{Name: "balancer", Doc: "the addresses given to LoadBalancer Services, and the leader", Make: d.balancer},
 		{Name: "pools", Doc: "AddressPools: whom they are for and what is left", Make: d.pools},
-		{Name: "services", Args: "[NAME]", Doc: "fronts and the endpoints that answer", Make: d.servicesView},
+		{Name: "services", Args: "[NAME]", Doc: "frontends and the endpoints that answer", Make: d.servicesView},
 	}, append(d.bgpViews(), d.policyViews()...)...)
 }
 
@@ -223,10 +223,10 @@ func (d *Daemon) servicesView(_ context.Context, args []string) (show.Page, erro
 		}
 	}
 	if len(list) == 0 && len(args) > 0 {
-		return show.Page{}, fmt.Errorf("no Service is served at %q on this node; `kube-router why %s` tells more", args[0], args[0])
+		return show.Page{}, fmt.Errorf("no Service is served at %q on this node; `kube-router why %s` says more", args[0], args[0])
 	}
 	slices.SortFunc(list, func(a, b *intent.Service) int { return a.Front.Compare(b.Front) })
-	p := show.Page{Columns: []string{"front", "kind", "service", "endpoints"}, Data: list}
+	p := show.Page{Columns: []string{"frontend", "kind", "service", "endpoints"}, Data: list}
 	for _, s := range list {
 		text := show.List(s.Backends)
 		if s.Far {

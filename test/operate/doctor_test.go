@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-type finding struct{ Verdict, Check, What, Mend string }
+type finding struct{ Verdict, Check, What, Fix string }
 
 // doctor runs the doctor on the node.
 func (n *node) doctor(more ...string) ([]finding, error) {

@@ -28,17 +28,17 @@ func (n *node) alone() []finding {
 	return list
 }
 
-// diagnosed waits until the doctor alone tells of a fault and of how to mend it.
-func (n *node) diagnosed(t *testing.T, verdict, check, says, mend string) {
+// diagnosed waits until the doctor alone tells of a fault and of how to fix it.
+func (n *node) diagnosed(t *testing.T, verdict, check, says, fix string) {
 	t.Helper()
 	n.eventually("diagnosed: "+says, func() error {
 		list := n.alone()
 		for _, f := range list {
-			if f.Verdict == verdict && f.Check == check && strings.Contains(f.What, says) && strings.Contains(f.Mend, mend) {
+			if f.Verdict == verdict && f.Check == check && strings.Contains(f.What, says) && strings.Contains(f.Fix, fix) {
 				return nil
 			}
 		}
-		return fmt.Errorf("want %s %q with %q, mended by %q; have %+v", verdict, check, says, mend, list[:min(len(list), 6)])
+		return fmt.Errorf("want %s %q with %q, fixed by %q; have %+v", verdict, check, says, fix, list[:min(len(list), 6)])
 	})
 }
 
@@ -56,7 +56,7 @@ func TestAtNight(t *testing.T) {
 	n.diagnosed(t, "bad", "rows: rtnl", "kube-bridge", "")
 	n.sh("ip link del kube-bridge")
 	n.ready()
-	n.eventually("mended", func() error {
+	n.eventually("fixed", func() error {
 		if f := find(n.alone(), "daemon"); f.Verdict != "ok" {
 			return fmt.Errorf("%+v", f)
 		}

@@ -92,7 +92,7 @@ func (c *Cutter) take(ctx context.Context) map[netip.Addr]struct{} {
 	defer cancel()
 	for _, f := range ready {
 		if err := f(ctx); err != nil && ctx.Err() == nil {
-			c.log.Warn("flows are judged though not every rule stands", "error", err)
+			c.log.Warn("flows are judged though not every rule is in place", "error", err)
 		}
 	}
 	return marks

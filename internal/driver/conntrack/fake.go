@@ -43,7 +43,7 @@ func (f *Fake) Asked() []Filter {
 	return slices.Clone(f.asked)
 }
 
-// Break makes every operation fail with err; nil mends.
+// Break makes every operation fail with err; nil fixes.
 func (f *Fake) Break(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

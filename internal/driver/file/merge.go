@@ -74,7 +74,7 @@ func (d *Driver) merge(c row.Conflist, text []byte) ([]byte, error) {
 			err = errors.New("something follows the object")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s is not JSON, so it was left alone; mend or remove it: %w", c.Path, err)
+			return nil, fmt.Errorf("%s is not JSON, so it was left alone; fix or remove it: %w", c.Path, err)
 		}
 	}
 	if err := edit(c, file); err != nil {

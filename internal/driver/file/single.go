@@ -43,7 +43,7 @@ func (d *Driver) readSingle() ([]byte, error) {
 func adopt(c row.Conflist, list, single []byte) ([]byte, error) {
 	var plugin object
 	if err := json.Unmarshal(single, &plugin); err != nil {
-		return nil, fmt.Errorf("it is not JSON; mend or remove it: %w", err)
+		return nil, fmt.Errorf("it is not JSON; fix or remove it: %w", err)
 	}
 	if _, ok := plugin["plugins"]; ok {
 		return single, nil

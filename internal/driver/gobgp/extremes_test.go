@@ -15,7 +15,7 @@ import (
 )
 
 // TestExtremes gives the speaker the most and the least that settings and annotations can say. What it shows
-// must be what was given: a difference would be mended, and the sessions with it, for ever.
+// must be what was given: a difference would be fixed, and the sessions with it, for ever.
 func TestExtremes(t *testing.T) {
 	d := driver(t, supervised(t))
 	all := rows(1)

@@ -56,7 +56,7 @@ func (f *Fake) Connect(k row.IpvsKey, n int) {
 	f.servers[k.Front].dests[k.To].Connections = n
 }
 
-// Break makes every operation fail with err; nil mends.
+// Break makes every operation fail with err; nil fixes.
 func (f *Fake) Break(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -198,7 +198,7 @@ func TestLegacyAndWhatIsInUse(t *testing.T) {
 		t.Errorf("left %q", have)
 	}
 	if text := failed.Error(); !strings.Contains(text, "iptables-legacy-save") || !strings.Contains(text, "destroy ipset") {
-		t.Errorf("who is to mend this? %s", text)
+		t.Errorf("who is to fix this? %s", text)
 	}
 }
 

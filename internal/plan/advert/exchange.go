@@ -57,7 +57,7 @@ const mostCommunities = 16
 
 func first[T any](list []T, note *remarks) []T {
 	if len(list) > mostCommunities {
-		note.add("kube-router.io/node.bgp.communities", "only the first %d of a sort are announced", mostCommunities)
+		note.add("kube-router.io/node.bgp.communities", "only the first %d of a sort are advertised", mostCommunities)
 		list = list[:mostCommunities]
 	}
 	return list

@@ -27,7 +27,7 @@ func Service(m *model.Model, name model.Name, memo *holder.Memo) ([]*intent.Anno
 		shared(v, s, at, &note)
 		switch {
 		case !self.IP(f).IsValid():
-			note.add(v.Field, "%s not announced: the node has no %s address", v.Addr, f)
+			note.add(v.Field, "%s not advertised: the node has no %s address", v.Addr, f)
 		case !at.Here:
 		case len(at.Only) == 0 && whole(m, self, v.Addr):
 		default:
@@ -47,10 +47,10 @@ func shared(v holder.Address, s *model.Service, at holder.Serving, note *remarks
 	}
 	first := at.Only[0].Ref()
 	if slices.Contains(at.Apart, s) {
-		note.add(v.Field, "%s is announced by nodes with endpoints of %s alone, which has traffic policy Local and is older; none of them has an endpoint of this Service", v.Addr, first)
+		note.add(v.Field, "%s is advertised by nodes with endpoints of %s alone, which has traffic policy Local and is older; none of them has an endpoint of this Service", v.Addr, first)
 		return
 	}
-	note.add(v.Field, "%s is announced by nodes with endpoints of %s alone, which shares it and has traffic policy Local", v.Addr, first)
+	note.add(v.Field, "%s is advertised by nodes with endpoints of %s alone, which shares it and has traffic policy Local", v.Addr, first)
 }
 
 // vips are the addresses of a Service that are to be announced by flag or annotation.

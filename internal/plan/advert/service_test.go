@@ -91,9 +91,9 @@ func TestService(t *testing.T) {
 		{name: "cordoned, with the flag", settings: func(s *model.Settings) { every(s); s.Routes.DrainUnscheduled = true }, self: func(n *model.Node) { n.Unschedulable = true }},
 		{name: "a family that is off", settings: func(s *model.Settings) { every(s); s.IPv6 = false }, want: "10.96.0.5/32 10.98.0.5/32 10.99.0.5/32"},
 		{name: "a family without address", settings: every, self: func(n *model.Node) { n.InternalIPs = addrs("10.0.0.1") }, want: "10.96.0.5/32 10.98.0.5/32 10.99.0.5/32",
-			remarks: "Service default/web: spec.clusterIPs[1]: fd00:96::5 not announced: the node has no IPv6 address\n" +
-				"Service default/web: status.loadBalancer.ingress[1].ip: fd00:99::5 not announced: the node has no IPv6 address\n"},
-		{name: "in a range that is announced whole", settings: func(s *model.Settings) { every(s); s.BGP.AggregateServices = true }},
+			remarks: "Service default/web: spec.clusterIPs[1]: fd00:96::5 not advertised: the node has no IPv6 address\n" +
+				"Service default/web: status.loadBalancer.ingress[1].ip: fd00:99::5 not advertised: the node has no IPv6 address\n"},
+		{name: "in a range that is advertised whole", settings: func(s *model.Settings) { every(s); s.BGP.AggregateServices = true }},
 		{name: "Local in such a range", settings: func(s *model.Settings) { every(s); s.BGP.AggregateServices = true }, service: local, slices: ready, want: "10.96.0.5/32 10.98.0.5/32 10.99.0.5/32"},
 	} {
 		m := world(c.settings, func(n *model.Node) {

@@ -130,7 +130,7 @@ func pods(m *model.Model, self *model.Node, note *remarks) []*intent.Announce {
 		pref = *p
 	}
 	if self.Options.LocalPref != nil && pref == 0 {
-		note.add("kube-router.io/node.bgp.local-pref", "0 ignored: announced as without the annotation")
+		note.add("kube-router.io/node.bgp.local-pref", "0 ignored: advertised as without the annotation")
 	}
 	add := func(kind intent.AnnounceKind, p netip.Prefix, field string) {
 		f := model.FamilyOf(p.Addr())
@@ -138,7 +138,7 @@ func pods(m *model.Model, self *model.Node, note *remarks) []*intent.Announce {
 		switch {
 		case !m.Settings.Has(f):
 		case !hop.IsValid():
-			note.add(field, "%s not announced: the node has no %s address", p, f)
+			note.add(field, "%s not advertised: the node has no %s address", p, f)
 		default:
 			list = append(list, &intent.Announce{Kind: kind, Prefix: p.Masked(), NextHop: hop, LocalPref: pref})
 		}

@@ -75,7 +75,7 @@ func TestPlan(t *testing.T) {
 			[]*model.Service{service("a"), service("z", status("192.0.2.1"))}, "a 192.0.2.2, z 192.0.2.1", 0},
 		{"what stands out of range is given anew", "192.0.2.0/29",
 			[]*model.Service{service("a", status("198.51.100.1"))}, "a 192.0.2.1", 1},
-		{"a conflict in the status is mended", "192.0.2.0/29",
+		{"a conflict in the status is fixed", "192.0.2.0/29",
 			[]*model.Service{service("a", status("192.0.2.1")), service("b", status("192.0.2.1"))}, "a 192.0.2.1, b 192.0.2.2", 0},
 		{"another class keeps what it has", "192.0.2.0/29",
 			[]*model.Service{service("a"), service("b", class("other"), status("192.0.2.1"))}, "a 192.0.2.2", 0},

@@ -136,7 +136,7 @@ func TestEgress(t *testing.T) {
 			"masquerade [10.244.1.0/24] except to [], refuse to []\n" +
 				"a: node at [10.0.0.1], no masquerade to [10.244.1.0/24]\nb: node at [10.0.0.2], no masquerade to [10.244.2.0/24]\n"},
 		{"egress off", func(m *model.Model) { m.Settings.Routes.PodEgress = false }, nodes},
-		{"announced service ranges end here", func(m *model.Model) {
+		{"advertised service ranges end here", func(m *model.Model) {
 			m.Settings.Routes.PodEgress = false
 			m.Settings.BGP.AggregateServices, m.Settings.BGP.AdvertiseCluster = true, true
 			m.Settings.Services.ClusterRanges, m.Settings.Services.ExternalRanges = pfxs("10.96.0.0/12"), pfxs("192.0.2.0/24")

@@ -22,7 +22,7 @@ func Base(m *model.Model) (*intent.FirewallBase, []model.Remark) {
 		b.Ranges, remarks = ranges(m)
 	}
 	for _, name := range b.Bridges {
-		remarks = append(remarks, model.Remark{Object: m.Self().Ref(), Message: "pods hang on the bridge " + name + " of another CNI: where that doesn't chain " +
+		remarks = append(remarks, model.Remark{Object: m.Self().Ref(), Message: "pods are attached to the bridge " + name + " of another CNI: where that doesn't chain " +
 			"kube-router-cni, a pod with NET_RAW can send as its neighbour, past policies that go by addresses"})
 	}
 	// An engine translates before the judgement or after it, as kube-proxy's IPVS does. Of ours all fronts

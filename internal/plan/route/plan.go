@@ -26,7 +26,7 @@ func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark)
 		why = holder.MayTeach(m, prefix)
 	}
 	if len(p.Refused) > 0 && m.Settings.Has(family(prefix)) {
-		note.add("", "not taken from "+joined(p.Refused)+": "+cmp.Or(why, "the policy of this node refuses it (node.bgp.customimportreject, or it is an address that this node announces)"))
+		note.add("", "not taken from "+joined(p.Refused)+": "+cmp.Or(why, "the policy of this node refuses it (node.bgp.customimportreject, or it is an address that this node advertises)"))
 	}
 	if len(p.NextHops) == 0 {
 		return nil, note.list
@@ -39,7 +39,7 @@ func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark)
 		note.add("", "ignored: it is part of this node's own pod range")
 		return nil, note.list
 	case slices.Contains(aggregates(m), prefix):
-		note.add("", "ignored: this node announces it")
+		note.add("", "ignored: this node advertises it")
 		return nil, note.list
 	case wired(m, p):
 		return nil, note.list

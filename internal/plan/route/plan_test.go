@@ -187,12 +187,12 @@ func TestSelf(t *testing.T) {
 	}
 	routes, _, remarks = Self(cluster(whole))
 	if have := text(routes, remarks); have != drop+"refuse rest of 10.244.0.0/16\n" {
-		t.Errorf("with a range announced in place of the nodes': have %s", have)
+		t.Errorf("with a range advertised in place of the nodes': have %s", have)
 	}
 	m := cluster(whole)
 	m.Put(&model.Path{Prefix: pfx("10.244.0.0/16"), NextHops: addrs("10.0.0.254"), External: true})
-	if have := text(Path(m, pfx("10.244.0.0/16"))); have != "Path 10.244.0.0/16: ignored: this node announces it\n" {
-		t.Errorf("the range that we announce from a router: have %s", have)
+	if have := text(Path(m, pfx("10.244.0.0/16"))); have != "Path 10.244.0.0/16: ignored: this node advertises it\n" {
+		t.Errorf("the range that we advertise from a router: have %s", have)
 	}
 }
 

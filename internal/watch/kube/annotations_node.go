@@ -22,7 +22,7 @@ func nodeAnnotations() []annotation[model.Node] {
 		{"node.asn", "AS number", "the node's own AS; needed on every node when --nodes-full-mesh is off", func(n *model.Node, in input) {
 			n.Options.ASN = asn(in, in.text)
 		}},
-		{"node.bgp.communities", "list of communities", "added to what is announced to external peers: a 32-bit number, 16:16, x:y:z or a well-known name", func(n *model.Node, in input) {
+		{"node.bgp.communities", "list of communities", "added to what is advertised to external peers: a 32-bit number, 16:16, x:y:z or a well-known name", func(n *model.Node, in input) {
 			n.Options.Communities = collect(in.remarks, in.field(), csv(in.text), ParseCommunity)
 		}},
 		{"node.bgp.customimportreject", "list of CIDRs", "learned routes inside of these are refused", func(n *model.Node, in input) {
@@ -34,10 +34,10 @@ func nodeAnnotations() []annotation[model.Node] {
 		{"node.bgp.accept-prefixes", "list of CIDRs", "peers outside may teach this node what lies in these although it is refused by default, beside those of --accept-prefixes", func(n *model.Node, in input) {
 			n.Options.Accept = in.remarks.prefixes(in.field(), csv(in.text))
 		}},
-		{"node.bgp.local-pref", "number", "LOCAL_PREF of what is announced to nodes of the same AS", func(n *model.Node, in input) {
+		{"node.bgp.local-pref", "number", "LOCAL_PREF of what is advertised to nodes of the same AS", func(n *model.Node, in input) {
 			n.Options.LocalPref = number(in)
 		}},
-		{"node.bgp.med", "number", "MULTI_EXIT_DISC of what is announced to external peers", func(n *model.Node, in input) {
+		{"node.bgp.med", "number", "MULTI_EXIT_DISC of what is advertised to external peers", func(n *model.Node, in input) {
 			n.Options.MED = number(in)
 		}},
 		{"path-prepend.as", "AS number", "put in front of the AS path to external peers; with path-prepend.repeat-n", parsePrepend},

@@ -30,7 +30,7 @@ func serviceAnnotations() []annotation[model.Service] {
 		{"service.local", "true or false", "external traffic goes to endpoints of the receiving node only", func(s *model.Service, in input) {
 			s.Options.Local = flag(in)
 		}},
-		{"service.skiplbips", "any", "load balancer addresses are neither served nor announced (deprecated: use ipMode Proxy)", func(s *model.Service, in input) {
+		{"service.skiplbips", "any", "load balancer addresses are neither served nor advertised (deprecated: use ipMode Proxy)", func(s *model.Service, in input) {
 			s.Options.SkipLBIPs = present(in)
 		}},
 		{"service.advertise.clusterip", "true or false", "overrides --advertise-cluster-ip", func(s *model.Service, in input) {

@@ -71,12 +71,12 @@ func (o *own) lost(gone bool) *model.Node {
 		return nil
 	}
 	if !o.gone {
-		o.log.Warn("the Node object of this node was deleted; the network goes on as it told", "node", o.last.Name)
+		o.log.Warn("the Node object of this node was deleted; the network goes on with what it said", "node", o.last.Name)
 	}
 	o.gone = true
 	n := *o.last
 	n.Remarks = append(n.Remarks[:len(n.Remarks):len(n.Remarks)], model.Remark{
-		Object: o.ref, Message: "the object was deleted; the network of the node goes on as it told",
+		Object: o.ref, Message: "the object was deleted; the network of the node goes on with what it said",
 	})
 	return &n
 }

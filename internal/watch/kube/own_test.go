@@ -32,7 +32,7 @@ func (n *nodes) Replace(_ model.Kind, all []model.Object) {
 
 // TestOwnNodeStays through its deletion, in a watch and between two lists; others go.
 func TestOwnNodeStays(t *testing.T) {
-	const gone = " the object was deleted; the network of the node goes on as it told"
+	const gone = " the object was deleted; the network of the node goes on with what it said"
 	var log bytes.Buffer
 	to := &nodes{all: map[string]string{}}
 	self, other := &model.Node{Name: "a"}, &model.Node{Name: "b"}

@@ -108,7 +108,7 @@ func peer(r *remarks, field string, o *networkingv1.NetworkPolicyPeer) (model.Po
 	var p model.PolicyPeer
 	switch {
 	case o.IPBlock != nil && (o.PodSelector != nil || o.NamespaceSelector != nil):
-		r.add(field, "allows nothing: ipBlock can't stand beside a selector")
+		r.add(field, "allows nothing: ipBlock and a selector exclude each other")
 		return p, false
 	case o.IPBlock != nil:
 		return block(r, field+".ipBlock", o.IPBlock)

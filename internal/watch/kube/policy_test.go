@@ -124,7 +124,7 @@ spec:
 	sameRemarks(t, []string{
 		`spec.podSelector: selects nothing: values: Invalid value: null: for 'in', 'notin' operators, values set can't be empty`,
 		`spec.ingress[0].from[0]: allows nothing: neither ipBlock nor a selector that is known here`,
-		`spec.ingress[0].from[1]: allows nothing: ipBlock can't stand beside a selector`,
+		`spec.ingress[0].from[1]: allows nothing: ipBlock and a selector exclude each other`,
 		`spec.ingress[0].from[2].ipBlock.cidr: "nonsense" ignored: not a CIDR; this peer allows nothing`,
 		`spec.ingress[0].from[3].ipBlock.except[0]: "nonsense" ignored: not a CIDR; this peer allows nothing`,
 		`spec.ingress[0].ports[0]: allows nothing: 0 is not a port from 1 to 65535`,
