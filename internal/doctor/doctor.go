@@ -43,7 +43,7 @@ type finding struct {
 	Verdict verdict `json:"verdict"`
 	Check   string  `json:"check"`
 	What    string  `json:"what"`
-	Fix    string  `json:"fix,omitempty"`
+	Fix     string  `json:"fix,omitempty"`
 }
 
 // patient are all facts about a node, gathered before anything is judged.

@@ -56,7 +56,7 @@ func TestDoctor(t *testing.T) {
 		verdict verdict
 		check   string
 		says    string
-		fix    string
+		fix     string
 	}{
 		{"a daemon hangs", func(p *patient) { p.running, p.daemon.silent = false, true }, bad, "daemon", "hangs: it takes questions at /run/c.sock", "kill -QUIT"},
 		{"no daemon", func(p *patient) { p.running = false }, warn, "daemon", "no kube-router answers at /run/c.sock", "its log says why"},

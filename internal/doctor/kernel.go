@@ -15,7 +15,7 @@ type need struct {
 	facility probe.Facility
 	why      string // empty: nothing of the present settings needs it
 	missing  verdict
-	fix     string
+	fix      string
 }
 
 // needs are the facilities that the settings ask for.

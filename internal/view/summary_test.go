@@ -60,9 +60,9 @@ func TestSummaryNamesWhatIsCutOff(t *testing.T) {
 		}
 	}
 	for want, got := range map[string]string{
-		"1 of 1 established": sessionsFact([]peer.State{{Session: "ESTABLISHED"}}, nil),
-		"1 of 2 established; see kube-router show peers":     sessionsFact([]peer.State{{Session: "ESTABLISHED"}, {Session: "ACTIVE"}}, nil),
-		"unknown: the speaker does not answer: no way": sessionsFact(nil, errors.New("no way")),
+		"1 of 1 established":                             sessionsFact([]peer.State{{Session: "ESTABLISHED"}}, nil),
+		"1 of 2 established; see kube-router show peers": sessionsFact([]peer.State{{Session: "ESTABLISHED"}, {Session: "ACTIVE"}}, nil),
+		"unknown: the speaker does not answer: no way":   sessionsFact(nil, errors.New("no way")),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
