@@ -16,7 +16,8 @@ import (
 // specs are the Go types that the definitions must describe, by plural name.
 func specs() map[string][2]reflect.Type {
 	return map[string][2]reflect.Type{
-		"addresspools": {reflect.TypeFor[api.AddressPoolSpec](), reflect.TypeFor[api.AddressPoolStatus]()},
+		"addresspools":   {reflect.TypeFor[api.AddressPoolSpec](), reflect.TypeFor[api.AddressPoolStatus]()},
+		"egressgateways": {reflect.TypeFor[api.EgressGatewaySpec](), reflect.TypeFor[api.EgressGatewayStatus]()},
 	}
 }
 

@@ -28,6 +28,7 @@ type firewall struct {
 	table  row.Target[row.NftKey, row.Nft]
 	attach *cni.Server       // nil: nobody asks before a pod starts
 	cutter *conntrack.Cutter // nil: flows that stand may stay
+	turner *conntrack.Cutter // nil: no pod leaves by a gateway
 	drops  *nflog.Reader
 }
 
@@ -52,12 +53,24 @@ func (a *agent) accompany(o *config.Options, log *slog.Logger) error {
 			return err
 		}
 	}
-	if !s.Firewall || s.Policy.KeepFlows {
+	cut := s.Firewall && !s.Policy.KeepFlows
+	if !cut && !s.Gateways {
 		return nil
 	}
 	flows, err := conntrack.Open(netns.None())
 	if err != nil {
 		return fmt.Errorf("open conntrack: %w", err)
+	}
+	if s.Gateways {
+		a.network.Gateways.Watch = a.watchNodes
+		f.turner = conntrack.NewCutter(flows, a.leftWrong, log)
+		f.turner.Why = "that leave the cluster otherwise now"
+		a.network.Gateways.Turned = func(addrs []netip.Addr, keys []row.NftKey) {
+			f.turner.Mark(func(ctx context.Context) error { return f.rules.Wait(ctx, keys...) }, addrs...)
+		}
+	}
+	if !cut {
+		return nil
 	}
 	f.cutter = conntrack.NewCutter(flows, a.forbidden, log)
 	a.network.Policies.Tightened = func(addrs []netip.Addr, keys []row.NftKey) {
@@ -74,6 +87,9 @@ func (f *firewall) parts() []part {
 	list := []part{{"drops", f.drops.Run}}
 	if f.attach != nil {
 		list = append(list, part{"CNI socket", f.attach.Run})
+	}
+	if f.turner != nil {
+		list = append(list, part{"flows of gateways", f.turner.Run})
 	}
 	if f.cutter != nil {
 		list = append(list, part{"forbidden flows", f.cutter.Run})

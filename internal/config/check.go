@@ -16,6 +16,12 @@ func (d *draft) check() {
 	if d.Settings.Balancer && d.Settings.Allocator.Namespace == "" {
 		d.wrong("run-loadbalancer", true, "needs POD_NAMESPACE in the environment, the place of its lease")
 	}
+	if s := &d.Settings; s.Gateways && !s.Router {
+		d.wrong("run-egress", true, "needs --run-router, by which packets get to the gateway")
+	}
+	if s := &d.Settings; s.Gateways && s.Encryption.On {
+		d.wrong("run-egress", true, "not with --encryption: packets to the gateway would go there in clear")
+	}
 	d.remarks()
 }
 

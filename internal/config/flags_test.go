@@ -173,6 +173,7 @@ func processCases() []flagCase {
 		{"run-firewall", "", "false", func(o *Options) { o.Settings.Firewall = false }, badBool},
 		{"run-service-proxy", "", "false", func(o *Options) { o.Settings.Proxy = false }, badBool},
 		{"run-loadbalancer", "--loadbalancer-ip-range=10.9.0.0/24", "true", func(o *Options) { o.Settings.Balancer, o.Settings.Allocator.Ranges = true, cidrs("10.9.0.0/24") }, badBool},
+		{"run-egress", "", "true", func(o *Options) { o.Settings.Gateways = true }, badBool},
 		{"enable-ipv4", "--enable-ipv6 --service-cluster-ip-range=fd00::/112", "false", func(o *Options) {
 			o.Settings.IPv4, o.Settings.IPv6, o.Settings.Services.ClusterRanges = false, true, cidrs("fd00::/112")
 			o.Settings.Services.ClusterGiven = true

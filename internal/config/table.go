@@ -100,6 +100,8 @@ func partFlags() []Flag {
 		{Name: "run-loadbalancer", Type: "bool", Default: "false", read: one(func(d *draft) *bool { return &d.Settings.Balancer }, boolean),
 			Usage:   "Give addresses to Services of type LoadBalancer; one node at a time does it.",
 			Differs: "Without a range, or without a namespace for its lease, the program says so and ends; v2 runs and gives nothing."},
+		{Name: "run-egress", Type: "bool", Default: "false", Ours: true, read: one(func(d *draft) *bool { return &d.Settings.Gateways }, boolean),
+			Usage: "Let pods leave the cluster from the addresses of EgressGateways; on every node alike, and before the first of these objects."},
 		{Name: "enable-ipv4", Type: "bool", Default: "true", read: one(func(d *draft) *bool { return &d.Settings.IPv4 }, boolean),
 			Usage: "Handle IPv4."},
 		{Name: "enable-ipv6", Type: "bool", Default: "false", read: one(func(d *draft) *bool { return &d.Settings.IPv6 }, boolean),

@@ -49,7 +49,7 @@ func rights(s *model.Settings) []right {
 		model.KindNode: {"", "", "nodes", ""}, model.KindService: {"", "", "services", ""},
 		model.KindSlice: {"", "discovery.k8s.io", "endpointslices", ""}, model.KindPod: {"", "", "pods", ""},
 		model.KindNamespace: {"", "", "namespaces", ""}, model.KindPolicy: {"", "networking.k8s.io", "networkpolicies", ""},
-		model.KindPool: {"", "kube-router.io", "addresspools", ""},
+		model.KindPool: {"", "kube-router.io", "addresspools", ""}, model.KindEgress: {"", "kube-router.io", "egressgateways", ""},
 	}
 	var list []right
 	for _, k := range kube.Kinds(*s) {

@@ -52,6 +52,7 @@ type Node struct {
 	Created       time.Time      // metadata.creationTimestamp; of two nodes with one range the older has it
 	Labels        map[string]string
 	Unschedulable bool // cordoned
+	NotReady      bool // kubelet says so, or has not been heard of (condition Ready)
 	Leaving       bool // being deleted, or tainted ToBeDeletedByClusterAutoscaler
 	ExcludeFromLB bool // label node.kubernetes.io/exclude-from-external-load-balancers
 	Options       NodeOptions

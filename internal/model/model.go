@@ -24,6 +24,7 @@ type Model struct {
 	Foreign    map[string]*ForwardChain
 	Lacks      map[string]*Lack       // by scheduler
 	Answers    map[string]*WireAnswer // by the peer's key
+	Gateways   map[string]*EgressGateway
 
 	servicesAt map[netip.Addr][]*Service
 	ownersOf   map[netip.Addr][]*Service
@@ -66,6 +67,7 @@ func New(s Settings) *Model {
 		listening:  map[frontend][]*Service{},
 		Foreign:    map[string]*ForwardChain{},
 		Lacks:      map[string]*Lack{},
+		Gateways:   map[string]*EgressGateway{},
 		nodePorts:  map[Port]map[Name]*Service{},
 		slicesOf:   map[Name]map[Name]*Slice{},
 		slicesTo:   map[Name]map[Name]*Slice{},
@@ -126,6 +128,8 @@ func (m *Model) Put(o Object) Object {
 		m.balancer = nil
 	case *Silence:
 		m.Silences[o.Ref().Name] = o
+	case *EgressGateway:
+		m.Gateways[o.Name] = o
 	case *Link:
 		m.Links[o.Name] = o
 	case *Path:
@@ -179,6 +183,8 @@ func (m *Model) Delete(r Ref) Object {
 		return take(m.Overflows, r.Name.Name)
 	case KindAttachment:
 		return m.deleteAttachment(r.Name)
+	case KindEgress:
+		return take(m.Gateways, r.Name.Name)
 	case KindForeign:
 		return take(m.Foreign, r.Name.Name)
 	case KindLack:
@@ -256,6 +262,8 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Overflows)
 	case KindAttachment:
 		return refs(m.Attached)
+	case KindEgress:
+		return refs(m.Gateways)
 	case KindForeign:
 		return refs(m.Foreign)
 	case KindLack:

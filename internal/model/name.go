@@ -41,6 +41,7 @@ const (
 	KindSilence   Kind = "Silence"
 	KindOverflow  Kind = "Peer"
 	KindSettings  Kind = "Settings"
+	KindEgress    Kind = "EgressGateway"
 
 	KindAttachment Kind = "Attachment"
 	KindForeign    Kind = "ForwardChain"

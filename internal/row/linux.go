@@ -97,6 +97,9 @@ const (
 	TableExternal Table = 79 // replies of DSR services from external addresses
 )
 
+// TableEgress is the table of the first slot of egress gateways less one: the way to the gateway of an address is in that of its slot.
+const TableEgress Table = 7700
+
 // String prints the table as ip(8) does.
 func (t Table) String() string {
 	switch t {

@@ -147,6 +147,7 @@ const (
 	RuleDSR      = 32764
 	RuleExternal = 32765
 	RulePods     = 32763
+	RuleEgress   = 32761 // ours: before the tunnels of RulePods
 )
 
 // Key is the whole rule, since to the kernel a rule with another table is another rule.

@@ -36,7 +36,7 @@ const (
 	NftNotrack           // bypass conntrack
 	NftMSS               // lower the TCP MSS option to Num where it is more
 	NftDnatTo            // dnat to Key map @Set, whose values are address . port, or an address where Num is 1; without Set to Key, an address
-	NftSnatTo            // snat to Prefix's address
+	NftSnatTo            // snat to Prefix's address, or without one to Key, an address
 	NftMasquerade        // masquerade fully-random
 	NftVmap              // Key vmap @Set; with Via: (Data map @Via) vmap @Set
 	NftMarkFrom          // packet mark = what map @Set has for Key; no value: no match
@@ -94,11 +94,13 @@ const (
 	NftArpSaddr   // the address that an ARP packet for Ethernet and IPv4 says is the sender's (RFC 826)
 	NftNDTarget   // the target of a neighbour solicitation or advertisement (RFC 4861, section 4.3)
 
-	NftTTL // the TTL, or the hop limit when V6
+	NftTTL     // the TTL, or the hop limit when V6
+	NftCtSaddr // ct original saddr
+	NftNextHop // rt nexthop: whom the packet goes to next, by the route that it has; without a router its own destination
 )
 
 // NftTermMost is the last term that there is.
-const NftTermMost = NftTTL
+const NftTermMost = NftNextHop
 
 // NftTerm is one term of a key. V6 tells the family of addresses.
 type NftTerm struct {
@@ -243,6 +245,9 @@ func (s NftStmt) action() string {
 		}
 		return fmt.Sprintf("dnat %s to %s map @%s", family(s.Key.V6()), s.Key, s.Set)
 	case NftSnatTo:
+		if !s.Prefix.IsValid() {
+			return fmt.Sprintf("snat %s to %s", family(s.Key.V6()), s.Key)
+		}
 		return "snat " + family(s.Prefix.Addr().Is6()) + " to " + s.Prefix.Addr().String()
 	case NftMasquerade:
 		return "masquerade fully-random"
@@ -313,6 +318,10 @@ func (t NftTerm) String() string {
 		return ip + map[bool]string{false: " ttl", true: " hoplimit"}[t.V6]
 	case NftCtDaddr:
 		return "ct original " + ip + " daddr"
+	case NftCtSaddr:
+		return "ct original " + ip + " saddr"
+	case NftNextHop:
+		return "rt " + ip + " nexthop"
 	case NftNumRandom:
 		return fmt.Sprintf("numgen random mod %d", t.Mod)
 	case NftNumInc:

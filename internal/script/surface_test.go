@@ -44,6 +44,7 @@ func partEffects() []effect {
 		{name: "run-service-proxy", value: "false", less: []string{"conntrack: flows from outside", "nft: services-heads4 { 10.96.0.10 . tcp . 8080", "sysctl: close_wait", "remark: 198.51.100.7"}},
 		{name: "run-loadbalancer", value: "true", also: withRange,
 			more: []string{"balancer: service default/wish external-ip 203.0.113.1", "balancer: service default/web external-ip 203.0.113.5", "pace: balancer is read every 1m0s"}},
+		{name: "run-egress", value: "true", more: []string{"nft: egress-guard", "nft: egress-inside4 { 10.244.2.0-10.244.2.255"}},
 		{name: "enable-ipv4", value: "false", also: "--enable-ipv6 --service-cluster-ip-range=fd96::/112 --router-id=generate",
 			less: []string{"nft: services-heads4", "bgp: path 10.244.1.0/24", "sysctl: net.ipv4.ip_forward", "rtnl: rule 32763: from 10.244.1.0/24", "cni: range 10.244.1.0/24", "cni has: 10.244.1.0/24", "remark: 203.0.113.5"},
 			more: []string{"remark: IPv4 is not enabled"}},

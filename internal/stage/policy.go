@@ -26,6 +26,8 @@ type Policies struct {
 
 	// Tightened hears that flows of addresses may be forbidden now, once the rows at keys stand. May be nil.
 	Tightened func(addrs []netip.Addr, keys []row.NftKey)
+	// leaves tells how an attached pod leaves the cluster, once that is decided: the rows that must stand, or not stand.
+	leaves func(*model.Model, *model.Attachment) ([]row.NftKey, bool)
 }
 
 // Waiter is a pod that waits for its policy.
@@ -232,14 +234,18 @@ func (p *Policies) decided(m *model.Model, a *model.Attachment) ([]row.NftKey, b
 	if !p.began || now == nil || !slices.Equal(now.Addrs, a.Addrs) {
 		return nil, false
 	}
-	var keys []row.NftKey
+	keys, ok := p.leaves(m, a)
+	if !ok {
+		return nil, false
+	}
+	leaving := len(keys)
 	take := func(owner reconcile.Owner) {
 		for _, r := range p.nft.Claims(owner) {
 			keys = append(keys, r.Key())
 		}
 	}
 	take(guardOwner(a.Ref()))
-	if len(keys) > 0 {
+	if len(keys) > leaving {
 		take(guardOwner(baseUnit))
 	}
 	if p.Planner == nil {

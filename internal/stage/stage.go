@@ -13,17 +13,20 @@ import (
 type Network struct {
 	Services *Services
 	Policies *Policies
+	Gateways *Gateways
 	ledgers  Ledgers
 }
 
 // New makes the stages over ledgers.
 func New(l Ledgers) *Network {
-	return &Network{Services: newServices(l), Policies: newPolicies(l), ledgers: l}
+	n := &Network{Services: newServices(l), Policies: newPolicies(l), Gateways: newGateways(l), ledgers: l}
+	n.Policies.leaves = n.Gateways.decided
+	return n
 }
 
 // Stages are the stages in the order of a turn.
 func (n *Network) Stages() []think.Stage {
-	return append([]think.Stage{n.Services.stage(), n.Services.rows.stage(), n.Policies.stage(), n.ledgers.advertStage()}, hostStages(n.ledgers)...)
+	return append([]think.Stage{n.Services.stage(), n.Services.rows.stage(), n.Policies.stage(), n.ledgers.advertStage(), n.Gateways.stage()}, hostStages(n.ledgers)...)
 }
 
 // Begin starts a turn: what it claims is taken whole or not at all.
@@ -34,5 +37,6 @@ func (n *Network) Begin() { n.ledgers.Nft.Begin() }
 func (n *Network) Settle(m *model.Model, contain func(think.ID, model.Ref, func())) {
 	n.Services.settle(contain)
 	n.Policies.settle(m)
+	n.Gateways.settle(m)
 	n.ledgers.Nft.End()
 }

@@ -27,6 +27,7 @@ var flow = map[model.Kind]map[ID]touched{
 		Advert:   {"the same, who shares its addresses", both(contenders, swayed)},
 		Balancer: {"all: they compete", whole},
 		Guard:    {"pods that answer for it by DSR", answering},
+		Gateway:  {"all, when it has an address that a gateway names", leavingService},
 	},
 	model.KindSlice: {
 		Services: {"its Service", itsService},
@@ -37,18 +38,21 @@ var flow = map[model.Kind]map[ID]touched{
 		Services: {"its Services (ipvs)", podServices},
 		Policy:   {"that one, and the sets that it enters or leaves", nil},
 		Guard:    {"its ports (ipvs)", podPorts},
+		Gateway:  {"that one, who names its addresses", leavers},
 	},
 	model.KindNamespace: {
 		Policy:   {"its pods, where selectors see it otherwise now", nil},
 		Guard:    {"its pods' ports, when it frees them", freed},
 		Balancer: {"all, when pools select by its labels", relabelled},
+		Gateway:  {"its pods, when its labels are others", leavingNamespace},
 	},
 	model.KindPolicy: {
 		Policy: {"the pods that it selects or selected", nil},
 	},
 	model.KindAttachment: {
-		Policy: {"its pod, who names its addresses", nil},
-		Guard:  {"that port", itself},
+		Policy:  {"its pod, who names its addresses", nil},
+		Guard:   {"that port", itself},
+		Gateway: {"its pod, who names its addresses", leavers},
 	},
 	model.KindNode: {
 		Services: {"self: all; other: frontends at its addresses and in its ranges", both(ifSelf(whole), nodeClaims)},
@@ -60,6 +64,7 @@ var flow = map[model.Kind]map[ID]touched{
 		Advert:   {"self: all; other: its session, Services in its ranges; all, when it is cordoned", both(both(ofNode(nodeAdverts), nodeDrained), nodeClaims)},
 		Egress:   {"self: all; other: its exemptions from masquerade", ofNode(nodeEgress)},
 		Wire:     {"self: all; other: that one, who claims the same ranges or key, what must not be in clear", nodeWire},
+		Gateway:  {"addresses to leave from; self: all, when its labels are others", leavingNode},
 	},
 	model.KindLink: {
 		Services: {"all (rare)", whole},
@@ -69,6 +74,7 @@ var flow = map[model.Kind]map[ID]touched{
 		Engine:   {"all", whole},
 		Advert:   {"all sessions", nodesAndSelf},
 		Wire:     {"all", whole},
+		Gateway:  {"addresses to leave from", gatewayBase},
 	},
 	model.KindPool: {
 		Balancer: {"all: they compete", whole},
@@ -76,14 +82,16 @@ var flow = map[model.Kind]map[ID]touched{
 		Policy:   {"what is exempt from policy", nil},
 		Advert:   {"all (rare)", whole},
 		Egress:   {"all (rare)", whole},
+		Gateway:  {"all (rare)", whole},
 	},
 	model.KindPath:     {Route: {"that prefix, and who teaches it", both(itself, wirePath)}, Wire: {"who teaches it", wirePath}},
 	model.KindIdentity: {Route: {"all", whole}, Wire: {"all", whole}},
 	model.KindAnswer:   {Route: {"who has that key", wireAnswer}, Wire: {"who has that key", wireAnswer}},
+	model.KindEgress:   {Gateway: {"all (rare)", whole}},
+	model.KindSilence:  {Gateway: {"addresses to leave from", gatewayBase}},
 	model.KindOverflow: {Advert: {"that peer", itself}},
 	model.KindForeign:  {Forward: {"what chains of others are told", whole}},
 	model.KindLack:     {Services: {"Services that ask for it", scheduled}},
-	model.KindSilence:  {}, // no plan depends on who answers
 	model.KindSettings: {}, // another daemon's: they don't change while one runs
 }
 

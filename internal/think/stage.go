@@ -17,6 +17,7 @@ const (
 	Route    ID = "route"      // routes and tunnels to other nodes, and learned prefixes
 	Guard    ID = "guard"      // what a pod's port lets through
 	Wire     ID = "encryption" // what nodes send each other through WireGuard
+	Gateway  ID = "gateway"    // addresses of EgressGateways, and pods that leave from them
 	Balancer ID = "balancer"   // addresses of LoadBalancer Services
 )
 

@@ -28,6 +28,7 @@ func (d *Daemon) Views() []show.View {
 		{Name: "nodes", Doc: "the cluster's nodes with their pod ranges", Make: d.nodes},
 		{Name: "balancer", Doc: "the addresses given to LoadBalancer Services, and the leader", Make: d.balancer},
 		{Name: "pools", Doc: "AddressPools: whom they are for and what is left", Make: d.pools},
+		{Name: "egress", Doc: "addresses from which pods leave the cluster, and the nodes that they leave by", Make: d.egress},
 		{Name: "services", Args: "[NAME]", Doc: "frontends and the endpoints that answer", Make: d.servicesView},
 	}, append(d.bgpViews(), d.policyViews()...)...)
 }
@@ -137,6 +138,9 @@ func (d *Daemon) Remarks(ctx context.Context) ([]model.Remark, error) {
 			all = append(all, o.Remarks...)
 		}
 		for _, o := range m.Nodes {
+			all = append(all, o.Remarks...)
+		}
+		for _, o := range m.Gateways {
 			all = append(all, o.Remarks...)
 		}
 		for _, o := range m.Namespaces {

@@ -24,10 +24,12 @@ func (d *Daemon) why(ctx context.Context, args []string) (show.Page, error) {
 	switch len(args) {
 	case 1:
 		return d.whyService(ctx, args[0])
+	case 2:
+		return d.whyLeaving(ctx, args[0], args[1])
 	case 3:
 		return d.whyFlow(ctx, args[0], args[1], args[2])
 	}
-	return show.Page{}, errors.New("ask: why ADDRESS[:PORT[/PROTOCOL]], why SERVICE, why POD, or why FROM TO PORT/PROTOCOL")
+	return show.Page{}, errors.New("ask: why ADDRESS[:PORT[/PROTOCOL]], why SERVICE, why POD, why POD DESTINATION, or why FROM TO PORT/PROTOCOL")
 }
 
 func names(owners []reconcile.Owner) string {

@@ -14,6 +14,7 @@ type Cutter struct {
 	kernel Kernel
 	judge  Judge
 	log    *slog.Logger
+	Why    string // what the flows are that end, for the log: "that policies forbid now"
 
 	mu    sync.Mutex
 	marks map[netip.Addr]struct{}
@@ -27,7 +28,7 @@ type Judge func(ctx context.Context, flows []Flow, marked func(netip.Addr) bool)
 
 // NewCutter makes a cutter of a kernel's flows.
 func NewCutter(k Kernel, judge Judge, log *slog.Logger) *Cutter {
-	return &Cutter{kernel: k, judge: judge, log: log, marks: map[netip.Addr]struct{}{}, wake: make(chan struct{}, 1)}
+	return &Cutter{kernel: k, judge: judge, log: log, Why: "that policies forbid now, or whose pod has gone", marks: map[netip.Addr]struct{}{}, wake: make(chan struct{}, 1)}
 }
 
 // Mark asks for a look at the flows of addresses, once ready has returned: when the rules that forbid new
@@ -70,7 +71,7 @@ func (c *Cutter) Run(ctx context.Context) error {
 		marks := c.take(ctx)
 		for range 2 {
 			if err := c.look(ctx, marks); err != nil && ctx.Err() == nil {
-				c.log.Warn("flows that policies forbid now could not be ended", "error", err)
+				c.log.Warn("flows "+c.Why+" could not be ended", "error", err)
 			}
 			timer := time.NewTimer(grace)
 			select {
@@ -123,7 +124,7 @@ func (c *Cutter) look(ctx context.Context, marks map[netip.Addr]struct{}) error 
 	if err != nil || len(bad) == 0 {
 		return err
 	}
-	c.log.Info("ended flows that policies forbid now, or whose pod has gone", "flows", len(bad), "first", bad[0].String())
+	c.log.Info("ended flows "+c.Why, "flows", len(bad), "first", bad[0].String())
 	c.mu.Lock()
 	c.cut += uint64(len(bad))
 	c.mu.Unlock()

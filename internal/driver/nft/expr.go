@@ -161,7 +161,7 @@ func (p *program) needTerm(t row.NftTerm) {
 // width is the size of a term in bytes.
 func width(t row.NftTerm) int {
 	switch t.Op {
-	case row.NftSaddr, row.NftDaddr, row.NftCtDaddr:
+	case row.NftSaddr, row.NftDaddr, row.NftCtDaddr, row.NftCtSaddr, row.NftNextHop:
 		if t.V6 {
 			return 16
 		}
@@ -218,8 +218,14 @@ func (p *program) loadTerm(t row.NftTerm, at int) {
 		p.emit(&expr.Ct{Key: expr.CtKeyDIRECTION, Register: dst})
 	case row.NftCtDport:
 		p.emit(&expr.Ct{Key: expr.CtKeyPROTODST, Register: dst})
-	case row.NftCtDaddr:
-		p.loadCtDaddr(t.V6, dst)
+	case row.NftCtDaddr, row.NftCtSaddr:
+		p.loadCtAddr(t, dst)
+	case row.NftNextHop:
+		key := expr.RtKey(unix.NFT_RT_NEXTHOP4)
+		if t.V6 {
+			key = unix.NFT_RT_NEXTHOP6
+		}
+		p.emit(&expr.Rt{Register: dst, Key: key})
 	case row.NftNumRandom:
 		p.emit(&expr.Numgen{Register: dst, Modulus: t.Mod, Type: unix.NFT_NG_RANDOM})
 	case row.NftNumInc:
@@ -266,13 +272,13 @@ func payload(t row.NftTerm, dst uint32, size int) *expr.Payload {
 	return e
 }
 
-// loadCtDaddr is written out because the library knows the keys with a family (Linux 4.17) without their
+// loadCtAddr is written out because the library knows the keys with a family (Linux 4.17) without their
 // direction; in family inet the ones that it does know always take sixteen bytes.
-func (p *program) loadCtDaddr(v6 bool, dst uint32) {
-	key := uint32(unix.NFT_CT_DST_IP)
-	if v6 {
-		key = unix.NFT_CT_DST_IP6
-	}
+func (p *program) loadCtAddr(t row.NftTerm, dst uint32) {
+	key := map[row.NftTerm]uint32{
+		{Op: row.NftCtDaddr}: unix.NFT_CT_DST_IP, {Op: row.NftCtDaddr, V6: true}: unix.NFT_CT_DST_IP6,
+		{Op: row.NftCtSaddr}: unix.NFT_CT_SRC_IP, {Op: row.NftCtSaddr, V6: true}: unix.NFT_CT_SRC_IP6,
+	}[t]
 	var data []byte
 	data = appendAttr(data, unix.NFTA_CT_KEY, binary.BigEndian.AppendUint32(nil, key))
 	data = appendAttr(data, unix.NFTA_CT_DREG, binary.BigEndian.AppendUint32(nil, dst))

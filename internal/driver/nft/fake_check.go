@@ -178,7 +178,7 @@ func typesOfKey(k row.NftKeyExpr) (types row.NftTypes, err error) {
 
 func typeOfTerm(t row.NftTerm) row.NftType {
 	switch t.Op {
-	case row.NftSaddr, row.NftDaddr, row.NftCtDaddr:
+	case row.NftSaddr, row.NftDaddr, row.NftCtDaddr, row.NftCtSaddr, row.NftNextHop:
 		if t.V6 {
 			return row.NftIPv6
 		}

@@ -70,7 +70,7 @@ func (p *program) matchNet(s row.NftStmt) {
 		return
 	}
 	data, bits := addr.AsSlice(), s.Prefix.Bits()
-	if t.Op != row.NftCtDaddr && bits > 0 && bits%8 == 0 {
+	if t.Op != row.NftCtDaddr && t.Op != row.NftCtSaddr && t.Op != row.NftNextHop && bits > 0 && bits%8 == 0 {
 		p.needFamily(t.V6)
 		p.emit(payload(t, reg0, bits/8), equal(s.Not, data[:bits/8]))
 		return
@@ -95,7 +95,7 @@ func (p *program) number(t row.NftTerm, n uint32) []byte {
 		return []byte{byte(n)}
 	case w == 2 && n < 1<<16:
 		return binary.BigEndian.AppendUint16(nil, uint16(n))
-	case w == 4 && t.Op != row.NftSaddr && t.Op != row.NftDaddr && t.Op != row.NftCtDaddr:
+	case w == 4 && t.Op != row.NftSaddr && t.Op != row.NftDaddr && t.Op != row.NftCtDaddr && t.Op != row.NftCtSaddr && t.Op != row.NftNextHop:
 		return host(n)
 	}
 	p.fail(errTerm)
@@ -234,6 +234,12 @@ func (p *program) nat(s row.NftStmt) {
 		p.emit(&expr.Masq{FullyRandom: true})
 	case row.NftSnatTo:
 		addr := s.Prefix.Addr()
+		if !addr.IsValid() {
+			p.needFamily(s.Key.V6())
+			p.load(s.Key, 0)
+			p.emit(&expr.NAT{Type: expr.NATTypeSourceNAT, Family: uint32(p.family), RegAddrMin: reg0})
+			return
+		}
 		p.needFamily(addr.Is6())
 		p.emit(&expr.Immediate{Register: reg0, Data: addr.AsSlice()},
 			&expr.NAT{Type: expr.NATTypeSourceNAT, Family: uint32(p.family), RegAddrMin: reg0})

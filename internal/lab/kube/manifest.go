@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -91,6 +92,7 @@ func collection(obj *unstructured.Unstructured) (path string, namespaced bool, e
 		"EndpointSlice": "endpointslices", "Endpoints": "endpoints", "NetworkPolicy": "networkpolicies", "ConfigMap": "configmaps", "Secret": "secrets",
 		"ServiceAccount": "serviceaccounts", "Lease": "leases", "Event": "events", "Role": "roles", "RoleBinding": "rolebindings",
 		"-Namespace": "namespaces", "-Node": "nodes", "-ClusterRole": "clusterroles", "-ClusterRoleBinding": "clusterrolebindings",
+		"-CustomResourceDefinition": "customresourcedefinitions",
 	}
 	root := "/apis/" + obj.GetAPIVersion()
 	if obj.GetAPIVersion() == "v1" {
@@ -98,6 +100,9 @@ func collection(obj *unstructured.Unstructured) (path string, namespaced bool, e
 	}
 	if resource, ok := resources["-"+obj.GetKind()]; ok {
 		return root + "/" + resource, false, nil
+	}
+	if strings.HasPrefix(obj.GetAPIVersion(), "kube-router.io/") { // ours belong to no namespace, and form their plurals plainly
+		return root + "/" + strings.ToLower(obj.GetKind()) + "s", false, nil
 	}
 	resource, ok := resources[obj.GetKind()]
 	if !ok {

@@ -198,6 +198,11 @@ func build(m *model.Model, prefix netip.Prefix, via []netip.Addr, note *remarks)
 	return []*intent.Route{r}
 }
 
+// Way tells how packets get to another node in a family, or why they can't.
+func Way(m *model.Model, n *model.Node, f model.Family) (intent.Hop, string) {
+	return hop(m, f, n.IP(f))
+}
+
 // hop tells how a next hop is reached, or why it can't be.
 func hop(m *model.Model, f model.Family, via netip.Addr) (intent.Hop, string) {
 	settings := &m.Settings.Routes

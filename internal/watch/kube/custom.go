@@ -95,9 +95,9 @@ func (g *group) serves(ctx context.Context, resource string) bool {
 }
 
 // absent tells whether an answer means that the kind isn't there for us: nobody installed it or, after an update of the image alone, nobody
-// gave us the right to read it.
+// gave us the right to read it. EgressGateways that we may not read aren't absent: their pods would leave with other addresses.
 func (s *source) absent(err error) bool {
-	return s.resource.custom && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err))
+	return s.resource.custom && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err) && s.resource.kind != model.KindEgress)
 }
 
 // nothing is the list of a kind that isn't there. The denial is told once: an object that is there and not heeded would be a riddle.

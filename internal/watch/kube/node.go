@@ -24,6 +24,9 @@ func ConvertNode(o *corev1.Node) *model.Node {
 		Unschedulable: o.Spec.Unschedulable,
 		Leaving:       o.DeletionTimestamp != nil || slices.ContainsFunc(o.Spec.Taints, func(t corev1.Taint) bool { return t.Key == taintLeaving }),
 	}
+	n.NotReady = slices.ContainsFunc(o.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue
+	})
 	_, n.ExcludeFromLB = o.Labels[labelExcludeLB]
 	r := &remarks{object: n.Ref()}
 	n.InternalIPs = nodeAddrs(r, o.Status.Addresses, corev1.NodeInternalIP)

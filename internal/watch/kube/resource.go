@@ -22,10 +22,13 @@ func Kinds(s model.Settings) []model.Kind {
 	if s.Proxy || s.Router {
 		kinds = append(kinds, model.KindSlice)
 	}
-	if s.Firewall || s.Balancer || s.Guards() {
+	if s.Firewall || s.Balancer || s.Guards() || s.Gateways {
 		kinds = append(kinds, model.KindNamespace) // policies and pools select by them, and they free pods from the guard of their ports
 	}
-	if s.Firewall || s.Proxy {
+	if s.Gateways {
+		kinds = append(kinds, model.KindEgress)
+	}
+	if s.Firewall || s.Proxy || s.Gateways {
 		kinds = append(kinds, model.KindPod) // for Services: their weights, how long they may take to go, whether they may be entered
 	}
 	if s.Firewall {
@@ -52,6 +55,8 @@ func resourceOf(k model.Kind) (resource, bool) {
 	switch k {
 	case model.KindPool:
 		return ownResource(k, api.AddressPools, convertPool), true
+	case model.KindEgress:
+		return ownResource(k, api.EgressGateways, convertEgress), true
 	case model.KindService:
 		return resource{k, core, "services", "", example[corev1.Service], with(ConvertService), false}, true
 	case model.KindSlice:

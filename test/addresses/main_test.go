@@ -1,0 +1,77 @@
+//go:build addresses
+
+package addresses
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"kube-router/internal/lab"
+	"kube-router/internal/lab/score"
+)
+
+// world is the lab of one test.
+type world struct {
+	*lab.Lab
+	ctx context.Context
+}
+
+var (
+	scoring  = &score.Score{}
+	programs string // the directory of our programs
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(lab.Suite(func(dir string) int {
+		programs = dir
+		code := m.Run()
+		if !scoring.Report(os.Stdout, "addresses with "+engine()) && code == 0 {
+			code = 1
+		}
+		return code
+	}))
+}
+
+// engine carries the Services; an environment variable chooses another than nftables.
+func engine() string {
+	if e := os.Getenv("KUBE_ROUTER_SERVICE_ENGINE"); e != "" {
+		return e
+	}
+	return "nftables"
+}
+
+// start brings up a lab for one test, and takes it down after it. Daemons get the engine of the run.
+func start(t *testing.T, c lab.Config) *world {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	t.Cleanup(cancel)
+	c.Daemon = filepath.Join(programs, "kube-router")
+	c.DaemonArgs = append([]string{"--service-proxy-engine=" + engine()}, c.DaemonArgs...)
+	l, err := lab.Start(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			l.Logs(os.Stderr, 20)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &world{Lab: l, ctx: ctx}
+}
+
+// judge notes a case of the test; an empty complaint is a pass.
+func judge(t *testing.T, name, complaint string) {
+	t.Helper()
+	var err error
+	if complaint != "" {
+		err = fmt.Errorf("%s", complaint)
+	}
+	scoring.Judge(t, t.Name(), name, err, "")
+}
