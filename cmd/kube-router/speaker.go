@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kube-router/internal/driver/gobgp"
+	"kube-router/internal/driver/probe"
 )
 
 // speakerCommand is the BGP speaker that the daemon starts beside itself.
@@ -20,6 +21,10 @@ func speakerCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Its words go to the daemon. When that is gone nobody listens, which must not end it.
 			signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
+			e.MD5 = func() uint64 {
+				n, _ := probe.WrongSignatures("/proc") // a hint: without it less is told
+				return n
+			}
 			e.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			return e.Run(cmd.Context())
 		},

@@ -40,6 +40,7 @@ func (a *agent) newSpeaker() (*speaker, error) {
 	token := speakerToken(a.build.Version)
 	paths, err := peer.New(peer.Options{
 		Socket: gobgp.Socket(dir), Inbox: a.inbox, Log: a.log, Synced: a.inbox.Nudge,
+		Turned: func(t peer.Turn) { a.reports.session(t) },
 		Before: func() ([]*model.Path, error) { return peer.KernelRoutes(netns.None()) },
 	})
 	return &speaker{

@@ -162,8 +162,13 @@ func (p *patient) session(s peer.State) finding {
 	}
 	f := finding{warn, "BGP", fmt.Sprintf("the session with %s (%s, AS %d) is %s, %s", s.Addr, who, s.ASN, s.Session, since),
 		fmt.Sprintf("is it up, may TCP pass between the two, and are its AS and ours what the other expects? nc -vz %s PORT", s.Addr)}
-	if p.md5 > 0 {
-		f.What += fmt.Sprintf("; %s with a wrong TCP MD5 signature or without one", show.Count(p.md5, "segment"))
+	if s.Reason != "" {
+		f.What += ": " + s.Reason
+	}
+	switch {
+	case strings.Contains(s.Reason, "wrong AS"):
+		f.Fix = "give both ends the AS of the other: --peer-router-asns, kube-router.io/peers"
+	case strings.Contains(s.Reason, "MD5"):
 		f.Fix = "give both ends the same password: --peer-router-passwords-file, kube-router.io/peers, --ibgp-password-file"
 	}
 	return f

@@ -52,8 +52,7 @@ type patient struct {
 	socket    string // the control socket
 	running   bool   // a daemon answers there
 	daemon    daemonFacts
-	proxy     bool   // kube-proxy answers, wherever it runs
-	md5       uint64 // segments of TCP that came with a wrong signature or with none
+	proxy     bool // kube-proxy answers, wherever it runs
 	kernel    map[probe.Facility]error
 	kernelErr error
 	node      *probe.Node
@@ -119,8 +118,6 @@ func gather(ctx context.Context, o *config.Options) *patient {
 	defer cancel()
 	p := &patient{s: &o.Settings, socket: o.ControlSocket, model: model.New(o.Settings)}
 	p.daemon, p.running = askDaemon(ctx, o.ControlSocket)
-	// What the kernel counts about TCP MD5 is only a hint: without it less is known.
-	p.md5, _ = probe.WrongSignatures("/proc")
 	p.proxy = proxyAnswers(ctx)
 	gatherLinks(ctx, p.model)
 	p.api = gatherAPI(ctx, o)

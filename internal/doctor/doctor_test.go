@@ -76,8 +76,11 @@ func TestDoctor(t *testing.T) {
 			p.daemon.peers = []peer.State{{Addr: netip.MustParseAddr("10.0.0.9"), ASN: 65001, Session: "ACTIVE"}}
 		}, warn, "BGP", "10.0.0.9 (router, AS 65001) is ACTIVE, never established", "nc -vz 10.0.0.9"},
 		{"wrong password", func(p *patient) {
-			p.md5, p.daemon.peers = 7, []peer.State{{Addr: netip.MustParseAddr("10.0.0.9"), Node: "n2", Session: "CONNECT"}}
-		}, warn, "BGP", "7 segments with a wrong TCP MD5 signature", "--ibgp-password-file"},
+			p.daemon.peers = []peer.State{{Addr: netip.MustParseAddr("10.0.0.9"), Node: "n2", Session: "CONNECT", Reason: "segments with a wrong TCP MD5 signature"}}
+		}, warn, "BGP", "never established: segments with a wrong TCP MD5 signature", "--ibgp-password-file"},
+		{"wrong AS", func(p *patient) {
+			p.daemon.peers = []peer.State{{Addr: netip.MustParseAddr("10.0.0.9"), ASN: 1, Session: "ACTIVE", Reason: "wrong AS: the peer says 2"}}
+		}, warn, "BGP", "wrong AS: the peer says 2", "--peer-router-asns"},
 		{"no nftables", func(p *patient) { p.kernel[probe.Nftables] = no }, bad, "kernel: nftables", "missing", "5.13"},
 		{"no conntrack", func(p *patient) { p.kernel[probe.Conntrack] = no }, bad, "kernel: conntrack", "missing", "modprobe"},
 		{"no br_netfilter", func(p *patient) { p.kernel[probe.BrNetfilter] = no }, warn, "kernel: br_netfilter", "between pods of this node", "modprobe br_netfilter"},

@@ -1,9 +1,11 @@
 package row
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 )
 
 // KubeName names a namespaced object of the Kubernetes API.
@@ -138,17 +140,29 @@ const (
 	AnnotationWirePort = "kube-router.io/wireguard-port"
 )
 
-// KubeEvent is a remark on an object, told as a Kubernetes Event of type Warning.
+// KubeEvent is a remark on an object, or something that happened to it, told as a Kubernetes Event.
 type KubeEvent struct {
 	Kind      string // Service
 	Namespace string // empty for objects of the cluster
 	Name      string
 	UID       string // kubectl describe finds events by it
 	Note      string // the remark: field and message
+	Reason    string // one word for why it is told; empty: what the remark is about is ignored
+	Normal    bool   // nothing is wrong; else it is a Warning
+
+	At time.Time // when it happened, so that the same may happen again; zero: it is so
 }
 
 // Key is the event itself: nothing about it ever changes.
 func (r KubeEvent) Key() KubeEvent { return r }
+
+// Type is the event's type: Normal or Warning.
+func (r KubeEvent) Type() string {
+	if r.Normal {
+		return "Normal"
+	}
+	return "Warning"
+}
 
 // String prints the event as kubectl get events does.
 func (r KubeEvent) String() string {
@@ -156,5 +170,5 @@ func (r KubeEvent) String() string {
 	if r.Namespace != "" {
 		object = r.Namespace + "/" + r.Name
 	}
-	return fmt.Sprintf("event Warning Ignored %s %s: %s", strings.ToLower(r.Kind), object, r.Note)
+	return fmt.Sprintf("event %s %s %s %s: %s", r.Type(), cmp.Or(r.Reason, "Ignored"), strings.ToLower(r.Kind), object, r.Note)
 }

@@ -25,17 +25,24 @@ func (d *Daemon) bgpViews() []show.View {
 func (d *Daemon) peersView(ctx context.Context, _ []string) (show.Page, error) {
 	list, err := d.sessions(ctx, true)
 	p := show.Page{
-		Columns: []string{"peer", "as", "type", "node", "state", "since", "received", "accepted", "advertised", "bfd", "flaps"}, Data: list,
+		Columns: []string{"peer", "as", "type", "node", "state", "since", "received", "accepted", "advertised", "limit", "bfd", "flaps", "reason"}, Data: list,
 	}
 	for _, s := range list {
 		since := "never"
 		if !s.Since.IsZero() {
 			since = time.Since(s.Since).Round(time.Second).String()
 		}
+		limit, reason := "", s.Reason
+		if s.Limit > 0 {
+			limit = strconv.FormatUint(uint64(s.Limit), 10)
+		}
+		if s.Established() {
+			reason = "" // it is of the session before
+		}
 		p.Rows = append(p.Rows, []string{
 			s.Addr.String(), strconv.FormatUint(uint64(s.ASN), 10), s.Type(), s.Node, s.Session, since,
 			strconv.FormatUint(s.Received, 10), strconv.FormatUint(s.Accepted, 10), strconv.FormatUint(s.Advertised, 10),
-			s.BFD, strconv.FormatUint(uint64(s.Flaps), 10),
+			limit, s.BFD, strconv.FormatUint(uint64(s.Flaps), 10), reason,
 		})
 	}
 	return p, err

@@ -79,12 +79,20 @@ func (h *haste) try(ctx context.Context, p row.BgpPeer, external bool) {
 		return
 	}
 	conn, err := connectTo(ctx, p)
+	if err == nil {
+		// A peer that isn't ready closes what it accepted; in the engine's hands that would be a session that
+		// failed.
+		if err = speaks(conn); err != nil {
+			conn.Close()
+		}
+	}
+	if ctx.Err() == nil {
+		h.gate.met(p.Addr, err)
+	}
 	if err != nil {
 		return
 	}
-	// A peer that isn't ready closes what it accepted; in the engine's hands that would be a session that
-	// failed.
-	if speaks(conn) != nil || h.look(p.Addr).GetState().GetSessionState() != api.PeerState_SESSION_STATE_ACTIVE {
+	if h.look(p.Addr).GetState().GetSessionState() != api.PeerState_SESSION_STATE_ACTIVE {
 		conn.Close()
 		return
 	}
@@ -192,7 +200,7 @@ func speaks(conn *net.TCPConn) error {
 		return e
 	}
 	if err == nil && n == 0 {
-		err = errors.New("closed")
+		err = errClosed
 	}
 	return errors.Join(err, conn.SetReadDeadline(time.Time{}))
 }

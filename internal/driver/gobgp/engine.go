@@ -29,6 +29,8 @@ type Engine struct {
 	Token  string        // what it was started as; a supervisor that wants another replaces it
 	Orphan time.Duration // without a daemon for so long, sessions end and routes are withdrawn; 0: never
 	Log    *slog.Logger
+	// MD5 counts segments of TCP that came with a wrong MD5 signature (RFC 2385); nil: nobody counts.
+	MD5 func() uint64
 
 	heard   atomic.Int64 // when the daemon last asked, Unix nanoseconds
 	serving atomic.Int64 // calls being answered
@@ -60,7 +62,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		calm()
 		return err
 	}
-	g.again = again
+	g.again, g.md5 = again, e.MD5
 	defer g.close()
 	ended := make(chan struct{})
 	go func() {

@@ -31,6 +31,7 @@ type gate struct {
 	door  chan net.Conn // by which the engine takes connections
 	again bool          // this speaker follows another one, whose routes peers may have kept
 	ctx   context.Context
+	md5   func() uint64 // counts segments of TCP that came with a wrong MD5 signature; may be nil
 
 	mu        sync.Mutex
 	global    *api.Global // as it was asked for
@@ -46,6 +47,7 @@ type guest struct {
 	live     *wire         // of the session whose packets have the full TTL
 	since    time.Time     // of it
 	silent   atomic.Bool   // its last session ended because nothing was heard of it
+	troubles troubles
 }
 
 // beyond counts announcements.
@@ -189,7 +191,8 @@ func (g *gate) guard(conn *net.TCPConn) net.Conn {
 	if p == nil {
 		return conn
 	}
-	w := &wire{TCPConn: conn, rules: p.rules, over: p.beyond, mute: func() { p.silent.Store(true) }}
+	w := &wire{TCPConn: conn, rules: p.rules, over: p.beyond, mute: func() { p.silent.Store(true) },
+		ended: func(how string) { p.troubles.end(how, g.signatures()) }}
 	w.held = func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -289,6 +292,9 @@ func (g *gate) complete(p *api.Peer) {
 		}
 	}
 	limit(p, uint32(is.limit))
+	if p.State != nil {
+		p.State.DisconnectMessage = is.troubles.String()
+	}
 	if m := p.GetState().GetMessages().GetReceived(); m != nil {
 		m.Discarded = is.over.Load()
 	}

@@ -31,6 +31,10 @@ type wire struct {
 	over func(n int) // n announcements were beyond the limit; 0: what was before counts no more
 	mute func()      // the peer said nothing for the hold time, and is told so
 
+	ended   func(how string) // the connection ended by a NOTIFICATION, the peer or the network
+	noticed atomic.Bool      // a NOTIFICATION said so already
+	itsAS   atomic.Uint32    // as the peer's OPEN says
+
 	in, out []byte // a message that isn't complete, and what the engine is still to read
 	raw     bool   // no BGP: the engine shall see it as it is
 	known   map[netip.Prefix]struct{}
@@ -65,6 +69,7 @@ func (w *wire) Read(p []byte) (int, error) {
 			return w.TCPConn.Read(p)
 		}
 		if err := w.fill(); err != nil {
+			w.heardEnd(err)
 			return 0, err
 		}
 	}
@@ -114,6 +119,8 @@ func (w *wire) judge(m []byte) []byte {
 	switch m[18] {
 	case typeOpen:
 		w.hear(m)
+	case typeNotification:
+		w.hearNotice(m, true)
 	case typeUpdate:
 		if w.addPaths.Load() {
 			return m
@@ -164,10 +171,15 @@ func (w *wire) excluded(u *update) bool {
 // comes from behind a router and is somebody else's: the kernel shall drop it (RFC 5082).
 func (w *wire) hear(m []byte) {
 	four, adds := false, false
+	if len(m) >= headLen+3 {
+		w.itsAS.Store(uint32(binary.BigEndian.Uint16(m[headLen+1:])))
+	}
 	capabilities(m, func(code byte, value []byte) {
 		switch code {
 		case capFour:
-			four = true
+			if four = true; len(value) == 4 {
+				w.itsAS.Store(binary.BigEndian.Uint32(value))
+			}
 		case capRefresh:
 			w.refresh.Store(true)
 		case capAddPath:
@@ -200,8 +212,11 @@ func atLeast(c *net.TCPConn, ttl int) error {
 func (w *wire) Write(m []byte) (int, error) {
 	w.writing.Lock()
 	defer w.writing.Unlock()
-	if len(m) > headLen && m[18] == typeNotification && m[headLen] == holdTimerExpired {
-		w.mute()
+	if len(m) > headLen && m[18] == typeNotification {
+		if m[headLen] == holdTimerExpired {
+			w.mute()
+		}
+		w.hearNotice(m, false)
 	}
 	if len(m) <= headLen || m[18] != typeOpen {
 		return w.TCPConn.Write(m)

@@ -1,6 +1,7 @@
 package kubestatus
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -68,15 +69,19 @@ func (t *Events) event(r row.KubeEvent) *eventsv1.Event {
 	if len(note) > mostNote {
 		note = strings.ToValidUTF8(note[:mostNote-3], "") + "..."
 	}
+	at, action := time.Now(), "Convert"
+	if !r.At.IsZero() {
+		at, action = r.At, "Observe"
+	}
 	return &eventsv1.Event{
 		TypeMeta:            metav1.TypeMeta{APIVersion: "events.k8s.io/v1", Kind: "Event"},
 		ObjectMeta:          metav1.ObjectMeta{Namespace: eventNamespace(r), Name: eventName(r)},
-		EventTime:           metav1.NewMicroTime(time.Now()),
+		EventTime:           metav1.NewMicroTime(at),
 		ReportingController: "kube-router.io/kube-router",
 		ReportingInstance:   t.node,
-		Type:                corev1.EventTypeWarning,
-		Reason:              "Ignored",
-		Action:              "Convert",
+		Type:                r.Type(),
+		Reason:              cmp.Or(r.Reason, "Ignored"),
+		Action:              action,
 		Note:                note,
 		Regarding: corev1.ObjectReference{
 			APIVersion: apiVersion(r.Kind), Kind: r.Kind, Namespace: r.Namespace, Name: r.Name, UID: types.UID(r.UID),
@@ -95,7 +100,11 @@ func eventNamespace(r row.KubeEvent) string {
 // eventName is the object's name with a hash of all that the event says. Zero bytes separate the parts,
 // for no part can hold one.
 func eventName(r row.KubeEvent) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{r.Kind, r.Namespace, r.Name, r.UID, r.Note}, "\x00")))
+	parts := []string{r.Kind, r.Namespace, r.Name, r.UID, r.Note}
+	if !r.At.IsZero() {
+		parts = append(parts, r.Reason, r.At.UTC().Format(time.RFC3339Nano))
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	name := r.Name
 	if len(name) > 200 { // with the hash it must stay below the 253 bytes of a name
 		name = strings.TrimRight(name[:200], ".-")

@@ -32,6 +32,7 @@ type State struct {
 	Beyond     uint64    // announcements that were refused since its session began, because they were beyond the limit
 	BFD        string    // UP, DOWN, INIT, ADMIN_DOWN; empty: none
 	Flaps      uint32    // sessions that ended
+	Reason     string    // why it doesn't stand, or the last one ended, in the RFCs' words; empty: nothing to tell
 }
 
 // Established tells whether routes are exchanged.
@@ -73,13 +74,16 @@ func (w *Watch) ask(ctx context.Context, advertised bool) (map[netip.Addr]State,
 	if !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("ask the BGP speaker for its peers: %w", err)
 	}
-	w.recall(all, time.Now())
+	for _, t := range w.recall(all, time.Now()) {
+		w.turned(t)
+	}
 	return all, nil
 }
 
 // recall adds what the speaker forgets of a peer that it makes anew when its session has ended: since when it
 // is down, and how often that happened.
-func (w *Watch) recall(all map[netip.Addr]State, now time.Time) {
+// It returns what turned since it was last called.
+func (w *Watch) recall(all map[netip.Addr]State, now time.Time) (turns []Turn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for a, s := range all {
@@ -95,8 +99,29 @@ func (w *Watch) recall(all map[netip.Addr]State, now time.Time) {
 		}
 		s.Flaps = max(s.Flaps, was.Flaps)
 		all[a] = s
+		turns = append(turns, w.between(was, s, ended)...)
+	}
+	for a, was := range w.seen {
+		if _, is := all[a]; is {
+			continue
+		}
+		delete(w.vain, a)
+		if was.Established() {
+			was.Session, was.Reason, was.Since = "IDLE", "the peer is no longer wanted", now
+			turns = append(turns, Turn{State: was})
+		}
+	}
+	var nodes []string
+	for _, s := range all {
+		if s.Node != "" {
+			nodes = append(nodes, s.Node)
+		}
+	}
+	for i := range turns {
+		turns[i].Nodes = nodes
 	}
 	w.seen = maps.Clone(all)
+	return turns
 }
 
 func state(p *api.Peer) (State, bool) {
@@ -117,6 +142,7 @@ func state(p *api.Peer) (State, bool) {
 	if at != nil {
 		s.Since = at.AsTime()
 	}
+	s.Reason = p.GetState().GetDisconnectMessage()
 	s.Beyond = p.GetState().GetMessages().GetReceived().GetDiscarded()
 	for _, a := range p.AfiSafis {
 		s.Limit = max(s.Limit, a.GetPrefixLimits().GetMaxPrefixes())

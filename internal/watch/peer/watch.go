@@ -31,6 +31,7 @@ type Options struct {
 	Inbox  Inbox
 	Log    *slog.Logger
 	Synced func()                        // called once, when the first whole picture is told; may be nil
+	Turned func(Turn)                    // called when a session comes up or goes down; may be nil
 	Before func() ([]*model.Path, error) // the routes of an earlier life; nil: none
 }
 
@@ -47,7 +48,9 @@ type Watch struct {
 	mu     sync.Mutex
 	synced bool
 	told   map[netip.Prefix]told
-	seen   map[netip.Addr]State // the sessions as they were when last asked for
+	seen   map[netip.Addr]State    // the sessions as they were when last asked for
+	vain   map[netip.Addr][]string // reasons told of sessions that don't stand
+	born   time.Time
 }
 
 // told is a path as it was told.
@@ -79,7 +82,7 @@ func New(o Options) (*Watch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the connection to the BGP speaker: %w", err)
 	}
-	return &Watch{Options: o, conn: conn, api: api.NewGoBgpServiceClient(conn), told: map[netip.Prefix]told{}, over: map[netip.Addr]model.Overflow{}}, nil
+	return &Watch{Options: o, conn: conn, api: api.NewGoBgpServiceClient(conn), told: map[netip.Prefix]told{}, over: map[netip.Addr]model.Overflow{}, vain: map[netip.Addr][]string{}, born: time.Now()}, nil
 }
 
 // HasSynced tells whether what was known at the start has been told. It doesn't wait for peers.
@@ -184,8 +187,11 @@ func (w *Watch) work(ctx context.Context, h *hints, ended <-chan error) error {
 		case <-h.wake:
 			prefixes, peers := h.take()
 			if peers {
-				// With a session goes what was offered in it, of which no event tells.
-				w.peers = nil
+				// With a session goes what was offered in it, of which no event tells. One may end and come back before anybody asks.
+				var err error
+				if w.peers, err = w.ask(ctx, false); err != nil {
+					return err
+				}
 				prefixes = append(prefixes, w.inVain()...)
 			}
 			w.heard = true
