@@ -25,7 +25,7 @@ func statusCommand(f *flags) *cobra.Command {
 
 func peersCommand(f *flags) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "peers", Short: "The BGP sessions of all nodes, those that don't stand first", Args: cobra.NoArgs,
+		Use: "peers", Short: "The BGP sessions of all nodes, those that aren't established first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.answer(cmd, func(ctx context.Context, c *cluster.Cluster, w io.Writer) (cluster.Verdict, error) {
 				return c.Peers(ctx, f.nodes, w, f.format)
@@ -76,7 +76,7 @@ func whyCommand(f *flags) *cobra.Command {
 func doctorCommand(f *flags) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Have every node check what it needs, and say how to mend it", Args: cobra.NoArgs,
+		Use: "doctor", Short: "Have every node check what it needs, and say how to fix it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.answer(cmd, func(ctx context.Context, c *cluster.Cluster, w io.Writer) (cluster.Verdict, error) {
 				return c.Doctor(ctx, f.nodes, all, w, f.format)

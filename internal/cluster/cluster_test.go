@@ -136,7 +136,7 @@ func TestOneSided(t *testing.T) {
 	list := append(peers("n1", `[{"Addr":"192.0.2.2","ASN":64512,"Node":"n2","Session":"ESTABLISHED","Since":"2026-01-02T03:04:05Z","Received":2}]`),
 		peers("n2", `[{"Addr":"192.0.2.1","ASN":64512,"Session":"ACTIVE","Since":"0001-01-01T00:00:00Z"}]`)...)
 	oneSided([]Node{at("n1", "192.0.2.1"), at("n2", "192.0.2.2")}, list)
-	if list[0].Remark != "stands here only: n2 says ACTIVE" || list[1].Remark != "" || list[1].Since != nil || list[1].PeerNode != "n1" || rank(list[0]) != 1 {
+	if list[0].Remark != "established here only: n2 says ACTIVE" || list[1].Remark != "" || list[1].Since != nil || list[1].PeerNode != "n1" || rank(list[0]) != 1 {
 		t.Errorf("%+v", list)
 	}
 }

@@ -19,7 +19,7 @@ type NodeFinding struct {
 	Verdict string   `json:"verdict"` // bad, warn, ok; silent: the doctor could not be asked
 	Check   string   `json:"check"`
 	What    string   `json:"what"`
-	Mend    string   `json:"mend,omitempty"`
+	Fix     string   `json:"fix,omitempty"`
 	Nodes   []string `json:"nodes"` // that say the same
 }
 
@@ -35,7 +35,7 @@ func (c *Cluster) Doctor(ctx context.Context, names []string, all bool, w io.Wri
 	answers := patient.AskAll(ctx, nodes, "doctor", "-o", "json")
 	list := findings(answers)
 	v, counts := Well, map[string]int{}
-	p := printable{columns: []string{"VERDICT", "CHECK", "NODES", "WHAT", "MEND"}}
+	p := printable{columns: []string{"VERDICT", "CHECK", "NODES", "WHAT", "FIX"}}
 	var shown []NodeFinding
 	for _, f := range list {
 		counts[f.Verdict]++
@@ -49,7 +49,7 @@ func (c *Cluster) Doctor(ctx context.Context, names []string, all bool, w io.Wri
 			continue
 		}
 		shown = append(shown, f)
-		p.rows = append(p.rows, []string{f.Verdict, f.Check, someOf(f.Nodes), f.What, f.Mend})
+		p.rows = append(p.rows, []string{f.Verdict, f.Check, someOf(f.Nodes), f.What, f.Fix})
 	}
 	p.data = listOf("NodeFindingList", shown)
 	p.notes = []string{fmt.Sprintf("%d nodes: %d findings bad, %d warn, %d ok; %d silent", len(nodes), counts["bad"], counts["warn"], counts["ok"], counts["silent"])}
@@ -60,7 +60,7 @@ func (c *Cluster) Doctor(ctx context.Context, names []string, all bool, w io.Wri
 func findings(answers []Answer) (list []NodeFinding) {
 	add := func(node string, f NodeFinding) {
 		i := slices.IndexFunc(list, func(g NodeFinding) bool {
-			return f.Verdict == g.Verdict && f.Check == g.Check && f.What == g.What && f.Mend == g.Mend
+			return f.Verdict == g.Verdict && f.Check == g.Check && f.What == g.What && f.Fix == g.Fix
 		})
 		if i < 0 {
 			list = append(list, f)

@@ -39,8 +39,8 @@ th, td { text-align: left; vertical-align: top; padding: .25rem .6rem; border-bo
 {{end}}</table>
 {{range .Oddities}}<p class="bad">{{.}}</p>
 {{end}}<h2>Doctors</h2>
-<table><tr><th>verdict<th>check<th>nodes<th>what<th>mend</tr>
-{{range .Findings}}{{if ne .Verdict "ok"}}<tr><td{{if ne .Verdict "warn"}} class="bad"{{end}}>{{.Verdict}}<td>{{.Check}}<td>{{join .Nodes}}<td>{{.What}}<td>{{.Mend}}</tr>
+<table><tr><th>verdict<th>check<th>nodes<th>what<th>fix</tr>
+{{range .Findings}}{{if ne .Verdict "ok"}}<tr><td{{if ne .Verdict "warn"}} class="bad"{{end}}>{{.Verdict}}<td>{{.Check}}<td>{{join .Nodes}}<td>{{.What}}<td>{{.Fix}}</tr>
 {{end}}{{end}}</table>
 <h2>Files</h2>
 {{$b := .}}{{range .Statuses}}{{$n := .Node}}<h3 id="{{$n}}">{{$n}}</h3><p class="files">{{range of $b.Files $n}}<a href="{{.}}">{{short . $n}}</a> {{else}}nothing{{end}}</p>

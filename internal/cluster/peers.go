@@ -24,8 +24,8 @@ type NodePeer struct {
 	ASN        uint32     `json:"asn"`
 	PeerNode   string     `json:"peerNode,omitempty"` // the node that the peer is; empty: a router outside
 	State      string     `json:"state"`              // in RFC 4271's words
-	Reason     string     `json:"reason,omitempty"`   // why it doesn't stand
-	Since      *time.Time `json:"since,omitempty"`    // of that state; none: it never stood
+	Reason     string     `json:"reason,omitempty"`   // why it isn't established
+	Since      *time.Time `json:"since,omitempty"`    // of that state; none: it never was established
 	Received   uint64     `json:"received"`
 	Accepted   uint64     `json:"accepted"`
 	Advertised uint64     `json:"advertised"`
@@ -43,7 +43,7 @@ type session struct {
 	Flaps                          uint32
 }
 
-// Peers prints the BGP sessions of all nodes, those that don't stand first, and those that only one end holds for standing.
+// Peers prints the BGP sessions of all nodes, those that aren't established first, and those that are at one end only.
 func (c *Cluster) Peers(ctx context.Context, names []string, w io.Writer, format string) (Verdict, error) {
 	all, err := c.Nodes(ctx)
 	if err != nil {
@@ -72,14 +72,14 @@ func (c *Cluster) Peers(ctx context.Context, names []string, w io.Writer, format
 	})
 	p := printable{columns: []string{"NODE", "PEER", "AS", "PEER NODE", "STATE", "SINCE", "RECEIVED", "ACCEPTED", "ADVERTISED", "FLAPS", "REASON"},
 		data: listOf("NodePeerList", list)}
-	stand := 0
+	up := 0
 	for _, s := range list {
 		since := "never"
 		if s.Since != nil {
 			since = time.Since(*s.Since).Round(time.Second).String()
 		}
 		if s.State == established {
-			stand++
+			up++
 		}
 		p.rows = append(p.rows, []string{s.Node, s.Peer.String(), strconv.FormatUint(uint64(s.ASN), 10), cmp.Or(s.PeerNode, "-"), s.State, since,
 			strconv.FormatUint(s.Received, 10), strconv.FormatUint(s.Accepted, 10), strconv.FormatUint(s.Advertised, 10),
@@ -88,7 +88,7 @@ func (c *Cluster) Peers(ctx context.Context, names []string, w io.Writer, format
 	for _, line := range silent {
 		p.notes = append(p.notes, "SILENT "+line)
 	}
-	p.notes = append(p.notes, fmt.Sprintf("%d of %d sessions stand as their ends see them; %d nodes silent", stand, len(list), len(silent)))
+	p.notes = append(p.notes, fmt.Sprintf("%d of %d sessions established as their ends see them; %d nodes silent", up, len(list), len(silent)))
 	v := Well
 	switch {
 	case len(silent) > 0:
@@ -108,7 +108,7 @@ func peerOf(node string, s session) NodePeer {
 	return p
 }
 
-// rank is 0 for a session that doesn't stand, 1 for one that is odd.
+// rank is 0 for a session that isn't established, 1 for one that is odd.
 func rank(s NodePeer) int {
 	switch {
 	case s.State != established:
@@ -119,7 +119,7 @@ func rank(s NodePeer) int {
 	return 2
 }
 
-// oneSided marks sessions between nodes that stand at one end only: the other has lost it, and this one will when its hold timer expires.
+// oneSided marks sessions between nodes that are established at one end only: the other has lost it, and this one will when its hold timer expires.
 func oneSided(nodes []Node, list []NodePeer) {
 	owner := map[netip.Addr]string{}
 	for _, n := range nodes {
@@ -142,7 +142,7 @@ func oneSided(nodes []Node, list []NodePeer) {
 		}
 		for _, other := range list {
 			if other.Node == s.PeerNode && owner[other.Peer] == s.Node && other.State != established {
-				s.Remark = fmt.Sprintf("stands here only: %s says %s", s.PeerNode, other.State)
+				s.Remark = fmt.Sprintf("established here only: %s says %s", s.PeerNode, other.State)
 			}
 		}
 	}

@@ -32,7 +32,7 @@ type NodeStatus struct {
 	Version       string   `json:"version,omitempty"`       // of kube-router
 	Up            string   `json:"up,omitempty"`            // how long it has been running, such as 3h12m5s
 	ServiceEngine string   `json:"serviceEngine,omitempty"` // nftables or ipvs
-	Sessions      string   `json:"sessions,omitempty"`      // BGP sessions, such as "1 of 2 stand"
+	Sessions      string   `json:"sessions,omitempty"`      // BGP sessions, such as "1 of 2 established"
 	Rows          int      `json:"rows"`                    // how many things it keeps in the kernel
 	Failing       int      `json:"failing"`                 // of them, those that could not be made so
 	Remarks       int      `json:"remarks"`                 // on objects and settings; -1: not told
@@ -110,10 +110,16 @@ func statusOf(a Answer) NodeStatus {
 	return s
 }
 
+// counts are the established sessions, and all; not ok when it isn't known.
+func (s NodeStatus) counts() (have, want int, ok bool) {
+	n, err := fmt.Sscanf(s.Sessions, "%d of %d", &have, &want)
+	return have, want, err == nil && n == 2
+}
+
 // lame tells whether a BGP session is missing.
 func (s NodeStatus) lame() bool {
-	have, want, ok := strings.Cut(strings.TrimSuffix(s.Sessions, " stand"), " of ")
-	return s.Sessions != "" && (!ok || have != want)
+	have, want, ok := s.counts()
+	return s.Sessions != "" && (!ok || have < want)
 }
 
 // urgency is 0 for what must be looked at first.
@@ -149,7 +155,11 @@ func (s NodeStatus) row() []string {
 			cause += fmt.Sprintf(" (and %d more)", more)
 		}
 	}
-	return []string{s.Node, state, s.Version, s.Up, s.ServiceEngine, strings.ReplaceAll(strings.TrimSuffix(s.Sessions, " stand"), " of ", "/"),
+	sessions := s.Sessions
+	if have, want, ok := s.counts(); ok {
+		sessions = fmt.Sprintf("%d/%d", have, want)
+	}
+	return []string{s.Node, state, s.Version, s.Up, s.ServiceEngine, sessions,
 		strconv.Itoa(s.Failing), remarks, cause}
 }
 

@@ -50,7 +50,7 @@ func (w *Watch) turned(t Turn) {
 	case t.Up && t.Fresh:
 		w.Log.Info("BGP session is up", about...)
 	case t.Up:
-		w.Log.Info("BGP session stands", append(about, "since", t.Since)...)
+		w.Log.Info("BGP session is established", append(about, "since", t.Since)...)
 	case t.Vain:
 		w.Log.Warn("BGP session doesn't come up", append(about, "reason", reason)...)
 	default:

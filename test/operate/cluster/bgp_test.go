@@ -78,7 +78,7 @@ func (r *router) talk(c net.Conn) {
 	}
 }
 
-// TestBGPSpeaks: why a session doesn't stand, or ended, is in `show peers`, in one line of the log and in an event of the Node, in the RFCs' words.
+// TestBGPSpeaks: why a session isn't established, or ended, is in `show peers`, in one line of the log and in an event of the Node, in the RFCs' words.
 func TestBGPSpeaks(t *testing.T) {
 	l, ctx := start(t, lab.Config{Nodes: 2, Families: lab.IPv4Only, Hosts: []lab.HostConfig{{Name: "router", Segment: 0}}})
 	at := l.Host("router").IPv4().String()

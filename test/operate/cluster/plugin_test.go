@@ -29,13 +29,13 @@ func TestPlugin(t *testing.T) {
 		t.Logf("$ kubectl kuberouter %s (code %d)\n%s%s", strings.Join(args, " "), a.code, a.out, a.errs)
 		return a
 	}
-	eventually(t, func() error { // sessions stand a moment after the nodes are ready
+	eventually(t, func() error { // sessions are established a moment after the nodes are ready
 		if a := kr("status"); a.code != 0 || strings.Count(a.out, " well ") != 3 || !strings.Contains(a.out, "3 nodes: 3 well, 0 with a cause, 0 silent") {
 			return fmt.Errorf("status of a cluster that is well: %+v", a)
 		}
 		return nil
 	})
-	if a := kr("peers"); a.code != 0 || !strings.Contains(a.out, "6 of 6 sessions stand") {
+	if a := kr("peers"); a.code != 0 || !strings.Contains(a.out, "6 of 6 sessions established") {
 		t.Errorf("peers: %+v", a)
 	}
 	client, web := l.Pods("default", "app=client")[0], l.Pods("default", "app=web")
