@@ -35,10 +35,10 @@ var rooms = map[string][]string{
 	"engine":    {"model", "intent", "row", "render"},                                                   // because an engine is words of several facilities for one intent
 	"stage":     {"engine", "model", "plan", "holder", "intent", "render", "row", "reconcile", "think"}, // because it carries what is true on to rows, and claims them
 	"view":      {"model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"},   // because it tells what is, wanted and there, and asks through its own nouns
-	"doctor":    {"model", "row", "watch", "plan", "driver", "config", "show"},                          // because it examines what the daemon works with, without one
+	"doctor":    {"model", "row", "watch", "plan", "driver", "config", "show", "api"},                   // because it examines what the daemon works with, without one
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
-	"cluster":   {},      // because it runs on the operator's machine and knows the daemon by what that prints
-	"lab":       {"lab"}, // because it is the world around the binary and must not share its mistakes
+	"cluster":   {},             // because it runs on the operator's machine and knows the daemon by what that prints
+	"lab":       {"lab", "api"}, // because it is the world around the binary and must not share its mistakes, but users write the same objects
 	"cmd":       {"agent", "cluster", "doctor", "view", "config", "show", "lab", "model", "driver", "row"},
 }
 
@@ -69,9 +69,9 @@ var thirdParty = map[string]struct {
 	"github.com/prometheus/client_golang":    {[]string{"show", "agent"}, "metrics in the format that everybody scrapes"},
 	"github.com/containernetworking/cni":     {[]string{"lab", "cmd"}, "the CNI types of our plugin, and libcni as a container runtime uses it"},
 	"github.com/containernetworking/plugins": {nil, "the reference plugins that the lab and the image bring, at a pinned version"},
+	"sigs.k8s.io/json":                       {[]string{"api", "lab"}, "JSON as the API server reads it, which tells fields that a type doesn't have"},
 	"sigs.k8s.io/yaml":                       {[]string{"cluster", "watch", "config", "lab", "show", "cmd"}, "YAML as Kubernetes reads it"},
 	"go.yaml.in/yaml/v3":                     {[]string{"config"}, "YAML with line numbers, so that an error in the configuration file names its line"},
-	"sigs.k8s.io/json":                       {[]string{"lab"}, "strict JSON as the API server reads it"},
 	"gopkg.in/evanphx/json-patch.v4":         {[]string{"lab"}, "JSON patch and merge patch as the API server applies them"},
 	"github.com/gorilla/websocket":           {[]string{"lab"}, "the server's end of a WebSocket, on which kubectl runs commands in pods; client-go's other end is the same module"},
 	"k8s.io/streaming":                       {[]string{"lab"}, "the server's end of SPDY, which older kubectl and port-forward speak"},

@@ -153,6 +153,10 @@ func (r *reporter) uid(e row.KubeEvent) string {
 		if o := r.model.Policies[name]; o != nil {
 			return o.UID
 		}
+	case model.KindClusterPolicy:
+		if o := r.model.Cluster[name.Name]; o != nil {
+			return o.UID
+		}
 	case model.KindPool:
 		if o := r.model.Pools[name.Name]; o != nil {
 			return o.UID
@@ -197,6 +201,8 @@ func conversionRemarks(o model.Object) []model.Remark {
 	case *model.Namespace:
 		return o.Remarks
 	case *model.Pool:
+		return o.Remarks
+	case *model.ClusterPolicy:
 		return o.Remarks
 	}
 	return nil

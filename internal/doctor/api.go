@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 
+	"kube-router/internal/api/clusterapi"
 	"kube-router/internal/config"
 	"kube-router/internal/model"
 	"kube-router/internal/watch/kube"
@@ -50,6 +51,7 @@ func rights(s *model.Settings) []right {
 		model.KindSlice: {"", "discovery.k8s.io", "endpointslices", ""}, model.KindPod: {"", "", "pods", ""},
 		model.KindNamespace: {"", "", "namespaces", ""}, model.KindPolicy: {"", "networking.k8s.io", "networkpolicies", ""},
 		model.KindPool: {"", "kube-router.io", "addresspools", ""}, model.KindEgress: {"", "kube-router.io", "egressgateways", ""},
+		model.KindClusterPolicy: {"", clusterapi.Group, clusterapi.Resource, ""},
 	}
 	var list []right
 	for _, k := range kube.Kinds(*s) {

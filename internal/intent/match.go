@@ -143,8 +143,8 @@ func merge(list []Match, key func(Match) string, join func([]Match) Match) []Mat
 	return out
 }
 
-// mergeSpans sorts spans of one family and joins those that touch or overlap.
-func mergeSpans(list []Span) []Span {
+// MergeSpans sorts spans of one family and joins those that touch or overlap.
+func MergeSpans(list []Span) []Span {
 	slices.SortFunc(list, func(a, b Span) int { return cmp.Or(a.First.Compare(b.First), a.Last.Compare(b.Last)) })
 	var out []Span
 	for _, s := range list {

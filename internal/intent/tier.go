@@ -105,7 +105,7 @@ func NewNetworkTier(d Direction, accepts []Match) *Tier {
 		for _, m := range same {
 			spans = append(spans, m.Block...)
 		}
-		same[0].Block = mergeSpans(spans)
+		same[0].Block = MergeSpans(spans)
 		return same[0]
 	})
 	if i := slices.IndexFunc(accepts, Match.All); i >= 0 {

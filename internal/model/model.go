@@ -14,6 +14,7 @@ type Model struct {
 	Pods       map[Name]*Pod
 	Namespaces map[string]*Namespace
 	Policies   map[Name]*Policy
+	Cluster    map[string]*ClusterPolicy
 	Nodes      map[string]*Node
 	Links      map[string]*Link
 	Pools      map[string]*Pool
@@ -55,6 +56,7 @@ func New(s Settings) *Model {
 		Pods:       map[Name]*Pod{},
 		Namespaces: map[string]*Namespace{},
 		Policies:   map[Name]*Policy{},
+		Cluster:    map[string]*ClusterPolicy{},
 		Nodes:      map[string]*Node{},
 		Links:      map[string]*Link{},
 		Pools:      map[string]*Pool{},
@@ -121,6 +123,8 @@ func (m *Model) Put(o Object) Object {
 		m.Namespaces[o.Name] = o
 	case *Policy:
 		m.Policies[o.Name] = o
+	case *ClusterPolicy:
+		m.Cluster[o.Name] = o
 	case *Node:
 		m.putNode(o)
 	case *Pool:
@@ -168,6 +172,8 @@ func (m *Model) Delete(r Ref) Object {
 		return take(m.Namespaces, r.Name.Name)
 	case KindPolicy:
 		return take(m.Policies, r.Name)
+	case KindClusterPolicy:
+		return take(m.Cluster, r.Name.Name)
 	case KindNode:
 		return m.deleteNode(r.Name.Name)
 	case KindPool:
@@ -248,6 +254,8 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Namespaces)
 	case KindPolicy:
 		return refs(m.Policies)
+	case KindClusterPolicy:
+		return refs(m.Cluster)
 	case KindNode:
 		return refs(m.Nodes)
 	case KindPool:

@@ -45,9 +45,11 @@ const (
 
 	KindAttachment Kind = "Attachment"
 	KindForeign    Kind = "ForwardChain"
-	KindLack       Kind = "Scheduler" // that the kernel lacks
-	KindIdentity   Kind = "Identity"
-	KindAnswer     Kind = "Answer"
+
+	KindClusterPolicy Kind = "ClusterNetworkPolicy"
+	KindLack          Kind = "Scheduler" // that the kernel lacks
+	KindIdentity      Kind = "Identity"
+	KindAnswer        Kind = "Answer"
 )
 
 // Ref names one object of any kind.

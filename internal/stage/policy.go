@@ -44,7 +44,7 @@ func newPolicies(l Ledgers) *Policies {
 	}
 }
 
-// baseUnit is what stands around the pods' rules; the other units are pods and sets of peers.
+// baseUnit is what stands around the pods' rules; the other units are pods, nodes and sets of peers.
 var baseUnit = model.Ref{Kind: model.KindSettings}
 
 // stage is the stage of policies.
@@ -89,8 +89,23 @@ func (p *Policies) plan(m *model.Model, u model.Ref) []model.Remark {
 	case u.Kind == model.KindPod:
 		p.Planner.Resort(u.Name)
 		p.planPod(u)
+	case u.Kind == model.KindNode:
+		p.planNode(u)
 	}
 	return nil
+}
+
+// planNode plans the sets of peers that a node is in.
+func (p *Policies) planNode(u model.Ref) {
+	var rows []row.Nft
+	if m := p.Planner.Node(u.Name.Name); m != nil {
+		rows = nft.Membership(m)
+	}
+	before := p.nft.Claims(podOwner(u))
+	p.nft.Claim(podOwner(u), rows...)
+	if p.Tightened != nil {
+		p.compare(u, nil, before, rows)
+	}
 }
 
 func (p *Policies) touch(u model.Ref) { p.touched = append(p.touched, u) }
@@ -149,7 +164,8 @@ func (p *Policies) render(t *intent.Tier) {
 // it left a set. A pod that CNI has just told had no flows before; at the start that is all long ago.
 func (p *Policies) compare(u model.Ref, wall *intent.Firewall, before, now []row.Nft) {
 	open := wall == nil || len(wall.Tiers()) == 0
-	if len(before) == 0 && (open || p.began && p.Planner.Attached(u.Name)) {
+	denies := p.began && p.Planner.Denies()
+	if len(before) == 0 && !denies && (open || p.began && p.Planner.Attached(u.Name)) {
 		return
 	}
 	have := make(map[row.Nft]struct{}, len(now))
@@ -168,6 +184,20 @@ func (p *Policies) compare(u model.Ref, wall *intent.Firewall, before, now []row
 		}
 		if e, ok := r.(row.NftElement); ok {
 			addrs = appendAddr(addrs, e)
+		}
+	}
+	if denies && !tighter {
+		had := make(map[row.Nft]struct{}, len(before))
+		for _, r := range before {
+			had[r] = struct{}{}
+		}
+		for _, r := range now {
+			if _, was := had[r]; !was {
+				tighter = true
+			}
+			if e, ok := r.(row.NftElement); ok {
+				addrs = appendAddr(addrs, e)
+			}
 		}
 	}
 	if !tighter {

@@ -41,10 +41,13 @@ var flow = map[model.Kind]map[ID]touched{
 		Gateway:  {"that one, who names its addresses", leavers},
 	},
 	model.KindNamespace: {
-		Policy:   {"its pods, where selectors see it otherwise now", nil},
+		Policy:   {"its pods, where selectors see it otherwise now; their tiers", nil},
 		Guard:    {"its pods' ports, when it frees them", freed},
 		Balancer: {"all, when pools select by its labels", relabelled},
 		Gateway:  {"its pods, when its labels are others", leavingNamespace},
+	},
+	model.KindClusterPolicy: {
+		Policy: {"the pods here that it selects or selected", nil},
 	},
 	model.KindPolicy: {
 		Policy: {"the pods that it selects or selected", nil},
@@ -56,7 +59,7 @@ var flow = map[model.Kind]map[ID]touched{
 	},
 	model.KindNode: {
 		Services: {"self: all; other: frontends at its addresses and in its ranges", both(ifSelf(whole), nodeClaims)},
-		Policy:   {"what is exempt from policy", nil},
+		Policy:   {"what is exempt from policy; the sets of nodes that it is in", nil},
 		Host:     {"self: all", ifSelf(whole)},
 		Engine:   {"self: all; other: frontends at its addresses", ifSelf(whole)},
 		Forward:  {"all, when its ranges are others", ranged},

@@ -22,7 +22,7 @@ import (
 func (d *Daemon) policyViews() []show.View {
 	return []show.View{
 		{Name: "why", Args: "ADDRESS:PORT/PROTOCOL | SERVICE | FROM TO PORT/PROTOCOL", Doc: "what serves an address, or whether one pod may talk to another", Make: d.why},
-		{Name: "policies", Doc: "network policies, and how many pods of this node each selects", Make: d.policiesView},
+		{Name: "policies", Doc: "network policies of both APIs in the order of their tiers, and how many pods of this node each selects", Make: d.policiesView},
 		{Name: "firewalls", Args: "[POD]", Doc: "what each pod of this node lets in and out", Make: d.firewallsView},
 		{Name: "drops", Doc: "packets that policies dropped: counters, and the latest while somebody looks", Make: d.dropsView},
 	}
@@ -37,8 +37,7 @@ func (d *Daemon) policiesView(ctx context.Context, _ []string) (show.Page, error
 			list = w.Policies.Policies()
 		}
 	})
-	slices.SortFunc(list, func(x, y policy.Summary) int { return x.Name.Compare(y.Name) })
-	p := show.Page{Columns: []string{"policy", "pods here", "ingress", "egress"}, Data: list}
+	p := show.Page{Columns: []string{"policy", "tier", "pods here", "ingress", "egress"}, Data: list}
 	side := func(n int) string {
 		switch n {
 		case -1:
@@ -49,9 +48,22 @@ func (d *Daemon) policiesView(ctx context.Context, _ []string) (show.Page, error
 		return show.Count(n, "rule")
 	}
 	for _, s := range list {
-		p.Rows = append(p.Rows, []string{s.Name.String(), strconv.Itoa(s.Here), side(s.Ingress), side(s.Egress)})
+		tier := "NetworkPolicy"
+		if s.Tier != "" {
+			tier = fmt.Sprintf("%s %d", s.Tier, s.Priority)
+			s.Ingress, s.Egress = ordered(s.Ingress), ordered(s.Egress)
+		}
+		p.Rows = append(p.Rows, []string{s.Name.String(), tier, strconv.Itoa(s.Here), side(s.Ingress), side(s.Egress)})
 	}
 	return p, err
+}
+
+// ordered is the number of rules of a ClusterNetworkPolicy, which says nothing where it has none.
+func ordered(rules int) int {
+	if rules == 0 {
+		return -1
+	}
+	return rules
 }
 
 func (d *Daemon) firewallsView(ctx context.Context, args []string) (show.Page, error) {

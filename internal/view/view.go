@@ -137,6 +137,9 @@ func (d *Daemon) Remarks(ctx context.Context) ([]model.Remark, error) {
 		for _, o := range m.Policies {
 			all = append(all, o.Remarks...)
 		}
+		for _, o := range m.Cluster {
+			all = append(all, o.Remarks...)
+		}
 		for _, o := range m.Nodes {
 			all = append(all, o.Remarks...)
 		}

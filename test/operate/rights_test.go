@@ -134,9 +134,11 @@ func TestRights(t *testing.T) {
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { srv.Close() })
 	n.check(os.WriteFile(n.path("kubeconfig"), []byte(strings.ReplaceAll(string(kubeconfig), server, "http://"+l.Addr().String())), 0o600))
-	crd, err := os.ReadFile("../../deploy/kustomize/crds/addresspools.yaml")
-	n.check(err)
-	n.apply(string(crd))
+	for _, path := range []string{"crds/addresspools.yaml", "policy-crd/clusternetworkpolicies.yaml"} {
+		crd, err := os.ReadFile("../../deploy/kustomize/" + path)
+		n.check(err)
+		n.apply(string(crd))
+	}
 	n.apply("{apiVersion: kube-router.io/v1alpha1, kind: AddressPool, metadata: {name: pool}, spec: {addresses: [198.51.100.0/28]}}")
 	n.apply(strings.Replace(web, "{name: web, namespace: default}", "{name: web, namespace: default, annotations: {kube-router.io/service.local: maybe}}", 1))
 	n.start()

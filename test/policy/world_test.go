@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"kube-router/internal/api/clusterapi"
 	"kube-router/internal/lab/kube"
 	"kube-router/internal/lab/netpol"
 	"kube-router/internal/lab/podserver"
@@ -203,6 +204,12 @@ func ask(from place, f netpol.Flow, timeout time.Duration) (r probe.Result) {
 // holds applies policies, waits until packets agree with the API's words, and takes the policies away again.
 func (w *the) holds(t *testing.T, policies []*networkingv1.NetworkPolicy) *netpol.Oracle {
 	t.Helper()
+	return w.holdsWith(t, policies, nil)
+}
+
+// holdsWith is holds beside ClusterNetworkPolicies that are there.
+func (w *the) holdsWith(t *testing.T, policies []*networkingv1.NetworkPolicy, cluster []*clusterapi.ClusterNetworkPolicy) *netpol.Oracle {
+	t.Helper()
 	for _, p := range policies {
 		if err := w.Client.Create(w.ctx, p.DeepCopy()); err != nil {
 			t.Fatal(err)
@@ -214,6 +221,7 @@ func (w *the) holds(t *testing.T, policies []*networkingv1.NetworkPolicy) *netpo
 		})
 	}
 	o := w.oracle(policies)
+	o.Cluster = cluster
 	deadline := time.Now().Add(8 * time.Second)
 	for again := 3; ; again-- { // one look may take longer than the deadline in the guest
 		bad := w.compare(o)

@@ -119,6 +119,8 @@ func apiVersion(kind string) string {
 		return "discovery.k8s.io/v1"
 	case "NetworkPolicy":
 		return "networking.k8s.io/v1"
+	case "ClusterNetworkPolicy":
+		return "policy.networking.k8s.io/v1beta1"
 	case "AddressPool":
 		return "kube-router.io/v1alpha1"
 	}

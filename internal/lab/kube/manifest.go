@@ -92,7 +92,7 @@ func collection(obj *unstructured.Unstructured) (path string, namespaced bool, e
 		"EndpointSlice": "endpointslices", "Endpoints": "endpoints", "NetworkPolicy": "networkpolicies", "ConfigMap": "configmaps", "Secret": "secrets",
 		"ServiceAccount": "serviceaccounts", "Lease": "leases", "Event": "events", "Role": "roles", "RoleBinding": "rolebindings",
 		"-Namespace": "namespaces", "-Node": "nodes", "-ClusterRole": "clusterroles", "-ClusterRoleBinding": "clusterrolebindings",
-		"-CustomResourceDefinition": "customresourcedefinitions",
+		"-CustomResourceDefinition": "customresourcedefinitions", "-ClusterNetworkPolicy": "clusternetworkpolicies",
 	}
 	root := "/apis/" + obj.GetAPIVersion()
 	if obj.GetAPIVersion() == "v1" {

@@ -1,4 +1,4 @@
-// Package netpol judges flows by the words of the NetworkPolicy API, and makes up worlds of pods and policies
+// Package netpol judges flows by the words of the APIs of NetworkPolicy and ClusterNetworkPolicy, and makes up worlds of pods and policies
 // to judge. It is what the planner, the rows and the packets of the lab are compared with, so it shares
 // nothing with them.
 package netpol
@@ -11,14 +11,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"kube-router/internal/api/clusterapi"
 )
 
-// Oracle judges flows by the words of the networking.k8s.io/v1 API, one sentence after the other, on the
+// Oracle judges flows by the words of the networking.k8s.io/v1 and policy.networking.k8s.io/v1beta1 APIs, one sentence after the other, on the
 // API's own objects.
 type Oracle struct {
 	Pods       []*corev1.Pod
 	Namespaces map[string]*corev1.Namespace
 	Policies   []*networkingv1.NetworkPolicy
+	Cluster    []*clusterapi.ClusterNetworkPolicy
+	Nodes      []*corev1.Node
 }
 
 // Flow is one end talking to another.
@@ -50,14 +54,26 @@ func (o *Oracle) Allowed(f Flow) bool {
 	if from != nil && from == to {
 		return true
 	}
-	return (from == nil || o.permits(from, networkingv1.PolicyTypeEgress, f, f.To)) &&
-		(to == nil || o.permits(to, networkingv1.PolicyTypeIngress, f, f.From))
+	return (from == nil || o.end(from, networkingv1.PolicyTypeEgress, f, f.To)) &&
+		(to == nil || o.end(to, networkingv1.PolicyTypeIngress, f, f.From))
+}
+
+// end: tiers are evaluated in the order Admin, NetworkPolicy, Baseline. Accept and Deny are final. NetworkPolicy makes a final decision
+// for the pods that it selects. What no tier decides is allowed.
+func (o *Oracle) end(pod *corev1.Pod, direction networkingv1.PolicyType, f Flow, peer netip.Addr) bool {
+	ingress := direction == networkingv1.PolicyTypeIngress
+	if d := o.tier("Admin", pod, ingress, f, peer); d == accept || d == deny {
+		return d == accept
+	}
+	if allowed, isolated := o.permits(pod, direction, f, peer); isolated {
+		return allowed
+	}
+	return o.tier("Baseline", pod, ingress, f, peer) != deny
 }
 
 // permits: traffic is allowed if no policy selects the pod for the direction, or if at least one rule of
 // the policies that do matches it.
-func (o *Oracle) permits(pod *corev1.Pod, direction networkingv1.PolicyType, f Flow, peer netip.Addr) bool {
-	isolated := false
+func (o *Oracle) permits(pod *corev1.Pod, direction networkingv1.PolicyType, f Flow, peer netip.Addr) (allowed, isolated bool) {
 	for _, p := range o.Policies {
 		if p.Namespace != pod.Namespace || !matches(&p.Spec.PodSelector, pod.Labels) || !about(p, direction) {
 			continue
@@ -66,18 +82,18 @@ func (o *Oracle) permits(pod *corev1.Pod, direction networkingv1.PolicyType, f F
 		if direction == networkingv1.PolicyTypeIngress {
 			for _, r := range p.Spec.Ingress {
 				if o.peers(p, r.From, peer) && o.ports(r.Ports, f) {
-					return true
+					return true, true
 				}
 			}
 			continue
 		}
 		for _, r := range p.Spec.Egress {
 			if o.peers(p, r.To, peer) && o.ports(r.Ports, f) {
-				return true
+				return true, true
 			}
 		}
 	}
-	return !isolated
+	return !isolated, isolated
 }
 
 // about: policyTypes if given; else Ingress always, and Egress when there is an egress rule.

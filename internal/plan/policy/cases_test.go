@@ -1,14 +1,18 @@
 package policy_test
 
 import (
+	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"kube-router/internal/api/clusterapi"
 	"kube-router/internal/lab/netpol"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"
@@ -22,12 +26,15 @@ type generated struct {
 	api   netpol.Oracle
 	pods  map[string]*corev1.Pod
 	ps    map[string]*networkingv1.NetworkPolicy
+	cps   map[string]*clusterapi.ClusterNetworkPolicy
+	tiers bool
 	nodes map[string]*node
 }
 
-func newGenerated(seed uint64) *generated {
+func newGenerated(seed uint64, tiers bool) *generated {
 	g := &generated{
 		r: netpol.Generator{Rand: rand.New(rand.NewPCG(seed, 1))}, pods: map[string]*corev1.Pod{}, ps: map[string]*networkingv1.NetworkPolicy{},
+		cps: map[string]*clusterapi.ClusterNetworkPolicy{}, tiers: tiers,
 		nodes: map[string]*node{"n1": newNode(settings("n1")), "n2": newNode(settings("n2"))},
 	}
 	g.api.Namespaces = map[string]*corev1.Namespace{}
@@ -72,6 +79,12 @@ func (g *generated) step() {
 				changes[kube.ConvertPolicy(p).Ref()] = nil
 				break
 			}
+		case 4, 5:
+			if g.tiers {
+				g.cluster(changes)
+				break
+			}
+			fallthrough
 		default:
 			p := g.r.Policy(fmt.Sprintf("p%d", g.r.IntN(6)))
 			g.ps[p.Namespace+"/"+p.Name] = p
@@ -82,8 +95,28 @@ func (g *generated) step() {
 	g.apply(changes)
 }
 
+// cluster changes what ClusterNetworkPolicies there are, or the node that they may name.
+func (g *generated) cluster(changes map[model.Ref]model.Object) {
+	name := fmt.Sprintf("c%d", g.r.IntN(6))
+	switch g.r.IntN(6) {
+	case 0:
+		n := g.r.Node()
+		g.api.Nodes = []*corev1.Node{n}
+		o := kube.ConvertNode(n)
+		changes[o.Ref()] = o
+	case 1:
+		delete(g.cps, name)
+		changes[(&model.ClusterPolicy{Name: name}).Ref()] = nil
+	default:
+		p := g.r.ClusterPolicy(name)
+		g.cps[name] = p
+		o := kube.ConvertClusterPolicy(p)
+		changes[o.Ref()] = o
+	}
+}
+
 func (g *generated) apply(changes map[model.Ref]model.Object) {
-	g.api.Pods, g.api.Policies = nil, nil
+	g.api.Pods, g.api.Policies, g.api.Cluster = nil, nil, slices.Collect(maps.Values(g.cps))
 	for _, p := range g.pods {
 		g.api.Pods = append(g.api.Pods, p)
 	}
@@ -174,12 +207,20 @@ func (g *generated) check(t *testing.T) (n int) {
 
 // TestGenerated runs a thousand random sets of policies, each reached by changes from the one before, and
 // tries every flow among nine pods and strangers.
-func TestGenerated(t *testing.T) {
-	const worlds, steps = 20, 50
+func TestGenerated(t *testing.T) { generate(t, 20, false) }
+
+// tierWorlds are worlds of fifty sets each: 20 of them are a thousand sets.
+var tierWorlds = flag.Int("tier-worlds", 4, "worlds of TestGeneratedTiers")
+
+// TestGeneratedTiers does the same with ClusterNetworkPolicies in both tiers around NetworkPolicies.
+func TestGeneratedTiers(t *testing.T) { generate(t, *tierWorlds, true) }
+
+func generate(t *testing.T, worlds int, tiers bool) {
+	const steps = 50
 	flows := 0
 	for seed := range uint64(worlds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			g := newGenerated(seed)
+			g := newGenerated(seed, tiers)
 			for i := range steps {
 				g.step()
 				flows += g.check(t)

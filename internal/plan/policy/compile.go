@@ -9,11 +9,14 @@ import (
 	"kube-router/internal/model"
 )
 
-// compiled is a policy with what it allows in the words of intents, but for what depends on the target.
+// compiled is a policy of either kind with what it says in the words of intents, but for what depends on the target.
 type compiled struct {
-	policy  *model.Policy
+	ref     model.Ref
+	policy  *model.Policy        // nil: it is a ClusterNetworkPolicy
+	cluster *model.ClusterPolicy // nil: it is a NetworkPolicy
 	target  selection
-	sides   [2]*side                  // by intent.Direction; nil: says nothing
+	sides   [2]*side                  // by intent.Direction: what a NetworkPolicy accepts; nil: says nothing
+	rules   [2][]ordered              // by intent.Direction: what a ClusterNetworkPolicy says
 	sets    []setDef                  // without repetition
 	using   map[intent.SetID]struct{} // the same, while it is compiled
 	targets int                       // pods of this node that it selects
@@ -21,7 +24,18 @@ type compiled struct {
 	parts   int                       // how much it is, see limit.go
 }
 
-// side is one direction of a policy.
+// level is the tier of the policy.
+func (c *compiled) level() intent.Level {
+	switch {
+	case c.cluster == nil:
+		return intent.NetworkLevel
+	case c.cluster.Tier == model.BaselineTier:
+		return intent.BaselineLevel
+	}
+	return intent.AdminLevel
+}
+
+// side is one direction of a NetworkPolicy, or one rule of a ClusterNetworkPolicy.
 type side struct {
 	matches []intent.Match
 	named   []namedMatch
@@ -31,7 +45,7 @@ type side struct {
 // nothing.
 type namedMatch struct {
 	match    intent.Match
-	protocol model.Protocol
+	protocol model.Protocol // 0: whatever the container says
 	port     string
 }
 
@@ -39,7 +53,7 @@ type namedMatch struct {
 type setDef struct {
 	id       intent.SetID
 	from     selection
-	protocol model.Protocol // of a named port
+	protocol model.Protocol // of a named port; 0: any
 	port     string         // a named port; empty: addresses alone
 }
 
@@ -55,14 +69,14 @@ func defineSet(from selection, p *model.PolicyPort) setDef {
 }
 
 func compile(p *model.Policy) *compiled {
-	c := &compiled{policy: p, target: selection{scope: p.Name.Namespace, pods: &p.Pods}, using: map[intent.SetID]struct{}{}}
+	c := &compiled{ref: p.Ref(), policy: p, target: selection{scope: p.Name.Namespace, pods: &p.Pods}, using: map[intent.SetID]struct{}{}}
 	for d, rules := range [2]*model.Rules{p.Ingress, p.Egress} {
 		if rules == nil {
 			continue
 		}
 		c.sides[d] = &side{}
 		for i := range rules.Rules {
-			c.rule(intent.Direction(d), &rules.Rules[i])
+			c.rule(c.sides[d], intent.Direction(d), &rules.Rules[i])
 		}
 	}
 	c.using = nil
@@ -71,21 +85,22 @@ func compile(p *model.Policy) *compiled {
 }
 
 // rule adds what one rule allows: each of its peers on each of its ports.
-func (c *compiled) rule(d intent.Direction, r *model.Rule) {
+func (c *compiled) rule(s *side, d intent.Direction, r *model.Rule) {
+	ports := portsOf(d, r.Ports, r.AnyPort)
 	if r.AnyPeer {
-		c.peer(d, r, intent.Match{}, everyPod())
+		c.peer(s, ports, intent.Match{}, everyPod())
 	}
 	for i := range r.Peers {
 		p := &r.Peers[i]
 		switch {
 		case p.Block.IsValid():
 			if spans := subtract(p.Block, p.Except); len(spans) > 0 {
-				c.peer(d, r, intent.Match{Block: spans}, everyPod())
+				c.peer(s, ports, intent.Match{Block: spans}, everyPod())
 			}
 		default:
 			from := peerSelection(c.policy, p)
 			if !from.never() {
-				c.peer(d, r, intent.Match{}, from, defineSet(from, nil))
+				c.peer(s, ports, intent.Match{}, from, defineSet(from, nil))
 			}
 		}
 	}
@@ -100,24 +115,21 @@ func peerSelection(p *model.Policy, peer *model.PolicyPeer) selection {
 
 // peer adds one peer: by its set, if it is one of pods, or as what a says. A named port of egress is what it
 // means for each pod of from, so with it a set of its own stands in the place of the peer's.
-func (c *compiled) peer(d intent.Direction, r *model.Rule, a intent.Match, from selection, set ...setDef) {
-	s := c.sides[d]
+func (c *compiled) peer(s *side, ports ruled, a intent.Match, from selection, set ...setDef) {
 	plain := a
-	ranges := numeric(r.Ports)
-	named := slices.DeleteFunc(slices.Clone(r.Ports), func(p model.PolicyPort) bool { return p.PortName == "" })
-	if r.AnyPort || len(ranges) > 0 || len(named) > 0 && d == intent.ToPod {
+	if ports.any || len(ports.ranges) > 0 || len(ports.named) > 0 && ports.direction == intent.ToPod {
 		for _, def := range set {
 			plain.Set = c.use(def)
 		}
 	}
-	if r.AnyPort || len(ranges) > 0 {
-		plain.Ports = ranges
+	if ports.any || len(ports.ranges) > 0 {
+		plain.Ports = ports.ranges
 		s.matches = append(s.matches, plain)
 		plain.Ports = nil
 	}
-	for i := range named {
-		p := &named[i]
-		if d == intent.ToPod {
+	for i := range ports.named {
+		p := &ports.named[i]
+		if ports.direction == intent.ToPod {
 			s.named = append(s.named, namedMatch{plain, p.Protocol, p.PortName})
 			continue
 		}
@@ -134,6 +146,23 @@ func (c *compiled) use(d setDef) intent.SetID {
 		c.sets = append(c.sets, d)
 	}
 	return d.id
+}
+
+// ruled is the ports of a rule.
+type ruled struct {
+	direction intent.Direction
+	any       bool
+	ranges    []intent.PortRange
+	named     []model.PolicyPort
+}
+
+func portsOf(d intent.Direction, ports []model.PolicyPort, any bool) ruled {
+	named := slices.DeleteFunc(slices.Clone(ports), func(p model.PolicyPort) bool { return p.PortName == "" })
+	r := ruled{direction: d, any: any, named: named}
+	if !any {
+		r.ranges = numeric(ports)
+	}
+	return r
 }
 
 // numeric are the ports that have a number, as disjoint ranges.

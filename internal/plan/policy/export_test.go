@@ -12,8 +12,8 @@ func (p *Planner) Check() error {
 	for name, s := range p.pods {
 		for _, c := range s.policies {
 			targets[c]++
-			if p.policies[c.policy.Name] != c && !slices.Contains(p.shut[:], c) {
-				return fmt.Errorf("%s has policy %s, which is no more", name, c.policy.Name)
+			if p.policies[c.ref.Name] != c && p.cluster[c.ref.Name.Name] != c && !slices.Contains(p.shut[:], c) {
+				return fmt.Errorf("%s has %s, which is no more", name, c.ref)
 			}
 		}
 		for one := range s.sets {
@@ -27,7 +27,7 @@ func (p *Planner) Check() error {
 	}
 	for c, n := range targets {
 		if c.targets != n {
-			return fmt.Errorf("%s counts %d targets, has %d", c.policy.Name, c.targets, n)
+			return fmt.Errorf("%s counts %d targets, has %d", c.ref, c.targets, n)
 		}
 		for _, d := range c.sets {
 			use[p.sets[d.id]]++

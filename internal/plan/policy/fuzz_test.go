@@ -138,7 +138,7 @@ func FuzzPorts(f *testing.F) {
 		for _, p := range ports {
 			for _, n := range []model.Port{p.Port - 1, p.Port, p.EndPort, p.EndPort + 1} {
 				flow := Flow{Protocol: p.Protocol, Port: n}
-				want := portMatches(&model.Rule{Ports: ports}, flow, nil)
+				want := portMatches(ports, false, flow, nil)
 				got := slices.ContainsFunc(merged, func(r intent.PortRange) bool {
 					return r.Protocol == uint8(p.Protocol) && r.First <= uint16(n) && uint16(n) <= r.Last
 				})

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
 
@@ -21,11 +22,12 @@ type End struct {
 	Addr      netip.Addr
 	Pod       model.Name   // zero: no pod of the cluster
 	Here      bool         // judged on this node
-	Policies  []model.Name // that isolate it
+	Policies  []model.Name // NetworkPolicies that isolate it
 	Allowed   bool
-	By        model.Name // the policy that allows it, if one must
-	Rule      string     // "spec.ingress[0]"
-	Why       string     // in words, where no policy decided
+	By        model.Ref // the policy that decides, if one does; where none of Policies allows it, none
+	Tier      string    // of By, if that is a ClusterNetworkPolicy
+	Rule      string    // "spec.ingress[0]"
+	Why       string    // in words, where no policy decided
 }
 
 // String prints one line.
@@ -42,8 +44,10 @@ func (e End) String() string {
 	switch {
 	case e.Why != "":
 		return text + ": " + e.Why
+	case e.Tier != "":
+		return fmt.Sprintf("%s in tier %s by %s, %s", text, e.Tier, e.By, e.Rule)
 	case e.Allowed:
-		return fmt.Sprintf("%s by policy %s, %s", text, e.By, e.Rule)
+		return fmt.Sprintf("%s by policy %s, %s", text, e.By.Name, e.Rule)
 	}
 	return fmt.Sprintf("%s: isolated by %s %v, and no rule matches", text, plural(len(e.Policies), "policy", "policies"), e.Policies)
 }
@@ -68,7 +72,8 @@ func (p *Planner) Judge(f Flow) (egress, ingress End) {
 	egress = p.end("egress", f, f.From, from, f.To, to)
 	ingress = p.end("ingress", f, f.To, to, f.From, from)
 	if from == nil && to != nil && p.isLocal(to) && p.ownAddr(f.From) {
-		ingress.Allowed, ingress.By, ingress.Rule, ingress.Why = true, model.Name{}, "", "a node reaches its own pods"
+		ingress.Allowed, ingress.By, ingress.Rule, ingress.Why = true, model.Ref{}, "", "a node reaches its own pods"
+		ingress.Tier = ""
 	}
 	return egress, ingress
 }
@@ -89,14 +94,68 @@ func (p *Planner) end(direction string, f Flow, addr netip.Addr, pod *model.Pod,
 		return e
 	}
 	e.Pod, e.Here, e.Why = pod.Name, p.isLocal(pod), "no policy isolates it"
-	server := pod
+	j := judgement{planner: p, end: &e, direction: direction, flow: f, addr: other, peer: peer, server: pod}
 	if direction == "egress" {
-		server = peer
+		j.server = peer
 	}
-	_, beyond := p.limited(p.matching(pod))
-	for _, c := range p.selecting(pod) {
+	policies := p.selecting(pod)
+	_, j.beyond = p.limited(p.matching(pod))
+	if !j.tier(intent.AdminLevel, policies) && !j.network(policies) {
+		j.tier(intent.BaselineLevel, policies)
+	}
+	return e
+}
+
+// judgement is one end's policies going through a flow.
+type judgement struct {
+	planner   *Planner
+	end       *End
+	direction string
+	flow      Flow
+	addr      netip.Addr  // at the other end
+	peer      *model.Pod  // there; may be nil
+	server    *model.Pod  // whose ports have names; may be nil
+	beyond    []*compiled // policies that are too many for the pod, and accept nothing
+}
+
+// tier asks the ClusterNetworkPolicies of a tier; it tells whether one of them decides.
+func (j *judgement) tier(l intent.Level, policies []*compiled) bool {
+	for _, c := range policies {
+		if c.level() != l {
+			continue
+		}
+		rules := c.cluster.Ingress
+		if j.direction == "egress" {
+			rules = c.cluster.Egress
+		}
+		for i := range rules {
+			r := &rules[i]
+			if !j.planner.clusterPeerMatches(r, j.addr, j.peer) || !portMatches(r.Ports, r.AnyPort, j.flow, j.server) {
+				continue
+			}
+			if r.Action == model.Pass {
+				return false
+			}
+			j.end.By, j.end.Tier, j.end.Rule = c.ref, c.cluster.Tier.String(), fmt.Sprintf("spec.%s[%d]", j.direction, i)
+			if r.Name != "" {
+				j.end.Rule += fmt.Sprintf(" (%q)", r.Name)
+			}
+			j.end.Allowed, j.end.Why = r.Action == model.Accept, ""
+			return true
+		}
+	}
+	return false
+}
+
+// network asks the NetworkPolicies; it tells whether any isolates the pod, for then they decide.
+func (j *judgement) network(policies []*compiled) bool {
+	e := j.end
+	for _, c := range policies {
+		if c.policy == nil {
+			continue
+		}
 		rules := c.policy.Ingress
-		if direction == "egress" {
+		if j.direction == "egress" {
 			rules = c.policy.Egress
 		}
 		if rules == nil {
@@ -104,15 +163,48 @@ func (p *Planner) end(direction string, f Flow, addr netip.Addr, pod *model.Pod,
 		}
 		e.Policies = append(e.Policies, c.policy.Name)
 		for i := range rules.Rules {
-			if r := &rules.Rules[i]; e.By == (model.Name{}) && !slices.Contains(beyond, c) && p.peerMatches(c.policy, r, other, peer) && portMatches(r, f, server) {
-				e.By, e.Rule = c.policy.Name, fmt.Sprintf("spec.%s[%d]", direction, i)
+			if r := &rules.Rules[i]; e.By == (model.Ref{}) && !slices.Contains(j.beyond, c) && j.planner.peerMatches(c.policy, r, j.addr, j.peer) &&
+				portMatches(r.Ports, r.AnyPort, j.flow, j.server) {
+				e.By, e.Rule = c.ref, fmt.Sprintf("spec.%s[%d]", j.direction, i)
 			}
 		}
 	}
-	if len(e.Policies) > 0 {
-		e.Allowed, e.Why = e.By != (model.Name{}), ""
+	if len(e.Policies) == 0 {
+		return false
 	}
-	return e
+	e.Allowed, e.Why = e.By != (model.Ref{}), ""
+	return true
+}
+
+func (p *Planner) clusterPeerMatches(r *model.ClusterRule, addr netip.Addr, pod *model.Pod) bool {
+	for i := range r.Peers {
+		peer := &r.Peers[i]
+		switch {
+		case peer.All:
+			return true
+		case peer.Pods != nil:
+			if pod != nil && podSelection(peer.Pods).has(pod.Name.Namespace, p.model.Namespaces[pod.Name.Namespace], pod.Labels) {
+				return true
+			}
+		case peer.Nodes != nil:
+			if p.nodeAt(peer.Nodes, addr) {
+				return true
+			}
+		case slices.ContainsFunc(peer.Networks, func(n netip.Prefix) bool { return n.Contains(addr) }):
+			return true
+		}
+	}
+	return false
+}
+
+// nodeAt tells whether a node that a selector selects has an address.
+func (p *Planner) nodeAt(s *model.Selector, a netip.Addr) bool {
+	for name := range p.model.NodesAt(a) {
+		if o := p.model.Nodes[name]; o != nil && selects(s, o.Labels) && slices.Contains(slices.Concat(o.InternalIPs, o.ExternalIPs), a) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Planner) peerMatches(policy *model.Policy, r *model.Rule, addr netip.Addr, pod *model.Pod) bool {
@@ -132,12 +224,12 @@ func (p *Planner) peerMatches(policy *model.Policy, r *model.Rule, addr netip.Ad
 	return r.AnyPeer
 }
 
-func portMatches(r *model.Rule, f Flow, server *model.Pod) bool {
-	for _, p := range r.Ports {
+func portMatches(ports []model.PolicyPort, any bool, f Flow, server *model.Pod) bool {
+	for _, p := range ports {
 		switch {
-		case p.Protocol != f.Protocol:
+		case p.Protocol != f.Protocol && (p.Protocol != 0 || p.PortName == ""):
 		case p.PortName != "":
-			named := model.PodPort{Name: p.PortName, Protocol: p.Protocol, Port: f.Port}
+			named := model.PodPort{Name: p.PortName, Protocol: f.Protocol, Port: f.Port}
 			if server != nil && slices.Contains(server.Ports, named) {
 				return true
 			}
@@ -145,7 +237,7 @@ func portMatches(r *model.Rule, f Flow, server *model.Pod) bool {
 			return true
 		}
 	}
-	return r.AnyPort
+	return any
 }
 
 // podAt is the pod that has an address, or nil.

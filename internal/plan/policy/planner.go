@@ -9,7 +9,7 @@ import (
 
 // Planner plans the firewalls of this node's pods and who is in which set of peers. It keeps an index that
 // is a function of the model; Note must be told of every change of the model's pods, namespaces, policies
-// and attachments. It belongs to the goroutine that owns the model.
+// of both kinds, nodes and attachments. It belongs to the goroutine that owns the model.
 type Planner struct {
 	model    *model.Model
 	warm     bool // the index is built; before, Note only waits for Units
@@ -17,6 +17,10 @@ type Planner struct {
 	targets  *index[*compiled]
 	shut     [4]*compiled // see isolating
 	crowd    crowd
+	cluster  map[string]*compiled // ClusterNetworkPolicies
+	subjects *index[*compiled]    // of these
+	denying  int                  // how many of them have rules that deny or pass
+	nodeSets map[*set]struct{}    // those sets whose members are nodes
 	sets     map[intent.SetID]*set
 	members  *index[*set]
 	within   map[string]map[model.Name]struct{} // the pods of a namespace
@@ -57,6 +61,8 @@ func New(m *model.Model) *Planner {
 func (p *Planner) reset() {
 	p.policies, p.targets = map[model.Name]*compiled{}, newIndex[*compiled]()
 	p.shut, p.crowd = shutters(), crowd{}
+	p.denying = 0
+	p.cluster, p.subjects, p.nodeSets = map[string]*compiled{}, newIndex[*compiled](), map[*set]struct{}{}
 	p.sets, p.members = map[intent.SetID]*set{}, newIndex[*set]()
 	p.tiers, p.matches = map[[32]byte]*intent.Tier{}, 0
 	p.within, p.here, p.pods = map[string]map[model.Name]struct{}{}, map[string]map[model.Name]struct{}{}, map[model.Name]*state{}
@@ -77,9 +83,12 @@ func (p *Planner) Units() []model.Ref {
 		}
 	}
 	for name, o := range p.model.Policies {
-		c := p.compile(o)
+		c := p.numbered(compile(o))
 		p.policies[name] = c
 		p.targets.add(c.target, c)
+	}
+	for _, o := range p.model.Cluster {
+		p.take(o)
 	}
 	for _, pods := range p.here {
 		for name := range pods {
@@ -91,6 +100,11 @@ func (p *Planner) Units() []model.Ref {
 		p.resort(name)
 	}
 	units := make([]model.Ref, 0, len(p.pods)+len(p.sets))
+	if len(p.nodeSets) > 0 {
+		for name := range p.model.Nodes {
+			units = append(units, nodeRef(name))
+		}
+	}
 	for id := range p.sets {
 		units = append(units, setRef(id))
 	}
@@ -105,7 +119,7 @@ func (p *Planner) Units() []model.Ref {
 	return units
 }
 
-// The kinds of units beside pods, whose units tell of their addresses and the sets that they are in.
+// The kinds of units beside pods and nodes, whose units tell of their addresses and the sets that they are in.
 const (
 	KindSet   model.Kind = "PeerSet"  // a set of peers that is there
 	KindRules model.Kind = "PodRules" // the tiers of a pod of this node
@@ -120,7 +134,7 @@ func Rank(u model.Ref) int {
 		return 2
 	case KindGone:
 		return 3
-	case model.KindPod:
+	case model.KindPod, model.KindNode:
 		return 1
 	}
 	return 0
@@ -137,8 +151,7 @@ func goneRef(id intent.SetID) model.Ref { return model.Ref{Kind: KindGone, Name:
 
 func rulesRef(n model.Name) model.Ref { return model.Ref{Kind: KindRules, Name: n} }
 
-func (p *Planner) compile(o *model.Policy) *compiled {
-	c := compile(o)
+func (p *Planner) numbered(c *compiled) *compiled {
 	p.serial++
 	c.serial = p.serial
 	return c
@@ -179,8 +192,15 @@ func (p *Planner) Note(old, new model.Object, add func(model.Ref)) {
 			for name := range p.within[o.Name] {
 				add(podRef(name)) // Resort looks which
 			}
+			p.noteNamespace(o.Name, add)
 		case *model.Policy:
 			p.notePolicy(o.Name, add)
+		case *model.ClusterPolicy:
+			p.noteCluster(o.Name, add)
+		case *model.Node:
+			if len(p.nodeSets) > 0 {
+				add(nodeRef(o.Name))
+			}
 		case *model.Attachment:
 			p.noteAttachment(o, add)
 		default:
@@ -238,7 +258,7 @@ func (p *Planner) notePolicy(name model.Name, add func(model.Ref)) {
 	}
 	var now *compiled
 	if o := p.model.Policies[name]; o != nil {
-		now = p.compile(o)
+		now = p.numbered(compile(o))
 		p.policies[name] = now
 		p.targets.add(now.target, now)
 	}

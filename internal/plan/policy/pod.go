@@ -105,7 +105,7 @@ func membership(o *model.Pod, addrs []netip.Addr, sets map[*set]struct{}) *inten
 			continue
 		}
 		for _, c := range o.Ports {
-			if c.Name == s.port && c.Protocol == s.protocol {
+			if c.Name == s.port && (s.protocol == 0 || c.Protocol == s.protocol) {
 				m.Named = append(m.Named, intent.NamedMember{Set: s.id, Protocol: uint8(c.Protocol), Port: uint16(c.Port)})
 			}
 		}

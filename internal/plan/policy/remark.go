@@ -2,6 +2,8 @@ package policy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"kube-router/internal/model"
 )
@@ -12,7 +14,7 @@ func (p *Planner) Remarks() []model.Remark {
 	var list []model.Remark
 	for name, c := range p.policies {
 		if !c.target.never() && !p.selectsAny(c.target) {
-			list = append(list, model.Remark{Object: c.policy.Ref(), Field: "spec.podSelector", Message: "selects no pod"})
+			list = append(list, model.Remark{Object: c.ref, Field: "spec.podSelector", Message: "selects no pod"})
 		}
 		list = append(list, p.nameless(name, c)...)
 	}
@@ -41,7 +43,7 @@ func (p *Planner) nameless(policy model.Name, c *compiled) []model.Remark {
 		}
 		for _, n := range c.sides[0].named {
 			if !hasPort(o, n.protocol, n.port) {
-				list = append(list, model.Remark{Object: c.policy.Ref(), Field: "spec.ingress",
+				list = append(list, model.Remark{Object: c.ref, Field: "spec.ingress",
 					Message: fmt.Sprintf("port %q/%s opens nothing at pod %s: no container names it", n.port, n.protocol, name)})
 			}
 		}
@@ -61,19 +63,26 @@ func hasPort(o *model.Pod, protocol model.Protocol, name string) bool {
 // Summary is one policy as people look at it.
 type Summary struct {
 	Name            model.Name
-	Here            int  // pods of this node that it selects
-	Ingress, Egress int  // rules; -1: it says nothing about that direction
-	Resolved        bool // it selects a pod of this node, so its peers are known
+	Tier            string // of a ClusterNetworkPolicy; empty: it is a NetworkPolicy
+	Priority        int32  // of a ClusterNetworkPolicy
+	Here            int    // pods of this node that it selects
+	Ingress, Egress int    // rules; -1: it says nothing about that direction
+	Resolved        bool   // it selects a pod of this node, so its peers are known
 }
 
-// Policies summarizes all policies, in no order.
+// Policies summarizes all policies in the order in which the tiers judge, NetworkPolicies by name.
 func (p *Planner) Policies() []Summary {
-	list := make([]Summary, 0, len(p.policies))
-	for name, c := range p.policies {
-		list = append(list, Summary{
-			Name: name, Here: c.targets, Resolved: c.targets > 0,
-			Ingress: rules(c.policy.Ingress), Egress: rules(c.policy.Egress),
-		})
+	all := slices.AppendSeq(slices.Collect(maps.Values(p.policies)), maps.Values(p.cluster))
+	slices.SortFunc(all, compareNames)
+	list := make([]Summary, 0, len(all))
+	for _, c := range all {
+		s := Summary{Name: c.ref.Name, Here: c.targets, Resolved: c.targets > 0}
+		if o := c.cluster; o != nil {
+			s.Tier, s.Priority, s.Ingress, s.Egress = o.Tier.String(), o.Priority, len(o.Ingress), len(o.Egress)
+		} else {
+			s.Ingress, s.Egress = rules(c.policy.Ingress), rules(c.policy.Egress)
+		}
+		list = append(list, s)
 	}
 	return list
 }

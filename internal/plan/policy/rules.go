@@ -33,9 +33,7 @@ func (p *Planner) Decide(name model.Name, add func(model.Ref)) bool {
 	s.tiers = [2][]*intent.Tier{}
 	if o := p.model.Pods[name]; p.isLocal(o) {
 		for d := range s.tiers {
-			if t := p.tier(intent.Direction(d), o, s.policies); t != nil {
-				s.tiers[d] = []*intent.Tier{t}
-			}
+			s.tiers[d] = p.tiersOf(intent.Direction(d), o, s.policies)
 		}
 	}
 	leaving := s.leaving
@@ -52,6 +50,9 @@ func (p *Planner) Decide(name model.Name, add func(model.Ref)) bool {
 // Decided tells whether the tiers of a pod were made of the pod as it is now.
 func (p *Planner) Decided(name model.Name) bool {
 	s := p.pods[name]
+	if len(p.cluster) > 0 && p.model.Namespaces[name.Namespace] == nil {
+		return false // nobody knows yet which ClusterNetworkPolicies choose it
+	}
 	return s != nil && s.decided && !s.news && !s.waits
 }
 
@@ -60,6 +61,7 @@ func (p *Planner) find(name model.Name, s *state) []*set {
 	var now []*compiled
 	if o := p.model.Pods[name]; p.isLocal(o) {
 		now, s.beyond = p.limited(p.matching(o))
+		now = slices.Concat(now, p.choosing(o))
 	} else {
 		s.beyond = nil
 	}
@@ -78,7 +80,7 @@ func (p *Planner) find(name model.Name, s *state) []*set {
 	return fresh
 }
 
-// matching are the policies that select a pod, in the order in which they were compiled.
+// matching are the NetworkPolicies that select a pod, in the order in which they were compiled.
 func (p *Planner) matching(o *model.Pod) []*compiled {
 	var list []*compiled
 	p.targets.candidates(o.Name.Namespace, nil, o.Labels, func(c *compiled) {
@@ -90,19 +92,52 @@ func (p *Planner) matching(o *model.Pod) []*compiled {
 	return slices.Compact(list)
 }
 
+// choosing are the ClusterNetworkPolicies that select a pod, in the order in which they judge.
+func (p *Planner) choosing(o *model.Pod) []*compiled {
+	if len(p.cluster) == 0 {
+		return nil
+	}
+	var list []*compiled
+	ns := p.model.Namespaces[o.Name.Namespace]
+	p.subjects.candidates(o.Name.Namespace, ns, o.Labels, func(c *compiled) {
+		if c.target.has(o.Name.Namespace, ns, o.Labels) {
+			list = append(list, c)
+		}
+	})
+	slices.SortFunc(list, compareNames)
+	return slices.Compact(list)
+}
+
 func bySerial(a, b *compiled) int { return cmp.Compare(a.serial, b.serial) }
 
-func byName(a, b *compiled) int { return a.policy.Name.Compare(b.policy.Name) }
+func byName(a, b *compiled) int { return a.ref.Name.Compare(b.ref.Name) }
 
-// selecting are the policies that select a pod, by name.
+// selecting are the policies that select a pod, NetworkPolicies by name before the others as they judge.
 func (p *Planner) selecting(o *model.Pod) []*compiled {
 	list := p.matching(o)
 	slices.SortFunc(list, byName)
+	list = append(list, p.choosing(o)...)
 	return list
 }
 
 // mostMatches bounds the tiers that are remembered, by what they hold.
 const mostMatches = 1 << 18
+
+// tiersOf are a pod's tiers in one direction. NetworkPolicies that isolate it decide what the tier before them passes, so that
+// nothing is left for the one behind.
+func (p *Planner) tiersOf(d intent.Direction, pod *model.Pod, policies []*compiled) (list []*intent.Tier) {
+	if t := p.clusterTier(intent.AdminLevel, d, pod, policies); t != nil {
+		list = append(list, t)
+	}
+	last := p.tier(d, pod, policies)
+	if last == nil {
+		last = p.clusterTier(intent.BaselineLevel, d, pod, policies)
+	}
+	if last != nil {
+		list = append(list, last)
+	}
+	return list
+}
 
 // tier is what a pod's policies together accept in one direction; nil: none of them is about it. Pods with
 // the same policies get the same tier without its being made again.
@@ -125,7 +160,11 @@ func (p *Planner) tier(d intent.Direction, pod *model.Pod, policies []*compiled)
 	if t := p.tiers[sum]; t != nil {
 		return t
 	}
-	t := accepts(d, pod, policies)
+	return p.remember(sum, accepts(d, pod, policies))
+}
+
+// remember keeps a tier for the next pod with the same policies.
+func (p *Planner) remember(sum [32]byte, t *intent.Tier) *intent.Tier {
 	if p.matches += 1 + t.Matches(); p.matches > mostMatches {
 		p.tiers, p.matches = map[[32]byte]*intent.Tier{}, 1+t.Matches()
 	}
@@ -136,19 +175,8 @@ func (p *Planner) tier(d intent.Direction, pod *model.Pod, policies []*compiled)
 func accepts(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.Tier {
 	var matches []intent.Match
 	for _, c := range policies {
-		s := c.sides[d]
-		if s == nil {
-			continue
-		}
-		matches = append(matches, s.matches...)
-		for _, n := range s.named {
-			for _, p := range pod.Ports {
-				if p.Name == n.port && p.Protocol == n.protocol {
-					a := n.match
-					a.Ports = []intent.PortRange{{Protocol: uint8(p.Protocol), First: uint16(p.Port), Last: uint16(p.Port)}}
-					matches = append(matches, a)
-				}
-			}
+		if s := c.sides[d]; s != nil {
+			matches = append(matches, s.matchesAt(pod)...)
 		}
 	}
 	return intent.NewNetworkTier(d, matches)

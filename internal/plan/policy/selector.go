@@ -35,16 +35,20 @@ func holds(r *model.Requirement, labels map[string]string) bool {
 	}
 }
 
-// selection is what a pair of selectors picks among the pods of the cluster.
+// selection is what a pair of selectors picks among the pods of the cluster, or another one among its nodes.
 type selection struct {
 	scope      string          // the namespace, when Namespaces is nil
 	namespaces *model.Selector // nil: scope alone
 	pods       *model.Selector // nil: every pod
+	nodes      *model.Selector // not nil: nodes, and no pod
 }
 
 // has tells whether a pod with labels in a namespace is selected. A namespace that is not known yet has no
 // labels to select it by.
 func (s selection) has(namespace string, ns *model.Namespace, labels map[string]string) bool {
+	if s.nodes != nil {
+		return false
+	}
 	if s.namespaces == nil {
 		if namespace != s.scope {
 			return false
@@ -57,13 +61,18 @@ func (s selection) has(namespace string, ns *model.Namespace, labels map[string]
 
 // never tells whether nothing can be selected.
 func (s selection) never() bool {
-	return s.namespaces != nil && s.namespaces.Invalid || s.pods != nil && s.pods.Invalid
+	return s.nodes != nil && s.nodes.Invalid || s.namespaces != nil && s.namespaces.Invalid || s.pods != nil && s.pods.Invalid
 }
 
 // String is the canonical text: equal texts select the same. No part can hold a quote unescaped, so texts
 // of different selections differ.
 func (s selection) String() string {
 	var b strings.Builder
+	if s.nodes != nil {
+		b.WriteString("nodes")
+		write(&b, s.nodes)
+		return b.String()
+	}
 	if s.namespaces == nil {
 		b.WriteString("namespace " + strconv.Quote(s.scope))
 	} else {

@@ -15,7 +15,11 @@ func (p *Planner) acquire(c *compiled) []*set {
 		if s == nil {
 			s = &set{setDef: d, members: map[model.Name]struct{}{}}
 			p.sets[d.id] = s
-			p.members.add(d.from, s)
+			if d.from.nodes != nil {
+				p.nodeSets[s] = struct{}{}
+			} else {
+				p.members.add(d.from, s)
+			}
 			fresh = append(fresh, s)
 		}
 		s.users++
@@ -32,6 +36,11 @@ func (p *Planner) release(c *compiled, add func(model.Ref)) {
 		}
 		delete(p.sets, d.id)
 		add(goneRef(d.id))
+		if d.from.nodes != nil {
+			delete(p.nodeSets, s)
+			p.eachNode(s, add)
+			continue
+		}
 		p.members.remove(d.from, s)
 		for name := range s.members {
 			if st := p.pods[name]; st != nil {
@@ -50,6 +59,10 @@ func (p *Planner) fill(fresh []*set, add func(model.Ref)) bool {
 	look, spaces, wide := newIndex[*set](), map[string]struct{}{}, false
 	for _, s := range fresh {
 		add(setRef(s.id))
+		if s.from.nodes != nil {
+			some = p.eachNode(s, add) || some
+			continue
+		}
 		look.add(s.from, s)
 		if s.from.namespaces == nil {
 			spaces[s.from.scope] = struct{}{}
@@ -64,6 +77,18 @@ func (p *Planner) fill(fresh []*set, add func(model.Ref)) bool {
 	}
 	for namespace := range spaces {
 		some = p.fillFrom(look, namespace, add) || some
+	}
+	return some
+}
+
+// eachNode adds the nodes that a set selects; it tells whether there are any.
+func (p *Planner) eachNode(s *set, add func(model.Ref)) bool {
+	some := false
+	for name, o := range p.model.Nodes {
+		if selects(s.from.nodes, o.Labels) {
+			add(nodeRef(name))
+			some = true
+		}
 	}
 	return some
 }

@@ -116,6 +116,14 @@ func (n *node) plan(u model.Ref) {
 		}
 		return
 	}
+	if u.Kind == model.KindNode {
+		if m := n.planner.Node(u.Name.Name); m != nil {
+			n.rows.Claim(owner, nft.Membership(m)...)
+		} else {
+			n.rows.Claim(owner)
+		}
+		return
+	}
 	f, m := n.planner.Plan(u.Name)
 	var rows []row.Nft
 	var tiers []*intent.Tier
@@ -162,6 +170,9 @@ func (n *node) same(t *testing.T) {
 		objects = append(objects, o)
 	}
 	for _, o := range n.m.Policies {
+		objects = append(objects, o)
+	}
+	for _, o := range n.m.Cluster {
 		objects = append(objects, o)
 	}
 	for _, o := range n.m.Nodes {

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"net/netip"
+	"slices"
 	"unique"
 
 	"kube-router/internal/intent"
@@ -35,6 +36,8 @@ type way struct {
 	vmap   string // pod → chain of its first tier
 	chain  string // prefix of the chains
 	drop   string // chain of what no rule allowed
+	deny   string // chain of what a rule of a ClusterNetworkPolicy denied
+	next   string // chain that leads to a pod's second tier, and pod → chain of that
 	log    string // pod → chain that counts and logs
 	prefix string // of the log's text
 	pod    row.NftTermOp
@@ -43,9 +46,9 @@ type way struct {
 
 func wayOf(d intent.Direction) way {
 	if d == intent.ToPod {
-		return way{"policy-ingress", "policy-in", "policy-drop-in", "policy-log-in", "to", row.NftDaddr, row.NftSaddr}
+		return way{"policy-ingress", "policy-in", "policy-drop-in", "policy-deny-in", "policy-next-in", "policy-log-in", "to", row.NftDaddr, row.NftSaddr}
 	}
-	return way{"policy-egress", "policy-out", "policy-drop-out", "policy-log-out", "from", row.NftSaddr, row.NftDaddr}
+	return way{"policy-egress", "policy-out", "policy-drop-out", "policy-deny-out", "policy-next-out", "policy-log-out", "from", row.NftSaddr, row.NftDaddr}
 }
 
 // Firewall renders what guards one pod. The chains of its tiers are rendered by Tier.
@@ -57,27 +60,36 @@ func Firewall(fw *intent.Firewall) []row.Nft {
 	}
 	for _, tiers := range [][]*intent.Tier{fw.Ingress, fw.Egress} {
 		if len(tiers) > 0 {
-			rows = append(rows, guard(fw, tiers[0])...)
+			rows = append(rows, guard(fw, tiers)...)
 		}
 	}
 	return rows
 }
 
-func guard(fw *intent.Firewall, first *intent.Tier) []row.Nft {
-	w := wayOf(first.Direction)
+func guard(fw *intent.Firewall, tiers []*intent.Tier) []row.Nft {
+	d := tiers[0].Direction
+	w := wayOf(d)
 	log := w.log + "-" + intent.Digest(fw.Pod)
 	rows := []row.Nft{row.NftChain{Name: log}}
 	rows = append(rows, row.NftRules(log, body(
 		row.NftStmt{Op: row.NftCounter},
 		row.NftStmt{Op: row.NftLimit, Num: policyLogRate, Last: policyLogBurst},
-		row.NftStmt{Op: row.NftLog, Num: PolicyLogGroup, Last: logSnap, Text: LogPrefix(first.Direction, fw.Pod)},
+		row.NftStmt{Op: row.NftLog, Num: PolicyLogGroup, Last: logSnap, Text: LogPrefix(d, fw.Pod)},
 	))...)
-	rows = append(rows, closing()...)
+	ends := slices.ContainsFunc(tiers, (*intent.Tier).Ends)
+	if ends {
+		rows = append(rows, closing()...)
+	}
 	for _, a := range fw.Addrs {
 		f := familyOf(a)
-		rows = append(rows, member(f.guarded(first.Direction), a))
+		if ends {
+			rows = append(rows, member(f.guarded(d), a))
+		}
 		rows = append(rows, row.NftElement{Of: unique.Make(f.self()), Elem: string(row.NftWire{}.Addr(a).Addr(a))})
-		rows = append(rows, lead(f.toChain(w.log), a, log), lead(f.toChain(w.vmap), a, f.tierChain(first)))
+		rows = append(rows, lead(f.toChain(w.log), a, log), lead(f.toChain(w.vmap), a, f.tierChain(tiers[0])))
+		for _, t := range tiers[1:] {
+			rows = append(rows, lead(f.toChain(w.next), a, f.tierChain(t)))
+		}
 	}
 	return rows
 }
@@ -162,5 +174,6 @@ func (f family) peers(id intent.SetID) row.NftSet {
 
 // tierChain is the chain of a tier.
 func (f family) tierChain(t *intent.Tier) string {
-	return wayOf(t.Direction).chain + f.suffix + "-" + t.ID
+	level := [...]string{intent.AdminLevel: "-admin", intent.NetworkLevel: "", intent.BaselineLevel: "-base"}[t.Level]
+	return wayOf(t.Direction).chain + level + f.suffix + "-" + t.ID
 }

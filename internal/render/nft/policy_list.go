@@ -17,10 +17,13 @@ const chainCommon = "policy-common"
 // next, and ends in what becomes of the rest.
 func Tier(t *intent.Tier) []row.Nft {
 	var rows []row.Nft
-	w := wayOf(t.Direction)
+	w, begin := wayOf(t.Direction), chainCommon
+	if t.Level != intent.NetworkLevel {
+		rows, begin = append(rows, ordered(t.Direction)...), chainErrors
+	}
 	for _, a := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 		f := familyOf(a)
-		bodies := []row.NftBody{body(row.NftStmt{Op: row.NftJumpTo, Chain: chainCommon})}
+		bodies := []row.NftBody{body(row.NftStmt{Op: row.NftJumpTo, Chain: begin})}
 		for _, r := range t.Rules {
 			for _, m := range r.Matches {
 				stmts, sets, ok := f.match(w, m)
@@ -28,22 +31,31 @@ func Tier(t *intent.Tier) []row.Nft {
 					continue
 				}
 				rows = append(rows, sets...)
-				bodies = append(bodies, body(append(stmts, f.end(w, t, r.Action)...)...))
+				bodies = append(bodies, body(append(stmts, f.end(t, r.Action)...)...))
 			}
 		}
-		bodies = append(bodies, body(f.end(w, t, t.Default)...))
+		bodies = append(bodies, body(f.end(t, t.Default)...))
 		rows = append(rows, row.NftChain{Name: f.tierChain(t)})
 		rows = append(rows, row.NftRules(f.tierChain(t), bodies...)...)
 	}
 	return rows
 }
 
-// end is what becomes of a packet.
-func (f family) end(w way, _ *intent.Tier, a intent.Action) []row.NftStmt {
-	if a == intent.Accept {
-		return []row.NftStmt{{Op: row.NftReturn}}
+// end is what becomes of a packet. What Rules of ClusterNetworkPolicies decide is counted, rule by rule.
+func (f family) end(t *intent.Tier, a intent.Action) (stmts []row.NftStmt) {
+	w := wayOf(t.Direction)
+	if t.Level != intent.NetworkLevel {
+		stmts = append(stmts, row.NftStmt{Op: row.NftCounter})
 	}
-	return []row.NftStmt{{Op: row.NftGotoChain, Chain: w.drop}}
+	switch {
+	case a == intent.Refuse:
+		return append(stmts, row.NftStmt{Op: row.NftGotoChain, Chain: w.drop})
+	case a == intent.Deny:
+		return append(stmts, row.NftStmt{Op: row.NftGotoChain, Chain: w.deny})
+	case a == intent.Pass && t.Level == intent.AdminLevel:
+		return append(stmts, row.NftStmt{Op: row.NftGotoChain, Chain: w.next})
+	}
+	return append(stmts, row.NftStmt{Op: row.NftReturn})
 }
 
 // match is the statements that a match takes, with the sets that they need; false: there is nothing of this family in it.

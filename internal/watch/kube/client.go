@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"kube-router/internal/api"
+	"kube-router/internal/api/clusterapi"
 )
 
 // The files of a pod's service account, as kubelet mounts them.
@@ -76,7 +77,7 @@ func account(master string) *rest.Config {
 func newClients(base *rest.Config) (map[schema.GroupVersion]rest.Interface, error) {
 	c := rest.CopyConfig(base)
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, api.Register} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, api.Register, registerClusterPolicies} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("register API types: %w", err)
 		}
@@ -90,10 +91,13 @@ func newClients(base *rest.Config) (map[schema.GroupVersion]rest.Interface, erro
 	if err != nil {
 		return nil, fmt.Errorf("API server %s: %w", c.Host, err)
 	}
-	clients := map[schema.GroupVersion]rest.Interface{}
-	for gv, path := range map[schema.GroupVersion]string{
+	clients, paths := map[schema.GroupVersion]rest.Interface{}, map[schema.GroupVersion]string{
 		corev1.SchemeGroupVersion: "/api", discoveryv1.SchemeGroupVersion: "/apis", networkingv1.SchemeGroupVersion: "/apis", api.Version: "/apis",
-	} {
+	}
+	for _, gv := range clusterapi.Versions() {
+		paths[gv] = "/apis"
+	}
+	for gv, path := range paths {
 		group := rest.CopyConfig(c)
 		group.GroupVersion, group.APIPath = &gv, path
 		if clients[gv], err = rest.RESTClientForConfigAndClient(group, http); err != nil {

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 
@@ -60,8 +61,9 @@ func decodeSpec[S any](r *remarks, raw json.RawMessage) *S {
 
 // group knows whether the API server serves our kinds. Who has not installed them pays one cached answer now and then for all of them.
 type group struct {
-	client rest.Interface
-	every  time.Duration // between two questions
+	client   rest.Interface
+	versions []schema.GroupVersion // by any of which a resource may be served
+	every    time.Duration         // between two questions
 
 	mu    sync.Mutex
 	asked time.Time
@@ -76,28 +78,32 @@ func (g *group) serves(ctx context.Context, resource string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.has == nil || time.Since(g.asked) >= g.every/2 {
-		var list metav1.APIResourceList
-		raw, err := g.client.Get().AbsPath("/apis/" + api.Version.String()).Do(ctx).Raw()
-		switch {
-		case apierrors.IsNotFound(err):
-			g.has = map[string]bool{}
-		case err != nil || json.Unmarshal(raw, &list) != nil:
-			return true
-		default:
-			g.has = map[string]bool{}
+		has := map[string]bool{}
+		for _, v := range g.versions {
+			var list metav1.APIResourceList
+			raw, err := g.client.Get().AbsPath("/apis/" + v.String()).Do(ctx).Raw()
+			switch {
+			case apierrors.IsNotFound(err):
+			case err != nil || json.Unmarshal(raw, &list) != nil:
+				return true
+			}
 			for _, r := range list.APIResources {
-				g.has[r.Name] = true
+				has[r.Name] = true
 			}
 		}
-		g.asked = time.Now()
+		g.has, g.asked = has, time.Now()
 	}
 	return g.has[resource]
 }
 
 // absent tells whether an answer means that the kind isn't there for us: nobody installed it or, after an update of the image alone, nobody
-// gave us the right to read it. EgressGateways that we may not read aren't absent: their pods would leave with other addresses.
+// gave us the right to read it. EgressGateways that we may not read aren't absent: their pods would leave with other addresses. A denial of
+// what we have read before changes nothing: what is known stays in force.
 func (s *source) absent(err error) bool {
-	return s.resource.custom && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err) && s.resource.kind != model.KindEgress)
+	s.mu.Lock()
+	had := s.had
+	s.mu.Unlock()
+	return s.resource.custom && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err) && !had && s.resource.kind != model.KindEgress)
 }
 
 // nothing is the list of a kind that isn't there. The denial is told once: an object that is there and not heeded would be a riddle.
@@ -107,7 +113,7 @@ func (s *source) nothing(why error) runtime.Object {
 	if s.missing == "" && apierrors.IsForbidden(why) {
 		s.log.Warn("objects of this kind are not heeded: we may not read them", "kind", s.resource.kind, "error", why)
 	}
-	s.missing = why.Error()
+	s.missing, s.had = why.Error(), false
 	return &api.RawList{ListMeta: metav1.ListMeta{ResourceVersion: "0"}}
 }
 
@@ -125,7 +131,7 @@ func (s *source) found() {
 	if s.missing != "" {
 		s.log.Info("objects of this kind are heeded now", "kind", s.resource.kind)
 	}
-	s.missing = ""
+	s.missing, s.had = "", true
 }
 
 // await is the watch of a kind that isn't there. It ends, by the error that asks for a new list, when the group has the kind; where we were

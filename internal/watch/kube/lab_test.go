@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -96,6 +97,9 @@ func TestWatchEveryKind(t *testing.T) {
 		Kinds: Kinds(model.Settings{Proxy: true, Router: true, Firewall: true})})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, s := range w.sources {
+		s.own.every = time.Second // what isn't there is asked for again, and that tells of the outage too
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"kube-router/internal/api"
+	"kube-router/internal/api/clusterapi"
 	"kube-router/internal/model"
 )
 
@@ -32,7 +33,7 @@ func Kinds(s model.Settings) []model.Kind {
 		kinds = append(kinds, model.KindPod) // for Services: their weights, how long they may take to go, whether they may be entered
 	}
 	if s.Firewall {
-		kinds = append(kinds, model.KindPolicy)
+		kinds = append(kinds, model.KindPolicy, model.KindClusterPolicy)
 	}
 	return kinds
 }
@@ -45,32 +46,37 @@ type resource struct {
 	labels  string // label selector
 	example func() runtime.Object
 	convert func(any) (model.Object, bool)
-	custom  bool // of our own API group, which need not be installed
+	custom  bool                // of a group that need not be installed
+	older   schema.GroupVersion // asked where the server doesn't know group; may be empty
 }
 
 // resourceOf finds the resource of a kind. Slices of headless Services are not asked for: DNS alone
 // reads them, and on many clusters they are a third of all.
 func resourceOf(k model.Kind) (resource, bool) {
-	core := corev1.SchemeGroupVersion
+	core, none := corev1.SchemeGroupVersion, schema.GroupVersion{}
 	switch k {
 	case model.KindPool:
 		return ownResource(k, api.AddressPools, convertPool), true
 	case model.KindEgress:
 		return ownResource(k, api.EgressGateways, convertEgress), true
 	case model.KindService:
-		return resource{k, core, "services", "", example[corev1.Service], with(ConvertService), false}, true
+		return resource{k, core, "services", "", example[corev1.Service], with(ConvertService), false, none}, true
 	case model.KindSlice:
 		return resource{k, discoveryv1.SchemeGroupVersion, "endpointslices", "!" + labelHeadless,
-			example[discoveryv1.EndpointSlice], with(ConvertSlice), false}, true
+			example[discoveryv1.EndpointSlice], with(ConvertSlice), false, none}, true
 	case model.KindPod:
-		return resource{k, core, "pods", "", example[corev1.Pod], with(ConvertPod), false}, true
+		return resource{k, core, "pods", "", example[corev1.Pod], with(ConvertPod), false, none}, true
 	case model.KindNamespace:
-		return resource{k, core, "namespaces", "", example[corev1.Namespace], with(ConvertNamespace), false}, true
+		return resource{k, core, "namespaces", "", example[corev1.Namespace], with(ConvertNamespace), false, none}, true
 	case model.KindPolicy:
 		return resource{k, networkingv1.SchemeGroupVersion, "networkpolicies", "",
-			example[networkingv1.NetworkPolicy], with(ConvertPolicy), false}, true
+			example[networkingv1.NetworkPolicy], with(ConvertPolicy), false, none}, true
+	case model.KindClusterPolicy:
+		versions := clusterapi.Versions()
+		return resource{kind: k, group: versions[0], older: versions[1], name: clusterapi.Resource, example: example[api.Raw],
+			convert: convertClusterPolicy, custom: true}, true
 	case model.KindNode:
-		return resource{k, core, "nodes", "", example[corev1.Node], with(ConvertNode), false}, true
+		return resource{k, core, "nodes", "", example[corev1.Node], with(ConvertNode), false, none}, true
 	}
 	return resource{}, false
 }

@@ -45,15 +45,39 @@ type source struct {
 	mu      sync.Mutex
 	state   SourceStatus
 	asked   time.Time // when a request was sent that has not been answered; zero: none is open
-	missing string    // why a kind of our own group isn't there; empty: it is
+	missing string    // why a kind of a group that need not be there isn't; empty: it is
+	had     bool      // it has been there
 	bad     int       // watches that failed one after the other, though accepted
 }
 
 func newSource(r resource, c rest.Interface, inbox Inbox, log *slog.Logger, onSync func()) *source {
-	lw := cache.NewFilteredListWatchFromClient(c, r.name, metav1.NamespaceAll, func(o *metav1.ListOptions) {
+	return &source{resource: r, lw: listWatch(r, c), inbox: inbox, log: log, onSync: onSync, patience: normal, state: SourceStatus{Kind: r.kind}}
+}
+
+func listWatch(r resource, c rest.Interface) *cache.ListWatch {
+	return cache.NewFilteredListWatchFromClient(c, r.name, metav1.NamespaceAll, func(o *metav1.ListOptions) {
 		o.LabelSelector = r.labels
 	})
-	return &source{resource: r, lw: lw, inbox: inbox, log: log, onSync: onSync, patience: normal, state: SourceStatus{Kind: r.kind}}
+}
+
+// either asks by one version and, where the server doesn't know that, by an older one. A watch goes by the version of the list before it.
+// A Reflector calls both from one goroutine.
+func either(newer, older *cache.ListWatch) *cache.ListWatch {
+	served := newer
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			served = newer
+			list, err := newer.ListWithContext(ctx, o)
+			if !apierrors.IsNotFound(err) {
+				return list, err
+			}
+			served = older
+			return older.ListWithContext(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			return served.WatchWithContext(ctx, o)
+		},
+	}
 }
 
 // ListWithContext asks for all objects of the kind.

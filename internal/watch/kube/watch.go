@@ -7,11 +7,13 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
 	"kube-router/internal/api"
+	"kube-router/internal/api/clusterapi"
 	"kube-router/internal/model"
 )
 
@@ -54,7 +56,8 @@ func New(o Options) (*Watch, error) {
 		o.Inbox = &own{Inbox: o.Inbox, ref: (&model.Node{Name: o.Own}).Ref(), log: o.Log}
 	}
 	w := &Watch{log: o.Log, synced: o.Synced}
-	own := &group{client: clients[api.Version], every: askGroupEvery}
+	own := &group{client: clients[api.Version], versions: []schema.GroupVersion{api.Version}, every: askGroupEvery}
+	policies := &group{client: clients[api.Version], versions: clusterapi.Versions(), every: askGroupEvery}
 	for _, k := range o.Kinds {
 		r, ok := resourceOf(k)
 		if !ok {
@@ -62,6 +65,9 @@ func New(o Options) (*Watch, error) {
 		}
 		s := newSource(r, clients[r.group], o.Inbox, o.Log, w.check)
 		s.own = own
+		if k == model.KindClusterPolicy {
+			s.own, s.lw = policies, either(s.lw, listWatch(r, clients[r.older]))
+		}
 		w.sources = append(w.sources, s)
 	}
 	return w, nil
