@@ -3,7 +3,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 GOFLAGS_BUILD = -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 export CGO_ENABLED = 0
 
-.PHONY: all build plugin check lint test test-% test-kubernetes conformance demo image site bench fuzz clean
+.PHONY: all build plugin release check lint test test-% test-kubernetes conformance demo image site bench fuzz clean
 
 all: build
 
@@ -18,6 +18,10 @@ image:
 # The kubectl plugin for every system, as archives, with the manifest by which krew installs it; URL is where they will be downloaded from.
 plugin:
 	go run ./deploy/plugin -version $(VERSION) -o bin/plugin $(if $(URL),-url $(URL))
+
+# Everything that a release consists of, in dist: programs, plugin, image for both architectures, manifests, SBOM, changelog, checksums.
+release:
+	deploy/release $(VERSION) $(IMAGE)
 
 # What should be true before every commit; seconds.
 check:
@@ -65,4 +69,4 @@ fuzz:
 	test/fuzz $(or $(TIME),10m) $(TARGETS)
 
 clean:
-	rm -rf bin
+	rm -rf bin dist

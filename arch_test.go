@@ -68,6 +68,7 @@ var thirdParty = map[string]struct {
 	"github.com/spf13/pflag":                 {[]string{"config", "cmd"}, "flags in the syntax that scripts for kube-router use"},
 	"github.com/prometheus/client_golang":    {[]string{"show", "agent"}, "metrics in the format that everybody scrapes"},
 	"github.com/containernetworking/cni":     {[]string{"lab", "cmd"}, "the CNI types of our plugin, and libcni as a container runtime uses it"},
+	"github.com/google/go-containerregistry": {[]string{""}, "OCI images and indexes, as every registry and runtime reads them"},
 	"github.com/containernetworking/plugins": {nil, "the reference plugins that the lab and the image bring, at a pinned version"},
 	"sigs.k8s.io/json":                       {[]string{"api", "lab"}, "JSON as the API server reads it, which tells fields that a type doesn't have"},
 	"sigs.k8s.io/yaml":                       {[]string{"cluster", "watch", "config", "lab", "show", "cmd"}, "YAML as Kubernetes reads it"},

@@ -209,7 +209,7 @@ func (m *manifest) checkRights(t *testing.T, o *config.Options) {
 	}
 }
 
-// rights spells every rule out: verb, group/resource, name.
+// rights spells every rule out: verb, group/resource, name. Two parts may need the same.
 func (m *manifest) rights() []string {
 	var all []string
 	for _, r := range m.rules {
@@ -222,5 +222,5 @@ func (m *manifest) rights() []string {
 		}
 	}
 	slices.Sort(all)
-	return all
+	return slices.Compact(all)
 }

@@ -3,9 +3,6 @@ package main
 import (
 	"archive/tar"
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -15,7 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
 // sample is the skeleton with a program that lies in a folder.
@@ -55,62 +56,121 @@ func untar(t *testing.T, text []byte) (map[string][]byte, []*tar.Header) {
 	}
 }
 
-func decode[T any](t *testing.T, text []byte) (v T) {
-	t.Helper()
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&v); err != nil {
-		t.Fatalf("%v in %s", err, text)
+// TestArchiveIsWhatEnginesLoad reads both archives back by the library's own checks.
+func TestArchiveIsWhatEnginesLoad(t *testing.T) {
+	archs := []string{"amd64", "arm"}
+	var images []v1.Image
+	for _, arch := range archs {
+		img, err := image(sample(t), arch, "1.2.3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, img)
 	}
-	return v
-}
-
-func TestArchiveFollowsBothFormats(t *testing.T) {
-	archive, err := pack(sample(t), "kube-router:dev", "arm")
+	dir := t.TempDir()
+	text, err := single(images[1], "kube-router:dev")
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, _ := untar(t, archive)
-	get := func(d descriptor) []byte {
-		text := files[blobPath(d.Digest)]
-		sum := sha256.Sum256(text)
-		if d.Digest != "sha256:"+hex.EncodeToString(sum[:]) || d.Size != len(text) {
-			t.Fatalf("%+v is not its blob's descriptor", d)
+	at := filepath.Join(dir, "image.tar")
+	if err := os.WriteFile(at, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tag, _ := name.NewTag("kube-router:dev")
+	img, err := tarball.ImageFromPath(at, &tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, img, "arm", "v7")
+
+	if text, err = several(images, archs, "example.com/kube-router:dev"); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := untar(t, text)
+	for path, text := range files {
+		to := filepath.Join(dir, "layout", path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), os.WriteFile(to, text, 0o600)); err != nil {
+			t.Fatal(err)
 		}
-		return text
 	}
-	entry := decode[index](t, files["index.json"]).Manifests[0]
-	if want := (&platform{"arm", "linux", "v7"}); cmp.Diff(want, entry.Platform) != "" || entry.Annotations["io.containerd.image.name"] != "docker.io/library/kube-router:dev" {
-		t.Errorf("index: %+v", entry)
+	top, err := layout.ImageIndexFromPath(filepath.Join(dir, "layout"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	m := decode[manifest](t, get(entry))
-	config := decode[imageConfig](t, get(m.Config))
-	layer := get(m.Layers[0])
-	if config.RootFS.DiffIDs[0] != m.Layers[0].Digest || config.OS != "linux" || config.Architecture != "arm" {
-		t.Errorf("config: %+v", config)
+	m, err := top.IndexManifest()
+	if err != nil || len(m.Manifests) != 1 || m.Manifests[0].Annotations["io.containerd.image.name"] != "example.com/kube-router:dev" {
+		t.Fatalf("%+v, %v", m, err)
 	}
-	docker := decode[[]dockerImage](t, files["manifest.json"])
-	want := []dockerImage{{blobPath(m.Config.Digest), []string{"kube-router:dev"}, []string{blobPath(m.Layers[0].Digest)}}}
-	if d := cmp.Diff(want, docker); d != "" {
-		t.Error(d)
+	all, err := top.ImageIndex(m.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
 	}
-	inside, _ := untar(t, layer)
-	if string(inside[strings.TrimPrefix(config.Config.Entrypoint[0], "/")]) != "program" {
-		t.Errorf("the entry point is not in the layer: %+v", config.Config)
+	if err := validate.Index(all); err != nil {
+		t.Error(err)
+	}
+	for i, want := range [][2]string{{"amd64", ""}, {"arm", "v7"}} {
+		m, err := all.IndexManifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := m.Manifests[i].Platform; p.Architecture != want[0] || p.Variant != want[1] || p.OS != "linux" {
+			t.Errorf("platform %d: %+v", i, p)
+		}
+		img, err := all.Image(m.Manifests[i].Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, img, want[0], want[1])
+	}
+}
+
+// check reads an image as an engine would, down to the program that it starts.
+func check(t *testing.T, img v1.Image, arch, variant string) {
+	t.Helper()
+	if err := validate.Image(img); err != nil {
+		t.Error(err)
+	}
+	c, err := img.ConfigFile()
+	if err != nil || c.Architecture != arch || c.Variant != variant || c.OS != "linux" || c.Config.Labels["org.opencontainers.image.version"] != "1.2.3" {
+		t.Fatalf("config %+v, %v", c, err)
+	}
+	layers, err := img.Layers()
+	if err != nil || len(layers) != 1 {
+		t.Fatalf("%d layers, %v", len(layers), err)
+	}
+	r, err := layers[0].Uncompressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, _ := untar(t, text)
+	if string(inside[strings.TrimPrefix(c.Config.Entrypoint[0], "/")]) != "program" {
+		t.Errorf("the entry point is not in the layer: %+v", c.Config)
 	}
 }
 
 func TestArchiveIsReproducible(t *testing.T) {
-	one, err := pack(sample(t), "a:b", "amd64")
-	if err != nil {
-		t.Fatal(err)
+	var made [2][2][]byte
+	for i := range made {
+		img, err := image(sample(t), "amd64", "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := single(img, "a:b")
+		more, err2 := several([]v1.Image{img, img}, []string{"amd64", "arm64"}, "a:b")
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		made[i] = [2][]byte{one, more}
 	}
-	two, err := pack(sample(t), "a:b", "amd64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(one, two) {
-		t.Error("the same input gives other bytes")
+	for i := range made[0] {
+		if !bytes.Equal(made[0][i], made[1][i]) {
+			t.Error("the same input gives other bytes")
+		}
 	}
 	layer, err := sample(t).layer()
 	if err != nil {
