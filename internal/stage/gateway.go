@@ -8,9 +8,11 @@ import (
 	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
+	"kube-router/internal/plan/advert"
 	"kube-router/internal/plan/egress"
 	"kube-router/internal/plan/route"
 	"kube-router/internal/reconcile"
+	"kube-router/internal/render/bgp"
 	"kube-router/internal/render/linux"
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
@@ -89,6 +91,7 @@ func (g *Gateways) planBase(m *model.Model) []model.Remark {
 	if base == nil {
 		g.l.Nft.Claim(owner)
 		g.l.Linux.Claim(owner)
+		g.l.BGP.Claim(owner)
 		clear(g.here)
 		return nil
 	}
@@ -102,6 +105,11 @@ func (g *Gateways) planBase(m *model.Model) []model.Remark {
 	}
 	g.l.Nft.Claim(owner, rows...)
 	g.l.Linux.Claim(owner, ways...)
+	var announced []row.Bgp
+	for _, a := range advert.Egress(m) {
+		announced = append(announced, bgp.Announce(a)...)
+	}
+	g.l.BGP.Claim(owner, announced...)
 	if !maps.Equal(here, g.here) {
 		g.turn(here, rows)
 	}

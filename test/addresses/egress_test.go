@@ -197,6 +197,20 @@ func (s *scene) from(t *testing.T, pod *lab.Host, proto string, want netip.Addr)
 func TestPodsLeaveAsTheirGateway(t *testing.T) {
 	s := newScene(t, lab.Config{}, "n3", "n4")
 	s.must(t, s.Apply(s.ctx, payGateway))
+	s.leave(t)
+}
+
+// TestEngineThroughTunnels: the same where nodes are in two subnets, with a tunnel to the gateway and back.
+func TestEngineThroughTunnels(t *testing.T) {
+	encap := map[bool]string{true: "ipip", false: "vxlan"}[engine() == "ipvs"] // what this kernel has
+	s := newScene(t, lab.Config{Subnets: 2, DaemonArgs: []string{"--overlay-encap=" + encap}}, "n3", "n4")
+	s.must(t, s.Apply(s.ctx, payGateway))
+	s.leave(t)
+}
+
+// leave judges who leaves with which address.
+func (s *scene) leave(t *testing.T) {
+	t.Helper()
 	for _, a := range []netip.Addr{pay4, pay6} {
 		node := s.home(t, a, "n3", "n4")
 		s.heard.take()
