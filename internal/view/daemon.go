@@ -46,6 +46,7 @@ type Daemon struct {
 	Rules   func(context.Context) (map[row.NftKey]row.Nft, error) // what the kernel's table holds
 	Dropped func(context.Context) ([]Dropped, error)              // what policies dropped, most first
 	Recent  func() (list []Packet, since time.Time, err error)    // the latest dropped packets, and since when somebody listens
+	Hits    func(context.Context) ([]RuleHits, error)             // what rules of ClusterNetworkPolicies decided
 
 	Allocator func() Allocator // nil: --run-loadbalancer is off
 }

@@ -22,7 +22,7 @@ import (
 func (d *Daemon) policyViews() []show.View {
 	return []show.View{
 		{Name: "why", Args: "ADDRESS:PORT/PROTOCOL | SERVICE | FROM TO PORT/PROTOCOL", Doc: "what serves an address, or whether one pod may talk to another", Make: d.why},
-		{Name: "policies", Doc: "network policies of both APIs in the order of their tiers, and how many pods of this node each selects", Make: d.policiesView},
+		{Name: "policies", Args: "[CLUSTERPOLICY]", Doc: "network policies of both APIs in the order of their tiers, with the pods of this node that each selects; for one, what its rules decided here", Make: d.policiesView},
 		{Name: "firewalls", Args: "[POD]", Doc: "what each pod of this node lets in and out", Make: d.firewallsView},
 		{Name: "drops", Doc: "packets that policies dropped: counters, and the latest while somebody looks", Make: d.dropsView},
 	}
@@ -30,7 +30,10 @@ func (d *Daemon) policyViews() []show.View {
 
 var errNoFirewall = errors.New("network policies are not enforced here (--run-firewall=false), or the cluster is still being read")
 
-func (d *Daemon) policiesView(ctx context.Context, _ []string) (show.Page, error) {
+func (d *Daemon) policiesView(ctx context.Context, args []string) (show.Page, error) {
+	if len(args) > 0 {
+		return d.hitsView(ctx, args[0])
+	}
 	var list []policy.Summary
 	err := d.Think(ctx, func(w World) {
 		if w.Policies != nil {

@@ -11,6 +11,7 @@ import (
 
 	"kube-router/internal/api/clusterapi"
 	"kube-router/internal/model"
+	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
 	"kube-router/internal/watch/kube"
 )
@@ -180,5 +181,31 @@ func TestSamePriority(t *testing.T) {
 		if !trace(t, n, packet).Accepted() {
 			t.Error("a does not judge before b")
 		}
+	}
+}
+
+// TestRuleCounters: what a rule decides is counted where it is looked for, and nothing else is.
+func TestRuleCounters(t *testing.T) {
+	n := tierWorld(t, clusterPolicy(t, "p", `{tier: Admin, priority: 5, subject: {namespaces: {}}, egress: [
+{action: Accept, to: [{networks: [10.0.0.0/8, 192.0.2.0/24]}, {namespaces: {}}], protocols: [{tcp: {}}, {udp: {destinationPort: {number: 53}}}]},
+{action: Pass, to: [{pods: {namespaceSelector: {}, podSelector: {}}}]}, {action: Deny, to: [{networks: ["::/0"]}]}]}`))
+	rows, counted := n.all(), map[int]int{}
+	for _, tier := range n.tiers.All {
+		keys := nft.RuleCounters(tier)
+		for key, i := range keys {
+			if r := rows[key]; r == nil || !strings.Contains(r.String(), " counter ") {
+				t.Errorf("rule %d is counted by %v, which is %v", i, key, r)
+			}
+			counted[i]++
+		}
+		for key, r := range rows {
+			_, known := keys[key]
+			if strings.Contains(key.Name, tier.ID) && strings.Contains(r.String(), " counter ") && !known && !strings.HasSuffix(r.String(), key.Name+" counter goto policy-next-out") {
+				t.Errorf("counted by nobody: %s", r)
+			}
+		}
+	}
+	if len(counted) != 3 || counted[2] != 1 {
+		t.Errorf("rules of the chains: %v", counted)
 	}
 }

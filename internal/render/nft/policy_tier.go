@@ -56,3 +56,24 @@ func ordered(d intent.Direction) []row.Nft {
 	}
 	return rows
 }
+
+// RuleCounters are the rules that count what the rules of a tier of ClusterNetworkPolicies decide, with the places of these in the tier.
+// What a tier of NetworkPolicies accepts is not counted.
+func RuleCounters(t *intent.Tier) map[row.NftKey]int {
+	of := map[row.NftKey]int{}
+	if t.Level == intent.NetworkLevel {
+		return of
+	}
+	for _, a := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		f, pos := familyOf(a), 1 // behind the jump with which the chain begins
+		for i, r := range t.Rules {
+			for _, m := range r.Matches {
+				if _, _, ok := f.match(wayOf(t.Direction), m); ok {
+					of[row.NftRule{Chain: f.tierChain(t), Pos: pos}.Key()] = i
+					pos++
+				}
+			}
+		}
+	}
+	return of
+}
