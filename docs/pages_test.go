@@ -26,7 +26,7 @@ func pages(t *testing.T) []string {
 var foreign = map[string]bool{
 	"allocate-node-cidrs": true, "cluster-cidr": true, "node-cidr-mask-size-ipv6": true, // kube-controller-manager
 	"watch": true, "cleanup": true, "node-ip": true, "topology": true, "kube-router-arg": true, // show, kube-proxy, kubelet, lab
-	"timeout": true, "context": true, "as": true, "daemon-namespace": true, "daemon-selector": true, // kubectl kuberouter
+	"timeout": true, "context": true, "node": true, "image": true, "as": true, "daemon-namespace": true, "daemon-selector": true, // kubectl kuberouter
 }
 
 // TestPagesNameWhatExists: flags, annotations, files and headings that a page names are there.

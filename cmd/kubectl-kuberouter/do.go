@@ -48,3 +48,24 @@ func bundleCommand(f *flags) *cobra.Command {
 	cmd.Flags().StringVarP(&path, "output", "o", "", "file to write (default kube-router-bundle-TIME.tar.gz)")
 	return cmd
 }
+
+func checkCommand(f *flags) *cobra.Command {
+	var image string
+	cmd := &cobra.Command{
+		Use: "check", Short: "Try the network with real packets, from a pod on every node, and clean up", Args: cobra.NoArgs,
+		Long: "Try the network with real packets. In a namespace of its own it makes a pod on every node, of kube-router's own image, two Services and a policy; the pods\n" +
+			"ask each other (same node, other node, large answers), Services, node ports on every node, themselves by a Service, and what a policy allows and forbids,\n" +
+			"in TCP and UDP and both families. All of it is removed afterwards, after Ctrl-C too; a namespace that was left has the label kube-router.io/check.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := f.open()
+			if err != nil {
+				return err
+			}
+			return told(c.Check(cmd.Context(), f.nodes, image, cmd.OutOrStdout(), f.format, func(stage string) { fmt.Fprintln(cmd.ErrOrStderr(), "  "+stage) }))
+		},
+	}
+	f.node(cmd)
+	cmd.Flags().StringVarP(&f.format, "output", "o", "text", "text, json, yaml or junit")
+	cmd.Flags().StringVar(&image, "image", "", "image of the pods (default: that of kube-router's own pods)")
+	return cmd
+}

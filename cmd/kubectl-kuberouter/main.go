@@ -66,9 +66,11 @@ The exit code is 0 when all is well, 1 when something isn't, and 2 when a node d
 		cmd.GroupID = "look"
 		root.AddCommand(cmd)
 	}
-	do := bundleCommand(&f)
-	do.GroupID = "do"
-	root.AddCommand(do, versionCommand())
+	for _, cmd := range []*cobra.Command{checkCommand(&f), bundleCommand(&f)} {
+		cmd.GroupID = "do"
+		root.AddCommand(cmd)
+	}
+	root.AddCommand(versionCommand())
 	return root
 }
 
