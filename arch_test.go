@@ -63,6 +63,7 @@ var thirdParty = map[string]struct {
 	"github.com/google/nftables":             {[]string{"driver"}, "nftables over netlink"},
 	"github.com/mdlayher/netlink":            {[]string{"driver"}, "netlink messages that google/nftables has no words for"},
 	"github.com/moby/ipvs":                   {[]string{"driver"}, "IPVS over generic netlink"},
+	"github.com/cilium/ebpf":                 {[]string{"driver"}, "eBPF maps, programs and links; its assembler spares a compiler"},
 	"github.com/ti-mo/conntrack":             {[]string{"driver"}, "conntrack over netlink, with deletion by tuple"},
 	"github.com/spf13/cobra":                 {[]string{"cmd"}, "subcommands and their help"},
 	"github.com/spf13/pflag":                 {[]string{"config", "cmd"}, "flags in the syntax that scripts for kube-router use"},

@@ -53,6 +53,20 @@ func deaf(ifname string) error {
 	return nil
 }
 
+// cookie is that of the thread's network namespace; 0: this kernel has none (Linux 5.14), so that the pod's sockets are left alone.
+func cookie() uint64 {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	n, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // announce tells the neighbours on the link whose some addresses are: who knew another pod there would send to that
 // for up to a minute. Linux does the same for an interface that comes up with addresses (arp_notify, ndisc_notify), but
 // plugins give them afterwards.

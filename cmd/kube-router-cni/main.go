@@ -129,7 +129,7 @@ func add(args *skel.CmdArgs) error {
 		return err
 	}
 	if a != nil {
-		if err := within(args.Netns, func() error { return deaf(args.IfName) }); err != nil {
+		if err := within(args.Netns, func() error { a.Cookie = cookie(); return deaf(args.IfName) }); err != nil {
 			return types.NewError(types.ErrIOFailure, fmt.Sprintf("can't set up the interface of pod %s", a.Pod), err.Error())
 		}
 		if err := ask(c.Socket, c.wait(), model.AttachRequest{Verb: model.AttachAdd, Attachment: a}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
+	"kube-router/internal/stage"
 	"kube-router/internal/view"
 )
 
@@ -20,6 +21,9 @@ func (a *agent) asked() *view.Daemon {
 		Fronts: a.network.Services.Intents, Linux: a.ledgers.Linux, BGP: a.ledgers.BGP,
 		Rules:   func(ctx context.Context) (map[row.NftKey]row.Nft, error) { return a.firewall.table.Dump(ctx) },
 		Dropped: a.dropCounts, Recent: a.recentDrops, Hits: a.ruleHits,
+	}
+	if a.o.Settings.AtSocket() {
+		d.AtSocket, d.Connects = stage.AtSocket, a.connects
 	}
 	if a.kube != nil {
 		d.Sources = a.kube.Status

@@ -7,6 +7,7 @@ import (
 	"github.com/vishvananda/netns"
 
 	"kube-router/internal/config"
+	"kube-router/internal/driver/bpf"
 	"kube-router/internal/driver/conntrack"
 	"kube-router/internal/driver/file"
 	"kube-router/internal/driver/forward"
@@ -35,6 +36,8 @@ type Targets struct {
 	CNI    row.Target[string, row.Conflist]
 	// Forward is chain FORWARD of iptables; nil: there is none.
 	Forward row.Target[row.ForwardKey, row.Forward]
+	// Bpf serves Services at the socket; nil: nobody does.
+	Bpf row.Target[row.BpfKey, row.Bpf]
 	// Balancer takes the addresses of LoadBalancer Services. Tests give one; the daemon's stands behind an election.
 	Balancer row.Target[row.KubeName, row.KubeIngress]
 
@@ -72,6 +75,7 @@ func kernelTargets(o *config.Options) (Targets, error) {
 		CNI:    file.New(o.Settings.CNI.File, file.PluginDirs()...),
 
 		Forward: forward.New(),
+		Bpf:     socketTarget(o),
 	}
 	err = ipvsTargets(&o.Settings, filepath.Dir(o.ControlSocket), &to)
 	return to, err
@@ -96,5 +100,9 @@ func openTables(t *tables, to Targets, s *model.Settings) stage.Ledgers {
 		l.Forward = open(t, "forward", to.Forward, pace("forward"))
 	}
 	l.Ipvs, l.Pods = openIpvs(t, to, pace)
+	if to.Bpf != nil { // packets get there without: neither readiness nor health waits for it
+		l.Bpf = openAside(t, "bpf", to.Bpf, pace("bpf"))
+	}
+	l.BpfTags = bpf.Tags()
 	return l
 }

@@ -38,7 +38,7 @@ func paces(s *model.Settings) func(table string) reconcile.Pace {
 		switch table {
 		case "nft":
 			return every(services, policy)
-		case "ipvs", "pods":
+		case "ipvs", "pods", "bpf":
 			return every(services)
 		case "rtnl":
 			return every(s.Routes.InjectedPeriod)

@@ -198,6 +198,9 @@ func serviceCases() []flagCase {
 	}
 	return []flagCase{
 		{"service-proxy-engine", "", "nftables", on(func(s *model.ServiceSettings) { s.Engine = model.EngineNftables }), []string{"", "iptables", "IPVS"}},
+		{"socket-lb", "", "pods", func(o *Options) { o.Settings.Socket.Mode = model.SocketPods }, []string{"", "on", "true"}},
+		{"cgroup-root", "", "/host/cgroup", func(o *Options) { o.Settings.Socket.CgroupRoot = "/host/cgroup" }, nil},
+		{"bpf-root", "", "/host/bpf", func(o *Options) { o.Settings.Socket.BPFRoot = "/host/bpf" }, nil},
 		{"service-cluster-ip-range", "", "10.0.0.0/16,10.1.0.0/16", on(func(s *model.ServiceSettings) {
 			s.ClusterRanges, s.ClusterGiven = cidrs("10.0.0.0/16", "10.1.0.0/16"), true
 		}), append([]string{"fd00::/112", "10.0.0.0/16,10.1.0.0/16,10.2.0.0/16"}, badCIDR...)},

@@ -20,6 +20,8 @@ type Attachment struct {
 	// the interface told of none, or an older version of ours noted the attachment.
 	Port string `json:"port,omitempty"`
 	MAC  MAC    `json:"mac,omitzero"`
+	// Cookie is that of the pod's network namespace (SO_NETNS_COOKIE, Linux 5.14); 0: not told. No other has it until the next boot.
+	Cookie uint64 `json:"cookie,omitempty"`
 }
 
 // MAC is an Ethernet address; zero is none.

@@ -16,6 +16,8 @@ type Pod struct {
 	Labels      map[string]string
 	Ports       []PodPort     // named container ports
 	Grace       time.Duration // spec.terminationGracePeriodSeconds
+	AtSocket    *bool         // annotation kube-router.io/socket-lb; nil: the Namespace, and what the pod is, decide
+	Packets     string        // what of the pod must see Services' packets: a mesh's sidecar, a virtual machine; empty: nothing
 	Weight      uint16        // annotation pod.weight (ours): its share of a Service's connections; 0: not given
 	Remarks     []Remark
 }
@@ -34,7 +36,8 @@ func (p *Pod) Ref() Ref { return Ref{KindPod, p.Name} }
 type Namespace struct {
 	Name      string
 	Labels    map[string]string
-	Unguarded bool // its pods may send as somebody else
+	Unguarded bool  // its pods may send as somebody else
+	AtSocket  *bool // annotation kube-router.io/socket-lb: of its pods that have none of their own; nil: what the pod is decides
 	Remarks   []Remark
 }
 

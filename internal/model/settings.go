@@ -20,6 +20,7 @@ type Settings struct {
 	Accept    bool   // --foreign-forward-accept (ours): rules of ours may stand in chain FORWARD of iptables
 	Listens   []Port // TCP ports at which kube-router answers on the node: --health-port, --metrics-port
 	Services  ServiceSettings
+	Socket    SocketSettings
 	Policy    PolicySettings
 	Routes    RouteSettings
 	BGP       BGPSettings
@@ -66,6 +67,36 @@ type ServiceSettings struct {
 	UDPTimeout        time.Duration  // --service-udp-timeout
 	RuntimeEndpoint   string         // --runtime-endpoint
 	SyncPeriod        time.Duration  // --ipvs-sync-period: the slow re-read of the kernel
+}
+
+// SocketMode says whose sockets are served at connect(), before there is a packet.
+type SocketMode string
+
+// The modes. With SocketAuto a kernel that can't is no matter, with the others it is told.
+const (
+	SocketOff  SocketMode = "off"
+	SocketHost SocketMode = "host" // those of the node itself
+	SocketPods SocketMode = "pods" // those of pods too
+	SocketAuto SocketMode = "auto" // as pods, where the kernel can
+)
+
+// SocketSettings configure Services at the socket.
+type SocketSettings struct {
+	Mode       SocketMode // --socket-lb (ours)
+	CgroupRoot string     // --cgroup-root (ours): where the host's cgroup2 hierarchy is, as --cgroup-root names it or below it
+	BPFRoot    string     // --bpf-root (ours): a BPF file system of the host's
+	Cookie     uint64     // found at the start: of the node's own network namespace (SO_NETNS_COOKIE)
+	Unable     string     // found at the start: why this node can't; empty: it can, or it need not
+}
+
+// AtSocket tells whether Services are served at connect() on this node.
+func (s *Settings) AtSocket() bool {
+	return s.Proxy && s.Socket.Mode != SocketOff && s.Socket.Mode != "" && s.Socket.Unable == ""
+}
+
+// AtPodSockets tells whether those of pods are served too. Pods' annotations have a say, and the firewall alone reads pods.
+func (s *Settings) AtPodSockets() bool {
+	return s.AtSocket() && s.Socket.Mode != SocketHost && s.Firewall && s.CNI.Socket != ""
 }
 
 // PolicySettings configure the network policy firewall.

@@ -158,7 +158,7 @@ func (s *script) key(args []string) error {
 	return err
 }
 
-// attach reads "CONTAINER POD PORT MAC ADDRESS...".
+// attach reads "CONTAINER POD PORT MAC ADDRESS..."; "cookie=N" is of the pod's network namespace.
 func (s *script) attach(args []string) error {
 	a := &model.Attachment{Container: args[0], Ifname: "eth0", Port: args[2]}
 	a.Pod.Namespace, a.Pod.Name, _ = strings.Cut(args[1], "/")
@@ -167,6 +167,12 @@ func (s *script) attach(args []string) error {
 		return err
 	}
 	for _, text := range args[4:] {
+		if n, ok := strings.CutPrefix(text, "cookie="); ok {
+			if a.Cookie, err = strconv.ParseUint(n, 10, 64); err != nil {
+				return err
+			}
+			continue
+		}
 		addr, err := netip.ParseAddr(text)
 		if err != nil {
 			return err

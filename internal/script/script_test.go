@@ -145,7 +145,7 @@ func (s *script) sections(o outcome) []txtar.File {
 
 // tables are the tables in the order in which they are printed.
 func tables() []string {
-	return []string{"ipvs", "pods", "rtnl", "nft", "conntrack", "health", "bgp", "sysctl", "cni"}
+	return []string{"ipvs", "pods", "rtnl", "nft", "conntrack", "bpf", "health", "bgp", "sysctl", "cni"}
 }
 
 // shows tells whether a table is printed.
@@ -192,7 +192,7 @@ func (s *script) rows(table string, o outcome) []string {
 // and the flows that live.
 func (s *script) kernel(o outcome) []string {
 	var lines []string
-	for _, table := range []string{"ipvs", "pods", "rtnl", "nft", "health", "bgp"} {
+	for _, table := range []string{"ipvs", "pods", "rtnl", "nft", "bpf", "health", "bgp"} {
 		wanted := map[string]bool{}
 		for _, l := range o.Rows[table] {
 			wanted[l.Row] = true

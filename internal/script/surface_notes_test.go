@@ -103,8 +103,11 @@ func nodeNotes() []note {
 }
 
 func namespaceNotes() []note {
-	return []note{on("unguarded-pods", "true", "", lines{`nft: guard-ports { "veth1" : goto guard-port }`, `nft: guard-pods4 { "veth1" . 02:00:00:00:00:01 . 10.244.1.5 }`},
-		lines{`nft: guard-ports { "veth1" : accept }`}, "x")}
+	return []note{
+		on("unguarded-pods", "true", "", lines{`nft: guard-ports { "veth1" : goto guard-port }`, `nft: guard-pods4 { "veth1" . 02:00:00:00:00:01 . 10.244.1.5 }`},
+			lines{`nft: guard-ports { "veth1" : accept }`}, "x"),
+		on("socket-lb", "false", "--socket-lb=pods", lines{"bpf: map update name kr_netns key 7 value pod"}, nil, "x"),
+	}
 }
 
 func podNotes() []note {
@@ -117,7 +120,10 @@ func podNotes() []note {
 		n.given = "weighed.yaml"
 		list = append(list, n)
 	}
-	return list
+	const space = "bpf: map update name kr_netns key 7 value pod"
+	forced := on("socket-lb", "true", "--socket-lb=pods", nil, nil, "")
+	forced.same = lines{space}
+	return append(list, on("socket-lb", "false", "--socket-lb=pods", lines{space}, nil, "x"), forced)
 }
 
 // annotated is the object of the story that may carry annotations, with some.

@@ -18,6 +18,7 @@ const beside = "../../test/operate/flags_test.go"
 func elsewhere() map[string]string {
 	return map[string]string{
 		"runtime-endpoint": "../driver/podns/cri_test.go", "keep-pods": "../../test/operate/cleanup_test.go",
+		"bpf-root":               "../driver/bpf/kernel_test.go",
 		"foreign-forward-accept": "../../test/routes/forward_test.go", "wireguard-key-file": "../../test/encryption/world_test.go",
 	}
 }
@@ -58,6 +59,11 @@ func serviceEffects() []effect {
 		{name: "service-proxy-engine", value: "ipvs",
 			less: []string{"nft: services-heads4 { 10.96.0.10 . tcp . 8080"},
 			more: []string{"ipvs: -A -t 10.96.0.10:8080 -s rr", "ipvs has: -a -t 10.96.0.10:8080 -r 10.244.1.5:8080 -m -w 1", "rtnl: addr 10.96.0.10/32 dev kube-dummy-if", "sysctl: net.ipv4.vs.conntrack = 1"}},
+		{name: "socket-lb", value: "pods", more: []string{"bpf: map update name kr_heads4 key 10.96.0.10:8080/tcp value", "bpf: map update name kr_slots4 key 10.96.0.10:8080/tcp#0 value 10.244.1.5:8080",
+			"bpf: map update name kr_netns key 1 value host", "bpf: map update name kr_netns key 7 value pod", "bpf: cgroup attach /sys/fs/cgroup connect6"}},
+		{name: "socket-lb", value: "host", also: withIPVS, more: []string{"bpf: map update name kr_heads4 key 10.96.0.10:8080/tcp value", "bpf: map update name kr_netns key 1 value host"}},
+		{name: "socket-lb", value: "off", also: "--socket-lb=pods", less: []string{"bpf: map update name kr_heads4 key 10.96.0.10:8080/tcp value", "bpf: cgroup attach /sys/fs/cgroup connect4"}},
+		{name: "cgroup-root", value: "/host/cgroup", also: "--socket-lb=pods", less: []string{"bpf: cgroup attach /sys/fs/cgroup connect4"}, more: []string{"bpf: cgroup attach /host/cgroup connect4"}},
 		{name: "service-cluster-ip-range", value: "10.100.0.0/16",
 			less: []string{"nft: policy-fronts4 { 10.96.0.0-10.111.255.255 }", "bgp: heldrangesdefinedset 10.96.0.0/12"}, more: []string{"nft: policy-fronts4 { 10.100.0.0-10.100.255.255 }", "bgp: heldrangesdefinedset 10.100.0.0/16", "nft: host-refuse4 { 10.100.0.0-10.100.255.255 }"}},
 		{name: "service-external-ip-range", value: "198.51.100.0/24",

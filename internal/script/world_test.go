@@ -19,6 +19,7 @@ import (
 
 	"kube-router/internal/agent"
 	"kube-router/internal/config"
+	"kube-router/internal/driver/bpf"
 	"kube-router/internal/driver/conntrack"
 	"kube-router/internal/driver/file"
 	"kube-router/internal/driver/gobgp"
@@ -43,13 +44,14 @@ type world struct {
 	ipvs    *ipvs.Fake
 	inside  *memory[row.PodVIPKey, row.PodVIP]
 	bgp     *gobgp.Fake
+	bpf     *bpf.Fake
 	given   *memory[row.KubeName, row.KubeIngress] // addresses of LoadBalancer Services
 	faults  *faults
 }
 
 func newWorld(t *testing.T, s *script, seed uint64) *world {
 	t.Helper()
-	w := &world{dir: folder(t), nft: nft.NewFake(), flows: conntrack.NewFake(), bgp: gobgp.NewFake(), faults: newFaults(seed)}
+	w := &world{dir: folder(t), nft: nft.NewFake(), flows: conntrack.NewFake(), bgp: gobgp.NewFake(), bpf: bpf.NewFake(), faults: newFaults(seed)}
 	w.health = &memory[uint16, row.HealthPort]{rows: map[uint16]row.HealthPort{}}
 	w.inside = &memory[row.PodVIPKey, row.PodVIP]{rows: map[row.PodVIPKey]row.PodVIP{}}
 	w.given = &memory[row.KubeName, row.KubeIngress]{rows: map[row.KubeName]row.KubeIngress{}}
@@ -97,6 +99,7 @@ func (w *world) parse(t *testing.T, flags []string) *config.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.Settings.Socket.Cookie = 1 // as the kernel tells the daemon
 	return o
 }
 
@@ -143,6 +146,7 @@ func (w *world) targets() agent.Targets {
 		OnLack: virtual.OnLack,
 		Pods:   faulty[row.PodVIPKey, row.PodVIP](w.faults, w.inside),
 		BGP:    faulty[row.BgpKey, row.Bgp](w.faults, w.bgp),
+		Bpf:    faulty[row.BpfKey, row.Bpf](w.faults, w.bpf),
 		CNI:    faulty[string, row.Conflist](w.faults, w.cni),
 
 		Balancer: faulty[row.KubeName, row.KubeIngress](w.faults, w.given),
@@ -159,6 +163,7 @@ func (w *world) meddle(t *testing.T) {
 	meddle[row.LinuxKey, row.Linux](t, w.linux)
 	meddle[row.NftKey, row.Nft](t, w.nft)
 	meddle[row.BgpKey, row.Bgp](t, w.bgp)
+	meddle[row.BpfKey, row.Bpf](t, w.bpf)
 	meddle[row.IpvsKey, row.Ipvs](t, w.virtual())
 	meddle[string, row.Sysctl](t, w.sysctl)
 	meddle[string, row.Conflist](t, w.cni)
@@ -193,6 +198,7 @@ func (w *world) dump(t *testing.T) map[string][]string {
 		"ipvs":   dump(t, ipvs.New(w.ipvs, ipvs.Options{}), func(a, b row.Ipvs) int { return strings.Compare(a.String(), b.String()) }),
 		"pods":   dump(t, w.inside, func(a, b row.PodVIP) int { return strings.Compare(a.String(), b.String()) }),
 		"bgp":    dump(t, w.bgp, func(a, b row.Bgp) int { return strings.Compare(a.String(), b.String()) }),
+		"bpf":    dump(t, w.bpf, func(a, b row.Bpf) int { return strings.Compare(a.String(), b.String()) }),
 		"sysctl": w.values(t),
 		"cni":    w.text(t),
 		"flows":  w.standing(),

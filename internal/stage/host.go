@@ -23,6 +23,7 @@ func hostStages(l Ledgers) []think.Stage {
 		{ID: think.Route, Units: routeUnits, Plan: l.planRoute},
 		l.guardStage(),
 		l.wireStage(),
+		l.socketStage(),
 	}
 }
 

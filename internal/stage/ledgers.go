@@ -17,6 +17,9 @@ type Ledgers struct {
 	Health  *reconcile.Ledger[uint16, row.HealthPort]
 	BGP     *reconcile.Ledger[row.BgpKey, row.Bgp]
 	Forward *reconcile.Ledger[row.ForwardKey, row.Forward]
+	Bpf     *reconcile.Ledger[row.BpfKey, row.Bpf]
+
+	BpfTags map[row.BpfHook]string // of the programs that this build has
 
 	Notes *reconcile.Ledger[row.KubeAnnotationKey, row.KubeAnnotation] // of our own Node
 
@@ -37,6 +40,7 @@ func NewLedgers() Ledgers {
 		Health:  reconcile.NewLedger[uint16, row.HealthPort](),
 		BGP:     reconcile.NewLedger[row.BgpKey, row.Bgp](),
 		Forward: reconcile.NewLedger[row.ForwardKey, row.Forward](),
+		Bpf:     reconcile.NewLedger[row.BpfKey, row.Bpf](),
 		Notes:   reconcile.NewLedger[row.KubeAnnotationKey, row.KubeAnnotation](),
 		Ways:    &Ways{}, Blocked: &Blocked{},
 	}

@@ -9,6 +9,7 @@ import (
 	"kube-router/internal/plan/service"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/render/conntrack"
+	"kube-router/internal/render/sock"
 	"kube-router/internal/row"
 	"kube-router/internal/think"
 )
@@ -18,6 +19,8 @@ type Services struct {
 	Intents *reconcile.Ledger[intent.Front, *intent.Service]
 	flows   *reconcile.Ledger[row.FlowsKey, row.Flows]
 	rows    *frontends
+	bpf     *reconcile.Ledger[row.BpfKey, row.Bpf] // beside the engine
+	sockets bool                                   // some sockets are served
 	health  *reconcile.Ledger[uint16, row.HealthPort]
 }
 
@@ -25,7 +28,7 @@ func newServices(l Ledgers) *Services {
 	return &Services{
 		Intents: reconcile.NewLedger[intent.Front, *intent.Service](),
 		rows:    newFrontends(l, Engines()),
-		flows:   l.Flows, health: l.Health,
+		flows:   l.Flows, health: l.Health, bpf: l.Bpf,
 	}
 }
 
@@ -45,6 +48,7 @@ func (s *Services) plan(m *model.Model, u model.Ref) []model.Remark {
 		return nil
 	}
 	serves := s.rows.choose(m.Settings.Services.Engine)
+	s.sockets = m.Settings.AtSocket()
 	fronts, remarks := service.Plan(m, u.Name)
 	s.Intents.Claim(reconcile.Owner{Name: u.String()}, fronts...)
 	s.planHealth(m, u)
@@ -72,6 +76,7 @@ func (s *Services) settle(contain func(think.ID, model.Ref, func())) {
 		owner := reconcile.Owner{Name: k.String()}
 		if !ok {
 			s.rows.put(k, nil)
+			s.bpf.Claim(owner)
 			s.flows.Claim(owner)
 			continue
 		}
@@ -79,6 +84,9 @@ func (s *Services) settle(contain func(think.ID, model.Ref, func())) {
 			flows := conntrack.Service(want)
 			s.rows.put(k, want)
 			s.flows.Claim(owner, flows...)
+			if s.sockets {
+				s.bpf.Claim(owner, sock.Service(want)...)
+			}
 		})
 	}
 	s.rows.settle(contain)

@@ -39,12 +39,14 @@ var flow = map[model.Kind]map[ID]touched{
 		Policy:   {"that one, and the sets that it enters or leaves", nil},
 		Guard:    {"its ports (ipvs)", podPorts},
 		Gateway:  {"that one, who names its addresses", leavers},
+		Socket:   {"its network namespaces", podSockets},
 	},
 	model.KindNamespace: {
 		Policy:   {"its pods, where selectors see it otherwise now; their tiers", nil},
 		Guard:    {"its pods' ports, when it frees them", freed},
 		Balancer: {"all, when pools select by its labels", relabelled},
 		Gateway:  {"its pods, when its labels are others", leavingNamespace},
+		Socket:   {"its pods' network namespaces, when its annotation is another", namespaceSockets},
 	},
 	model.KindClusterPolicy: {
 		Policy: {"the pods here that it selects or selected", nil},
@@ -56,6 +58,7 @@ var flow = map[model.Kind]map[ID]touched{
 		Policy:  {"its pod, who names its addresses", nil},
 		Guard:   {"that port", itself},
 		Gateway: {"its pod, who names its addresses", leavers},
+		Socket:  {"that network namespace", itself},
 	},
 	model.KindNode: {
 		Services: {"self: all; other: frontends at its addresses and in its ranges", both(ifSelf(whole), nodeClaims)},

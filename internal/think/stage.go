@@ -18,6 +18,7 @@ const (
 	Guard    ID = "guard"      // what a pod's port lets through
 	Wire     ID = "encryption" // what nodes send each other through WireGuard
 	Gateway  ID = "gateway"    // addresses of EgressGateways, and pods that leave from them
+	Socket   ID = "socket"     // network namespaces whose sockets are served at connect()
 	Balancer ID = "balancer"   // addresses of LoadBalancer Services
 )
 

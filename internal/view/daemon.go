@@ -43,12 +43,24 @@ type Daemon struct {
 	Linux  Claimed[row.LinuxKey, row.Linux]
 	BGP    Claimed[row.BgpKey, row.Bgp]
 
+	// AtSocket tells whether connect() to a frontend becomes one to an endpoint, else why not; nil: no connect() does.
+	AtSocket func(*intent.Service) (why string, served bool)
+
+	// Connects are how often somebody connected to each frontend since it is served at the socket; nil with AtSocket.
+	Connects func() (map[intent.Front]Connects, error)
+
 	Rules   func(context.Context) (map[row.NftKey]row.Nft, error) // what the kernel's table holds
 	Dropped func(context.Context) ([]Dropped, error)              // what policies dropped, most first
 	Recent  func() (list []Packet, since time.Time, err error)    // the latest dropped packets, and since when somebody listens
 	Hits    func(context.Context) ([]RuleHits, error)             // what rules of ClusterNetworkPolicies decided
 
 	Allocator func() Allocator // nil: --run-loadbalancer is off
+}
+
+// Connects count connect() to a frontend that is served at the socket.
+type Connects struct {
+	Served uint64 // it became one to an endpoint
+	Fell   uint64 // it was left to packets: of another network namespace, or an endpoint had just gone
 }
 
 // World is what the thinking goroutine lends to who asks there.

@@ -40,6 +40,9 @@ func (d *Daemon) whyService(ctx context.Context, what string) (show.Page, error)
 		if silence[i] != "" {
 			p.Rows = append(p.Rows, []string{"  " + silence[i], "EndpointSlices of " + s.Owner})
 		}
+		if d.AtSocket != nil {
+			p.Rows = append(p.Rows, []string{"  " + d.connect(s), "--socket-lb"})
+		}
 		for _, line := range of[s.Front.String()] {
 			state := ""
 			if !line.Have {
@@ -224,6 +227,9 @@ func (d *Daemon) behind(flow policy.Flow, to string) (ends []netip.AddrPort, lin
 		text := fmt.Sprintf("%s is Service %s: policies judge the endpoints that answer there", s.Front, s.Owner)
 		if len(s.Backends) == 0 {
 			text = fmt.Sprintf("%s is Service %s, where NOBODY ANSWERS: kube-router why %s", s.Front, s.Owner, s.Front)
+		}
+		if d.AtSocket != nil && s.Protocol == protocolTCP {
+			text += "; where sockets are served, " + d.connect(s)
 		}
 		if n := len(s.Backends); n > judgedMost {
 			text += fmt.Sprintf(", here the first %d of %d", judgedMost, n)

@@ -30,6 +30,7 @@ func (d *Daemon) Views() []show.View {
 		{Name: "pools", Doc: "AddressPools: whom they are for and what is left", Make: d.pools},
 		{Name: "egress", Doc: "addresses from which pods leave the cluster, and the nodes that they leave by", Make: d.egress},
 		{Name: "services", Args: "[NAME]", Doc: "frontends and the endpoints that answer", Make: d.servicesView},
+		{Name: "sockets", Doc: "whose connect() becomes one to an endpoint, and how often (--socket-lb)", Make: d.socketsView},
 	}, append(d.bgpViews(), d.policyViews()...)...)
 }
 
@@ -241,5 +242,6 @@ func (d *Daemon) servicesView(_ context.Context, args []string) (show.Page, erro
 		}
 		p.Rows = append(p.Rows, []string{s.Front.String(), s.Kind.String(), s.Owner, text})
 	}
+	d.addSockets(&p, list)
 	return p, nil
 }

@@ -138,7 +138,7 @@ func flags(engine string) []string {
 	for _, r := range balancerRanges {
 		list = append(list, "--loadbalancer-ip-range="+r)
 	}
-	return append(list, strings.Fields(os.Getenv(argsVariable))...)
+	return append(append(list, socketFlags()...), strings.Fields(os.Getenv(argsVariable))...)
 }
 
 func hasSCTP() bool {

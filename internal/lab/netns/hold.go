@@ -95,6 +95,18 @@ func furnish(name, dir string) error {
 	if err := unix.Mount("sysfs", "/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /sys: %w", err)
 	}
+	return control()
+}
+
+// control gives the machine the file systems through which eBPF is reached: one for its pins alone, and the hierarchy of control groups,
+// which a kernel has once. What is attached there sees the sockets of all machines; network namespaces tell them apart.
+func control() error {
+	for _, m := range []struct{ kind, at string }{{"cgroup2", "/sys/fs/cgroup"}, {"bpf", "/sys/fs/bpf"}} {
+		err := unix.Mount(m.kind, m.at, m.kind, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+		if err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.ENOENT) { // a kernel without
+			return fmt.Errorf("mount %s: %w", m.at, err)
+		}
+	}
 	return nil
 }
 

@@ -68,15 +68,16 @@ func TestServiceAnnotationFaults(t *testing.T) {
 func TestAnnotationsTable(t *testing.T) {
 	seen := map[string]bool{}
 	for _, a := range Annotations() {
-		if !strings.HasPrefix(a.Key, prefix) || a.Value == "" || a.Doc == "" || seen[a.Key] {
+		id := string(a.Kind) + " " + a.Key
+		if !strings.HasPrefix(a.Key, prefix) || a.Value == "" || a.Doc == "" || seen[id] {
 			t.Errorf("bad or double entry: %+v", a)
 		}
-		seen[a.Key] = true
+		seen[id] = true
 		if a.Kind != model.KindService && a.Kind != model.KindNode && a.Kind != model.KindNamespace && a.Kind != model.KindPod {
 			t.Errorf("%s: kind %s carries no annotation", a.Key, a.Kind)
 		}
 	}
-	same(t, 41, len(seen))
+	same(t, 43, len(seen))
 }
 
 func TestParseCommunity(t *testing.T) {

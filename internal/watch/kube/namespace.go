@@ -22,5 +22,7 @@ func namespaceAnnotations() []annotation[model.Namespace] {
 	return []annotation[model.Namespace]{
 		{"unguarded-pods", "true or false", "pods of the namespace may send from addresses that aren't theirs: virtual machines, VRRP (see Security)",
 			func(n *model.Namespace, in input) { n.Unguarded = flag(in) }},
+		{"socket-lb", "true or false", "false: Services see packets of the namespace's pods, as without --socket-lb; a pod's own annotation goes before",
+			func(n *model.Namespace, in input) { n.AtSocket = override(in) }},
 	}
 }

@@ -33,6 +33,7 @@ func ConvertPod(o *corev1.Pod) *model.Pod {
 	if ours(o.Annotations) {
 		parseAnnotations(p, r, podAnnotations(), o.Annotations)
 	}
+	p.Packets = packets(o)
 	p.Remarks = r.list
 	return p
 }
@@ -41,7 +42,28 @@ func ConvertPod(o *corev1.Pod) *model.Pod {
 func podAnnotations() []annotation[model.Pod] {
 	return []annotation[model.Pod]{
 		{"pod.weight", "1 to 65535", "the pod's share of connections where a Service's scheduler goes by weights (see Services)", parseWeight},
+		{"socket-lb", "true or false", "whether the pod's connect() to a Service becomes one to an endpoint at once (--socket-lb); false: Services see its packets",
+			func(p *model.Pod, in input) { p.AtSocket = override(in) }},
 	}
+}
+
+// packets tells what of a pod must see the packets that it sends to Services: proxies of a mesh, which take them over by rules in the
+// pod's network namespace and know Services by their addresses; and virtual machines, whose sockets nobody sees from outside.
+func packets(o *corev1.Pod) string {
+	for _, known := range []struct{ annotation, value, what string }{
+		{"sidecar.istio.io/status", "", "Istio's sidecar"},
+		{"ambient.istio.io/redirection", "enabled", "Istio's ambient mesh"},
+		{"linkerd.io/proxy-version", "", "Linkerd's sidecar"},
+		{"kubevirt.io/domain", "", "a virtual machine"},
+	} {
+		if value, ok := o.Annotations[known.annotation]; ok && (known.value == "" || value == known.value) {
+			return known.what
+		}
+	}
+	if o.Labels["kubevirt.io"] == "virt-launcher" {
+		return "a virtual machine"
+	}
+	return ""
 }
 
 func parseWeight(p *model.Pod, in input) {

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,27 @@ func TestConvertPodGrace(t *testing.T) {
 	p := ConvertPod(decode[corev1.Pod](t, `{spec: {terminationGracePeriodSeconds: 9223372036854775807}}`))
 	same(t, time.Duration(0), p.Grace)
 	same(t, 1, len(p.Remarks))
+}
+
+// TestPodsThatMustSeePackets: meshes and virtual machines are known by what they leave on their pods.
+func TestPodsThatMustSeePackets(t *testing.T) {
+	for metadata, want := range map[string]string{
+		`{}`: "",
+		`{annotations: {sidecar.istio.io/status: "{}"}}`:                        "Istio's sidecar",
+		`{annotations: {ambient.istio.io/redirection: enabled}}`:                "Istio's ambient mesh",
+		`{annotations: {ambient.istio.io/redirection: disabled}}`:               "",
+		`{annotations: {linkerd.io/proxy-version: "2.18"}}`:                     "Linkerd's sidecar",
+		`{annotations: {kubevirt.io/domain: vm1}}`:                              "a virtual machine",
+		`{labels: {kubevirt.io: virt-launcher}}`:                                "a virtual machine",
+		`{labels: {app: web}, annotations: {kube-router.io/socket-lb: "true"}}`: "",
+	} {
+		p := ConvertPod(decode[corev1.Pod](t, `{metadata: `+metadata+`}`))
+		same(t, want, p.Packets)
+		same(t, strings.Contains(metadata, "socket-lb"), p.AtSocket != nil)
+	}
+	p := ConvertPod(decode[corev1.Pod](t, `{metadata: {annotations: {kube-router.io/socket-lb: "no", kube-router.io/socket-lbs: "true"}}}`))
+	same(t, false, *p.AtSocket)
+	sameRemarks(t, []string{`kube-router.io/socket-lb: "no" is neither true nor false: taken as false`, `kube-router.io/socket-lbs: unknown annotation ignored`}, p.Remarks)
 }
 
 func TestConvertNamespace(t *testing.T) {
