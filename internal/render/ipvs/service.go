@@ -158,7 +158,7 @@ func Remarks(s *intent.Service) []string {
 		list = append(list, fmt.Sprintf("scheduler %s is not used for UDP and with session affinity: nftables chooses there, at random by weight", s.Scheduler))
 	}
 	if s.DSR && s.Affinity > 0 {
-		list = append(list, "with direct server return IPVS keeps a client with its endpoint for longer than the timeout: as long as connections of it are remembered")
+		list = append(list, "with direct server return IPVS keeps a client with its endpoint for longer than the timeout, as long as connections of it are remembered, and any number of clients")
 	}
 	return list
 }
