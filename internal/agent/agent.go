@@ -156,7 +156,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	a.latency = &latency{born: a.born, observe: a.meter.Observe}
 	a.thinker = think.New(m, a.inbox, a.stages(), think.Hooks{
 		Synced: a.synced, Begin: a.network.Begin, Settle: a.settle, Said: a.reports.planned, Failed: planFailed(log),
-		Heard: []func(think.Change){a.reports.heard, a.latency.heard, a.tally.heard},
+		Heard: []func(think.Change){a.reports.heard, a.latency.heard, a.tally.heard, a.firewall.detached},
 	})
 	a.listen()
 	return a, a.accompany(o, log)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netns"
 
@@ -18,6 +19,7 @@ import (
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
 	"kube-router/internal/stage"
+	"kube-router/internal/think"
 	"kube-router/internal/watch/cni"
 )
 
@@ -53,8 +55,8 @@ func (a *agent) accompany(o *config.Options, log *slog.Logger) error {
 			return err
 		}
 	}
-	cut := s.Firewall && !s.Policy.KeepFlows
-	if !cut && !s.Gateways {
+	cut, gone := s.Firewall && !s.Policy.KeepFlows, !s.Firewall && !s.Policy.KeepFlows && s.Guards()
+	if !cut && !gone && !s.Gateways {
 		return nil
 	}
 	flows, err := conntrack.Open(netns.None())
@@ -68,6 +70,10 @@ func (a *agent) accompany(o *config.Options, log *slog.Logger) error {
 		a.network.Gateways.Turned = func(addrs []netip.Addr, keys []row.NftKey) {
 			f.turner.Mark(func(ctx context.Context) error { return f.rules.Wait(ctx, keys...) }, addrs...)
 		}
+	}
+	if gone {
+		f.cutter = conntrack.NewCutter(flows, a.orphaned, log)
+		f.cutter.Why = "whose pod has gone"
 	}
 	if !cut {
 		return nil
@@ -122,6 +128,50 @@ func (a *agent) forbidden(ctx context.Context, flows []conntrack.Flow, marked fu
 		}
 	})
 	return bad, err
+}
+
+// orphaned are the flows of addresses that no pod of this node has any more, where there are no policies. Without that, a
+// client of a pod's host port that never falls silent would for ever be sent where nobody is: plugin portmap ends such
+// flows only when another pod takes the port.
+func (a *agent) orphaned(ctx context.Context, flows []conntrack.Flow, marked func(netip.Addr) bool) ([]conntrack.Flow, error) {
+	var bad []conntrack.Flow
+	err := a.thinker.Query(ctx, func(m *model.Model) {
+		gone := func(at netip.Addr) bool { return marked(at) && !attached(m, at) }
+		for _, f := range flows {
+			if gone(f.Orig.Src.Addr()) || gone(f.Reply.Src.Addr()) {
+				bad = append(bad, f)
+			}
+		}
+	})
+	return bad, err
+}
+
+// attached tells whether a pod of this node has an address.
+func attached(m *model.Model, at netip.Addr) bool {
+	for _, o := range m.Attached {
+		if slices.Contains(o.Addrs, at) {
+			return true
+		}
+	}
+	return false
+}
+
+// detached hears which addresses pods of this node lose, where there are no policies.
+func (f *firewall) detached(c think.Change) {
+	old, ok := c.Old.(*model.Attachment)
+	if !ok || f.cutter == nil {
+		return
+	}
+	var lost []netip.Addr
+	now, _ := c.New.(*model.Attachment)
+	for _, at := range old.Addrs {
+		if now == nil || !slices.Contains(now.Addrs, at) {
+			lost = append(lost, at)
+		}
+	}
+	if len(lost) > 0 {
+		f.cutter.Mark(func(context.Context) error { return nil }, lost...)
+	}
 }
 
 // Stands returns when the policy of an attached pod is in the kernel, and the guard of its port.

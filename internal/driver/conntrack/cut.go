@@ -58,6 +58,8 @@ func (c *Cutter) Cut() uint64 {
 const (
 	patience = 10 * time.Second
 	grace    = 500 * time.Millisecond
+	// looks bounds how often it looks again while flows come back: what leads to a pod that has gone, a host port, may go later.
+	looks = 20
 )
 
 // Run cuts until ctx ends.
@@ -69,8 +71,10 @@ func (c *Cutter) Run(ctx context.Context) error {
 		case <-c.wake:
 		}
 		marks := c.take(ctx)
-		for range 2 {
-			if err := c.look(ctx, marks); err != nil && ctx.Err() == nil {
+		found := 0
+		for i := 0; i < 2 || found > 0 && i < looks; i++ {
+			var err error
+			if found, err = c.look(ctx, marks); err != nil && ctx.Err() == nil {
 				c.log.Warn("flows "+c.Why+" could not be ended", "error", err)
 			}
 			timer := time.NewTimer(grace)
@@ -99,7 +103,8 @@ func (c *Cutter) take(ctx context.Context) map[netip.Addr]struct{} {
 	return marks
 }
 
-func (c *Cutter) look(ctx context.Context, marks map[netip.Addr]struct{}) error {
+// look ends the flows that are forbidden, and tells how many.
+func (c *Cutter) look(ctx context.Context, marks map[netip.Addr]struct{}) (int, error) {
 	var flows []Flow
 	families := map[bool]bool{}
 	for a := range marks {
@@ -114,19 +119,19 @@ func (c *Cutter) look(ctx context.Context, marks map[netip.Addr]struct{}) error 
 			}
 		})
 		if err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if len(flows) == 0 {
-		return nil
+		return 0, nil
 	}
 	bad, err := c.judge(ctx, flows, func(a netip.Addr) bool { _, ok := marks[a]; return ok })
 	if err != nil || len(bad) == 0 {
-		return err
+		return 0, err
 	}
 	c.log.Info("ended flows "+c.Why, "flows", len(bad), "first", bad[0].String())
 	c.mu.Lock()
 	c.cut += uint64(len(bad))
 	c.mu.Unlock()
-	return c.kernel.Delete(bad...)
+	return len(bad), c.kernel.Delete(bad...)
 }
