@@ -43,7 +43,7 @@ func partEffects() []effect {
 			less: []string{"bgp: global as 64512", "rtnl: link kube-bridge", "nft: host-masquerade ", "cni: range 10.244.1.0/24", "cni has: kube-bridge", "sysctl: kube-bridge"}},
 		{name: "run-firewall", value: "false", less: []string{"nft: policy-forward", "nft: policy-ingress4 { 10.244.1.5 :"}},
 		{name: "run-service-proxy", value: "false", less: []string{"conntrack: flows from outside", "nft: services-heads4 { 10.96.0.10 . tcp . 8080", "sysctl: close_wait", "remark: 198.51.100.7"}},
-		{name: "run-loadbalancer", value: "true", also: withRange,
+		{name: "run-loadbalancer", value: "true", also: withRange, less: []string{"remark: spec.loadBalancerClass is not set, and --run-loadbalancer is off"},
 			more: []string{"balancer: service default/wish external-ip 203.0.113.1", "balancer: service default/web external-ip 203.0.113.5", "pace: balancer is read every 1m0s"}},
 		{name: "run-egress", value: "true", more: []string{"nft: egress-guard", "nft: egress-inside4 { 10.244.2.0-10.244.2.255"}},
 		{name: "enable-ipv4", value: "false", also: "--enable-ipv6 --service-cluster-ip-range=fd96::/112 --router-id=generate",
@@ -93,7 +93,8 @@ func serviceEffects() []effect {
 		{name: "service-udp-timeout", value: "1m", also: withIPVS, more: []string{"ipvs: --set 0 0 60"}},
 		{name: "loadbalancer-ip-range", value: "203.0.113.0/24",
 			less: []string{"remark: 203.0.113.5 ignored"}, more: []string{"nft: services-heads4 { 203.0.113.5 . tcp . 8080", "nft: policy-fronts4 { 203.0.113.0-203.0.113.255 }", "bgp: heldrangesdefinedset 203.0.113.0/24"}},
-		{name: "loadbalancer-default-class", value: "false", also: "--run-loadbalancer " + withRange, less: []string{"balancer: service default/wish external-ip 203.0.113.1"}},
+		{name: "loadbalancer-default-class", value: "false", also: "--run-loadbalancer " + withRange, less: []string{"balancer: service default/wish external-ip 203.0.113.1"},
+			more: []string{"remark: no address is given: spec.loadBalancerClass is not set, and --loadbalancer-default-class is false"}},
 		{name: "loadbalancer-sync-period", value: "20s", also: "--run-loadbalancer " + withRange,
 			less: []string{"pace: balancer is read every 1m0s"}, more: []string{"pace: balancer is read every 20s"}},
 	}

@@ -51,9 +51,23 @@ func frontKind(k holder.Kind) intent.FrontKind {
 	return intent.ExternalFront
 }
 
-// pending tells a LoadBalancer Service whose class is ours that nobody gives it an address.
+// pending tells a LoadBalancer Service that nobody gives it an address, as far as that is ours to say: of our own class, and
+// of none where this cluster has ranges of ours and so nobody else who would be expected to. Another class is another
+// program's.
 func pending(m *model.Model, s *model.Service, r *remarks) {
-	if s.Type == model.LoadBalancer && len(s.Ingress) == 0 && !m.Settings.Balancer && s.Class == holder.BalancerClass {
-		r.add("status.loadBalancer.ingress", "no address is given: spec.loadBalancerClass is %s, and --run-loadbalancer is off", s.Class)
+	if s.Type != model.LoadBalancer || len(s.Ingress) > 0 {
+		return
+	}
+	const field = "status.loadBalancer.ingress"
+	set := &m.Settings
+	class, none := s.Class, s.Class == "" || s.Class == "default"
+	if none {
+		class = "not set"
+	}
+	switch {
+	case s.Class == holder.BalancerClass && !set.Balancer, none && !set.Balancer && len(set.Allocator.Ranges) > 0:
+		r.add(field, "no address is given: spec.loadBalancerClass is %s, and --run-loadbalancer is off", class)
+	case none && set.Balancer && !set.Allocator.DefaultClass:
+		r.add(field, "no address is given: spec.loadBalancerClass is %s, and --loadbalancer-default-class is false", class)
 	}
 }

@@ -229,6 +229,23 @@ Service default/web: status.loadBalancer.ingress[0].ip: 198.51.100.9 ignored: no
 			s.Type, s.Class = model.LoadBalancer, "kube-router"
 		}, nil, "10.96.0.10:80/tcp cluster default/web:http -> []",
 			"Service default/web: status.loadBalancer.ingress: no address is given: spec.loadBalancerClass is kube-router, and --run-loadbalancer is off"},
+		{"no class, and ranges of ours of which nobody gives addresses", nil, func(s *model.Service) {
+			s.Type = model.LoadBalancer
+		}, nil, "10.96.0.10:80/tcp cluster default/web:http -> []",
+			"Service default/web: status.loadBalancer.ingress: no address is given: spec.loadBalancerClass is not set, and --run-loadbalancer is off"},
+		{"no class, and no ranges of ours", func(s *model.Settings) { s.Allocator.Ranges = nil }, func(s *model.Service) {
+			s.Type = model.LoadBalancer
+		}, nil, "10.96.0.10:80/tcp cluster default/web:http -> []", ""},
+		{"no class, which isn't ours", func(s *model.Settings) { s.Balancer = true }, func(s *model.Service) {
+			s.Type, s.Class = model.LoadBalancer, "default"
+		}, nil, "10.96.0.10:80/tcp cluster default/web:http -> []",
+			"Service default/web: status.loadBalancer.ingress: no address is given: spec.loadBalancerClass is not set, and --loadbalancer-default-class is false"},
+		{"no class, and we give addresses", func(s *model.Settings) { s.Balancer, s.Allocator.DefaultClass = true, true }, func(s *model.Service) {
+			s.Type = model.LoadBalancer
+		}, nil, "10.96.0.10:80/tcp cluster default/web:http -> []", ""},
+		{"another program's class", nil, func(s *model.Service) {
+			s.Type, s.Class = model.LoadBalancer, "example.com/lb"
+		}, nil, "10.96.0.10:80/tcp cluster default/web:http -> []", ""},
 		{"DSR on nftables", func(s *model.Settings) { s.Services.Engine = model.EngineNftables }, func(s *model.Service) {
 			s.ClusterIPs, s.Families = nil, []model.Family{model.IPv4}
 			s.ExternalIPs, s.Options.DSR, s.Ports[0].Port = addrs("198.51.100.7"), true, 8080
