@@ -30,7 +30,8 @@ const hostPort = 5053
 
 func hostPortRound(t *testing.T, w *world, round int) {
 	t.Helper()
-	pod := labelled("hp", "hp", "n1", fmt.Sprintf(", {containerPort: 8080, hostPort: %d, protocol: UDP}", hostPort))
+	// Another name each time: the object of the one before may linger, and would be changed, not made.
+	pod := labelled(fmt.Sprint("hp-", round), "hp", "n1", fmt.Sprintf(", {containerPort: 8080, hostPort: %d, protocol: UDP}", hostPort))
 	applied(t, w, pod)
 	n1 := w.Node("n1")
 	senders := map[string]*steady{}
