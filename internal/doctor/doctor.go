@@ -58,6 +58,7 @@ type patient struct {
 	node      *probe.Node
 	nodeErr   error
 	leftovers []row.Leftover
+	atSocket  socketFacts
 	model     *model.Model // with this node's links and, if the API gave it, its Node object
 	api       apiFacts
 }
@@ -105,7 +106,7 @@ func report(list []finding) (show.Page, int) {
 func examine(p *patient) []finding {
 	var list []finding
 	for _, check := range []func(*patient) []finding{
-		checkDaemon, checkSessions, checkKernel, checkSettings, checkOthers, checkLeftovers, checkMTU, checkBridge, checkCNI, checkAPI, checkNode,
+		checkDaemon, checkSessions, checkKernel, checkSocket, checkSettings, checkOthers, checkLeftovers, checkMTU, checkBridge, checkCNI, checkAPI, checkNode,
 	} {
 		list = append(list, check(p)...)
 	}
@@ -130,6 +131,7 @@ func gather(ctx context.Context, o *config.Options) *patient {
 		return p
 	}
 	p.kernel, p.kernelErr = probe.Kernel(m)
+	p.atSocket = lookSocket(p.s)
 	p.node, p.nodeErr = probe.Look("/proc", cmp.Or(o.ProcSys, "/proc/sys"), settingsOf(p.model), pluginsOfHost(), filepath.Dir(o.Settings.CNI.File))
 	if m.Safe("nf_tables") {
 		list, err := forward.Look()
