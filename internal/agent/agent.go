@@ -127,7 +127,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := a.newWire(targets.wire); err != nil {
+	if err := a.newWire(&targets); err != nil {
 		return nil, err
 	}
 	targets.Linux = count(hold(targets.Linux, a.tables.placed, everyRow), a.tally.routed)
@@ -141,9 +141,6 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	}
 	m := model.New(o.Settings)
 	if a.reports, err = newReporter(a.tables, a.rest, m); err != nil {
-		return nil, err
-	}
-	if err := a.openAnnotations(); err != nil {
 		return nil, err
 	}
 	if a.allocator, err = newAllocator(a.rest, o, a); err != nil {

@@ -3,13 +3,11 @@ package agent
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"kube-router/internal/config"
 	"kube-router/internal/driver/kubestatus"
 	"kube-router/internal/driver/wireguard"
 	"kube-router/internal/model"
-	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
 )
 
@@ -22,11 +20,11 @@ type wire struct {
 }
 
 // newWire prepares encryption, before anything is planned: what carries it is decided, and the key and who has answered are told.
-func (a *agent) newWire(driver *wireguard.Driver) error {
-	e := &a.o.Settings.Encryption
+func (a *agent) newWire(to *Targets) error {
+	e, driver := &a.o.Settings.Encryption, to.wire
 	a.wire = &wire{driver: driver, keys: wireguard.NewKeys(e.KeyFile), rotate: make(chan struct{}, 1)}
-	if !e.On {
-		return nil
+	if err := a.annotations(to); err != nil || !e.On {
+		return err
 	}
 	kernel := wireguard.InKernel()
 	switch {
@@ -136,17 +134,16 @@ func (a *agent) published(ctx context.Context) (key, also row.WireKey, err error
 	return key, also, err
 }
 
-// openAnnotations opens the table of what this node says of itself.
-func (a *agent) openAnnotations() error {
+// annotations are the table of what this node says of itself. Without encryption it takes away what was said.
+func (a *agent) annotations(to *Targets) error {
 	if !a.o.Settings.Encryption.On && !a.o.Settings.OwnsNetwork() {
 		return nil
 	}
-	target, err := kubestatus.NewAnnotations(a.rest, a.o.Settings.Node)
+	notes, err := kubestatus.NewAnnotations(a.rest, a.o.Settings.Node)
 	if err != nil {
 		return fmt.Errorf("annotations: %w", err)
 	}
-	pace := reconcile.Pace{First: 100 * time.Millisecond, Most: 30 * time.Second, Look: time.Hour, Quiet: time.Second}
-	a.ledgers.Notes = openAside(a.tables, "annotations", target, pace)
+	to.Notes = notes
 	return nil
 }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/vishvananda/netns"
 
@@ -18,6 +19,7 @@ import (
 	"kube-router/internal/driver/sysctl"
 	"kube-router/internal/driver/wireguard"
 	"kube-router/internal/model"
+	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
 	"kube-router/internal/stage"
 )
@@ -40,6 +42,9 @@ type Targets struct {
 	Bpf row.Target[row.BpfKey, row.Bpf]
 	// Balancer takes the addresses of LoadBalancer Services. Tests give one; the daemon's stands behind an election.
 	Balancer row.Target[row.KubeName, row.KubeIngress]
+
+	// Notes are annotations of our own Node; nil: nobody writes them.
+	Notes row.Target[row.KubeAnnotationKey, row.KubeAnnotation]
 
 	wire *wireguard.Driver // a part of Linux
 }
@@ -96,6 +101,9 @@ func openTables(t *tables, to Targets, s *model.Settings) stage.Ledgers {
 	l.Health = open(t, "health", to.Health, pace("health"))
 	l.BGP = open(t, "bgp", to.BGP, pace("bgp"))
 	l.CNI = open(t, "cni", to.CNI, pace("cni"))
+	if to.Notes != nil {
+		l.Notes = openAside(t, "annotations", to.Notes, reconcile.Pace{First: 100 * time.Millisecond, Most: 30 * time.Second, Look: time.Hour, Quiet: time.Second})
+	}
 	if to.Forward != nil {
 		l.Forward = open(t, "forward", to.Forward, pace("forward"))
 	}

@@ -35,7 +35,7 @@ func (a *agent) doors() []part {
 		return part{name, func(ctx context.Context) error { return a.door(name, addr, answer).Serve(ctx, h) }}
 	}
 	return []part{
-		{"control socket", show.NewServer(a.o.ControlSocket, a.asked().Views()).Run},
+		{"control socket", show.NewServer(a.o.ControlSocket, append(a.asked().Views(), a.rotateView())).Run},
 		serve("health", a.o.Health, 10*time.Second, show.HealthHandler(a.pulse)),
 		serve("metrics", a.o.Metrics, time.Minute, a.metrics()),
 		serve("pprof", a.o.Pprof, 5*time.Minute, show.PprofHandler()),

@@ -54,6 +54,9 @@ type Daemon struct {
 	Recent  func() (list []Packet, since time.Time, err error)    // the latest dropped packets, and since when somebody listens
 	Hits    func(context.Context) ([]RuleHits, error)             // what rules of ClusterNetworkPolicies decided
 
+	Wires   func() ([]WireState, error)                 // peers of WireGuard, as its device has them
+	InClear func(context.Context) ([]ClearCount, error) // what should have been encrypted and was not
+
 	Allocator func() Allocator // nil: --run-loadbalancer is off
 }
 

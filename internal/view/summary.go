@@ -54,6 +54,9 @@ func (d *Daemon) summary(ctx context.Context, _ []string) (show.Page, error) {
 	if d.Sessions != nil {
 		facts = append(facts, fact{"BGP sessions", sessionsFact(d.Sessions(ctx, false))})
 	}
+	if d.Options.Settings.Encryption.On {
+		facts = append(facts, fact{"encrypted", d.wireFact(short)})
+	}
 	facts = append(facts, fact{"rows", strconv.Itoa(rows)}, fact{"failing", strconv.Itoa(failing)}, fact{"remarks", remarks})
 	if d.Options.Settings.CNI.Enabled && d.Options.Settings.Router {
 		facts = append(facts, fact{"CNI file", cniFact(d.Options.Settings.CNI.File)})

@@ -26,6 +26,7 @@ func (d *Daemon) Views() []show.View {
 		{Name: "settings", Args: "[all]", Doc: "the settings that somebody gave, with where; or all", Make: d.settingsView},
 		{Name: "sources", Doc: "the API server's watches", Make: d.sourcesView},
 		{Name: "nodes", Doc: "the cluster's nodes with their pod ranges", Make: d.nodes},
+		{Name: "encryption", Doc: "with which nodes traffic is encrypted, and why not with the others", Make: d.encryption},
 		{Name: "balancer", Doc: "the addresses given to LoadBalancer Services, and the leader", Make: d.balancer},
 		{Name: "pools", Doc: "AddressPools: whom they are for and what is left", Make: d.pools},
 		{Name: "egress", Doc: "addresses from which pods leave the cluster, and the nodes that they leave by", Make: d.egress},

@@ -64,6 +64,7 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 	var flows []policy.Flow
 	var ends [][2]policy.End
 	own := map[netip.Addr]bool{}
+	var wires [][]string
 	var wrong error
 	behind, through := d.behind(flow, to)
 	err = d.Think(ctx, func(w World) {
@@ -85,6 +86,9 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 		for _, f := range flows {
 			egress, ingress := w.Policies.Judge(f)
 			ends = append(ends, [2]policy.End{egress, ingress})
+			if text := wireWhy(m, f.To); text != "" {
+				wires = append(wires, []string{"  wire: " + text})
+			}
 			for _, x := range []netip.Addr{f.From, f.To} {
 				own[x] = m.LinkWith(x) != nil || m.Self() != nil && (slices.Contains(m.Self().InternalIPs, x))
 			}
@@ -98,7 +102,7 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 		return show.Page{}, err
 	}
 	p, err := flowPage(kernel, flows, ends, own)
-	p.Rows = slices.Concat(through, p.Rows)
+	p.Rows = slices.Concat(through, p.Rows, wires)
 	return p, err
 }
 
