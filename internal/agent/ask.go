@@ -19,8 +19,8 @@ func (a *agent) asked() *view.Daemon {
 		Pulse: a.pulse, Busy: a.thinker.Busy, Think: a.think, Planned: a.thinker.Remarks,
 		Tables: a.tables.statuses, Lines: a.tables.lines,
 		Fronts: a.network.Services.Intents, Linux: a.ledgers.Linux, BGP: a.ledgers.BGP,
-		Rules:   func(ctx context.Context) (map[row.NftKey]row.Nft, error) { return a.firewall.table.Dump(ctx) },
-		Wires:   a.wireStates, InClear: a.inClear,
+		Rules: func(ctx context.Context) (map[row.NftKey]row.Nft, error) { return a.firewall.table.Dump(ctx) },
+		Wires: a.wireStates, InClear: a.inClear,
 		Dropped: a.dropCounts, Recent: a.recentDrops, Hits: a.ruleHits,
 	}
 	if a.o.Settings.AtSocket() {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"kube-router/internal/config"
 	"kube-router/internal/driver/kubestatus"
@@ -23,6 +24,8 @@ type wire struct {
 func (a *agent) newWire(to *Targets) error {
 	e, driver := &a.o.Settings.Encryption, to.wire
 	a.wire = &wire{driver: driver, keys: wireguard.NewKeys(e.KeyFile), rotate: make(chan struct{}, 1)}
+	// What others still send through a link that is to go must not fail at its settings.
+	to.Sysctl = hold(to.Sysctl, a.tables.placed, func(k string) bool { return strings.Contains(k, "/"+row.WireName+"/") })
 	if err := a.annotations(to); err != nil || !e.On {
 		return err
 	}

@@ -72,6 +72,7 @@ type Route struct {
 	Hops   []Hop      // sorted; several share the traffic
 	Refuse bool       // ours: what nothing more specific or local takes is refused, so that it can't loop
 	Source netip.Addr // the node's own packets' source; zero: by the link
+	Spare  *Tunnel    // stands ready beside the hops and leads nowhere: the other end may use it before we do, or longer
 }
 
 // Key is the prefix.

@@ -158,6 +158,7 @@ type Path struct {
 	NextHops []netip.Addr // several for equal-cost paths, sorted
 	External bool         // learned from an external peer, not from another node
 	Kept     bool         // nobody teaches it at present: it is what an earlier life of the daemon left in the kernel
+	Sealed   bool         // kept, and led through WireGuard, whose one link leads to all nodes: there are no next hops, the Nodes say whose prefix it is
 	Refused  []netip.Addr // peers outside that teach it in vain: the speaker's policy refuses it from them; sorted
 }
 

@@ -47,19 +47,23 @@ func (d *Driver) States() ([]State, error) {
 	return list, nil
 }
 
-// A handshake makes no notification, so it is asked for: often while somebody has had none, else seldom.
+// A handshake makes no notification, so it is asked for: again and again for a while after a peer was made, then slowly while
+// somebody is silent, else seldom.
 const (
-	often  = 250 * time.Millisecond
+	often  = 100 * time.Millisecond
+	slowly = time.Second
 	seldom = 10 * time.Second
+	awhile = 10 * time.Second
 )
 
 // Follow tells which peers have shaken hands since they were made, whenever that changes, until ctx ends.
 func (d *Driver) Follow(ctx context.Context, tell func([]row.WireKey)) {
 	var before []row.WireKey
-	for gap := time.Duration(0); pause(ctx, gap); {
+	made := time.Now()
+	for gap := time.Duration(0); d.waits(ctx, gap, &made); {
 		list, err := d.States()
 		if err != nil {
-			gap = seldom
+			gap = slowly
 			continue
 		}
 		var answered []row.WireKey
@@ -73,9 +77,28 @@ func (d *Driver) Follow(ctx context.Context, tell func([]row.WireKey)) {
 			before = answered
 			tell(answered)
 		}
-		gap = seldom
-		if len(answered) < len(list) || len(list) == 0 {
+		switch {
+		case len(answered) == len(list):
+			gap = seldom
+		case time.Since(made) < awhile:
 			gap = often
+		default:
+			gap = slowly
 		}
 	}
+}
+
+// waits waits for a while, or until peers are made; false: ctx ended.
+func (d *Driver) waits(ctx context.Context, gap time.Duration, made *time.Time) bool {
+	timer := time.NewTimer(gap)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-d.made:
+		*made = time.Now()
+		return pause(ctx, often)
+	case <-timer.C:
+	}
+	return ctx.Err() == nil
 }

@@ -26,6 +26,8 @@ type Driver struct {
 	// everything goes at once.
 	Drain bool
 
+	made chan struct{} // peers were made: soon they answer
+
 	mu     sync.Mutex
 	wanted map[row.WireKey]netip.AddrPort // endpoints as they were told; the other end may have moved since
 	own    row.WireKey                    // of the device, as it was told
@@ -36,7 +38,7 @@ type Driver struct {
 func New(keys *Keys, dir string) *Driver { return over(either{user{dir}}, keys) }
 
 func over(e engine, keys *Keys) *Driver {
-	return &Driver{engine: e, keys: keys, wanted: map[row.WireKey]netip.AddrPort{}}
+	return &Driver{engine: e, keys: keys, wanted: map[row.WireKey]netip.AddrPort{}, made: make(chan struct{}, 1)}
 }
 
 // String hides what the driver holds.
@@ -219,6 +221,10 @@ func (d *Driver) set(changes []change) error {
 		return explain(err)
 	}
 	d.remember(changes)
+	select {
+	case d.made <- struct{}{}:
+	default:
+	}
 	return d.greet(greeted)
 }
 

@@ -20,6 +20,7 @@ func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark)
 	if p == nil || !m.Settings.Router {
 		return nil, nil
 	}
+	p = unsealed(m, p)
 	note := remarks{object: p.Ref()}
 	why := ""
 	if p.External || len(p.Refused) > 0 {

@@ -23,6 +23,9 @@ func Route(r *intent.Route) []row.Linux {
 	var rows []row.Linux
 	var hops []row.Hop
 	mtu := 0
+	if r.Spare != nil {
+		rows = tunnel(r.Spare)
+	}
 	for _, h := range r.Hops {
 		if h.Tunnel == nil {
 			hops = append(hops, row.Hop{Via: h.Via, Dev: h.Dev})

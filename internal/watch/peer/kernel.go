@@ -33,6 +33,7 @@ func KernelRoutes(ns netns.NsHandle) ([]*model.Path, error) {
 		return nil, err
 	}
 	behind := map[via]netip.Addr{}
+	wire := wireLink(h)
 	for _, r := range tunnels {
 		if p, ok := prefix(r); ok && p.IsSingleIP() {
 			for _, v := range hops(r) {
@@ -46,18 +47,29 @@ func KernelRoutes(ns netns.NsHandle) ([]*model.Path, error) {
 		p, ok := prefix(r)
 		path := &model.Path{Prefix: p, External: true, Kept: true}
 		for _, v := range hops(r) {
-			if node, tunnel := behind[v]; tunnel {
+			if v.link == wire && !v.gw.IsValid() {
+				path.Sealed = true
+			} else if node, tunnel := behind[v]; tunnel {
 				path.NextHops = append(path.NextHops, node)
 			} else if v.gw.IsValid() {
 				path.NextHops = append(path.NextHops, v.gw)
 			}
 		}
-		if ok && len(path.NextHops) > 0 {
+		if ok && (len(path.NextHops) > 0 || path.Sealed) {
 			slices.SortFunc(path.NextHops, netip.Addr.Compare)
 			paths = append(paths, path)
 		}
 	}
 	return paths, err
+}
+
+// wireLink is the link of WireGuard, which leads to all nodes; -1: there is none.
+func wireLink(h *netlink.Handle) int {
+	l, err := h.LinkByName("kube-wg")
+	if err != nil {
+		return -1
+	}
+	return l.Attrs().Index
 }
 
 func handle(ns netns.NsHandle) (*netlink.Handle, error) {
