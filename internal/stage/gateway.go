@@ -101,7 +101,7 @@ func (g *Gateways) planBase(m *model.Model) []model.Remark {
 	here := map[netip.Addr]bool{}
 	for _, l := range list {
 		here[l.Addr] = l.Here
-		ways = append(ways, linux.Leaving(l, nft.GatewayMarkOf(l.Slot), nft.GatewayMask)...)
+		ways = append(ways, linux.Leaving(l, nft.GatewayMarkOf(l.Slot), nft.GatewayMask, base.Here)...)
 	}
 	g.l.Nft.Claim(owner, rows...)
 	g.l.Linux.Claim(owner, ways...)

@@ -3,6 +3,7 @@
 package addresses
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -180,7 +181,9 @@ func (s *scene) from(t *testing.T, pod *lab.Host, proto string, want netip.Addr)
 	if want.Is6() {
 		f = 1
 	}
-	if err := s.Until(s.ctx, "an answer", func() error {
+	ctx, cancel := context.WithTimeout(s.ctx, 20*time.Second)
+	defer cancel()
+	if err := s.Until(ctx, "an answer", func() error {
 		r := pod.Probe(probe.Request{To: netip.AddrPortFrom(s.Outside().Addrs()[f], port), Proto: proto, Timeout: time.Second})
 		if !r.OK() || r.Client.Addr() != want {
 			return fmt.Errorf("%s on %s: %v, want %s seen", pod.Name, pod.NodeName(), r, want)

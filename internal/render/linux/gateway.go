@@ -8,8 +8,9 @@ import (
 )
 
 // Leaving renders the way to the gateway of an address that pods leave from: a table of its own, in which packets with the mark of the address
-// look it up. Mask are the bits of marks that count.
-func Leaving(l *intent.Leaving, mark, mask uint32) []row.Linux {
+// look it up. Mask are the bits of marks that count. Only packets from this node's pods do: vxlan hands the mark on to the packet around them, which must not take
+// that way again.
+func Leaving(l *intent.Leaving, mark, mask uint32, pods []netip.Prefix) []row.Linux {
 	if l.Here || l.Hop == nil {
 		return nil
 	}
@@ -23,5 +24,11 @@ func Leaving(l *intent.Leaving, mark, mask uint32) []row.Linux {
 		rows = append(rows, tunnel(t)...)
 		route.Hops, route.MTU = row.MakeHops(tunnelHop(t)), t.MTU
 	}
-	return append(rows, route, row.Rule{Priority: row.RuleEgress, V6: l.Addr.Is6(), Mark: mark, Mask: mask, Table: table})
+	rows = append(rows, route)
+	for _, p := range pods {
+		if p.Addr().Is6() == l.Addr.Is6() {
+			rows = append(rows, row.Rule{Priority: row.RuleEgress, V6: l.Addr.Is6(), Src: p, Mark: mark, Mask: mask, Table: table})
+		}
+	}
+	return rows
 }

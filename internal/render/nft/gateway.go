@@ -61,7 +61,7 @@ func Gateways(b *intent.GatewayBase, list []*intent.Leaving) []row.Nft {
 		guard = append(guard, body(append(f.outward(), last)...),
 			body(f.is(), row.NftStmt{Op: row.NftMatchState, Num: row.NftStateInvalid | row.NftStateUntracked},
 				f.lookup(row.NftSaddr, setRanges, false), f.lookup(row.NftDaddr, setInside, true), f.lookup(row.NftDaddr, hostNodes, true), last))
-		source = append(source, body(f.is(), f.lookup(row.NftDaddr, setInside, true),
+		source = append(source, body(f.is(), f.lookup(row.NftDaddr, setInside, true), f.lookup(row.NftDaddr, hostNodes, true),
 			row.NftStmt{Op: row.NftVmap, Key: row.NftKeyOf(row.NftTerm{Op: row.NftPktMark}), Set: f.writes().Name}))
 		rows = append(rows, row.NftChain{Name: gatewayKeep + f.suffix})
 		rows = append(rows, row.NftRules(gatewayKeep+f.suffix, body(f.is(), row.NftStmt{Op: row.NftSnatTo, Key: row.NftKeyOf(row.NftTerm{Op: row.NftSaddr, V6: f.v6})}))...)
