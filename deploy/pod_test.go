@@ -37,6 +37,9 @@ func (m *manifest) checkPod(t *testing.T, o *config.Options) {
 	if strings.HasSuffix(o.Settings.Services.RuntimeEndpoint, "containerd.sock") {
 		want = append(want, "SYS_ADMIN")
 	}
+	if o.Settings.Socket.Mode != "off" {
+		want = append([]corev1.Capability{"BPF"}, want...)
+	}
 	checkConfined(t, main, want)
 	for _, c := range pod.InitContainers {
 		checkConfined(t, c, []corev1.Capability{"DAC_OVERRIDE"})
