@@ -76,7 +76,7 @@ var thirdParty = map[string]struct {
 	"go.yaml.in/yaml/v3":                     {[]string{"config"}, "YAML with line numbers, so that an error in the configuration file names its line"},
 	"gopkg.in/evanphx/json-patch.v4":         {[]string{"lab"}, "JSON patch and merge patch as the API server applies them"},
 	"github.com/gorilla/websocket":           {[]string{"lab"}, "the server's end of a WebSocket, on which kubectl runs commands in pods; client-go's other end is the same module"},
-	"k8s.io/streaming":                       {[]string{"lab"}, "the server's end of SPDY, which older kubectl and port-forward speak"},
+	"k8s.io/streaming":                       {[]string{"cluster", "lab"}, "the server's end of SPDY, which older kubectl and port-forward speak"},
 	"github.com/go-logr/logr":                {[]string{"watch"}, "client-go logs through it; we hand it our own logger"},
 	"k8s.io/klog/v2":                         {[]string{"watch"}, "client-go logs through it; we hand it our own logger"},
 	"golang.org/x/sys":                       {[]string{"driver", "watch", "lab", "cmd"}, "system calls and kernel constants"},

@@ -35,7 +35,7 @@ func TestArchives(t *testing.T) {
 			}
 		}
 	}
-	if err := yaml.UnmarshalStrict(text, &m); err != nil {
+	if err = yaml.UnmarshalStrict(text, &m); err != nil {
 		t.Fatal(err)
 	}
 	if m.APIVersion != "krew.googlecontainertools.github.com/v1alpha2" || m.Metadata["name"] != "kuberouter" || m.Spec.Version != "v9.8.7" || m.Spec.Platforms[1].Selector["matchLabels"]["os"] != "windows" ||
@@ -43,7 +43,8 @@ func TestArchives(t *testing.T) {
 		t.Errorf("manifest:\n%s", text)
 	}
 	for _, p := range m.Spec.Platforms {
-		archive, err := os.ReadFile(filepath.Join(out, filepath.Base(p.URI)))
+		var archive []byte
+		archive, err = os.ReadFile(filepath.Join(out, filepath.Base(p.URI)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,8 +53,8 @@ func TestArchives(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	if said, err := exec.Command("tar", "-xzf", filepath.Join(out, "kubectl-kuberouter-v9.8.7-linux-amd64.tar.gz"), "-C", dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, said)
+	if said, failed := exec.Command("tar", "-xzf", filepath.Join(out, "kubectl-kuberouter-v9.8.7-linux-amd64.tar.gz"), "-C", dir).CombinedOutput(); failed != nil {
+		t.Fatalf("%v: %s", failed, said)
 	}
 	said, err := exec.Command(filepath.Join(dir, "kubectl-kuberouter"), "version").CombinedOutput()
 	if err != nil || !strings.Contains(string(said), "v9.8.7") {

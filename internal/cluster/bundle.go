@@ -227,7 +227,7 @@ func (b *Bundle) write(w io.Writer) error {
 	b.texts["MANIFEST.json"], b.texts["index.html"] = b.scrub.clean(manifest), b.scrub.clean(page)
 	for _, path := range append([]string{"index.html", "MANIFEST.json"}, b.Files...) {
 		text := b.texts[path]
-		err := t.WriteHeader(&tar.Header{Name: root + path, Mode: 0o644, Size: int64(len(text)), ModTime: b.Made, Format: tar.FormatPAX})
+		err = t.WriteHeader(&tar.Header{Name: root + path, Mode: 0o644, Size: int64(len(text)), ModTime: b.Made, Format: tar.FormatPAX})
 		if err == nil {
 			_, err = io.Copy(t, bytes.NewReader(text))
 		}

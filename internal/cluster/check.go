@@ -68,7 +68,7 @@ func (c *Cluster) Check(ctx context.Context, names []string, image string, w io.
 			err = errors.Join(err, gone)
 		}
 	}()
-	if err := s.build(ctx, tell); err != nil {
+	if err = s.build(ctx, tell); err != nil {
 		return Unknown, err
 	}
 	results, err := s.probe(ctx, tell)
