@@ -3,7 +3,9 @@ package policy_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"
@@ -97,6 +99,60 @@ func BenchmarkOnePolicy(b *testing.B) {
 				b.ReportMetric(float64(touched)/float64(i), "units/op")
 			})
 		}
+	}
+}
+
+// benchTiers are a cluster's policies beside 10 ClusterNetworkPolicies for everybody, as many for each of a hundred teams, and a
+// change of one of them that is about pods here.
+func benchTiers(n int) (list []*model.ClusterPolicy) {
+	in := func(key, value string) model.Selector {
+		return model.Selector{Requirements: []model.Requirement{{Key: key, Op: model.In, Values: []string{value}}}}
+	}
+	for i := range n {
+		p := &model.ClusterPolicy{Name: fmt.Sprint("cluster-", i), Tier: model.Tier(i % 2), Priority: int32(i % 1000)}
+		if i >= 10 {
+			p.Subject.Namespaces = in("team", fmt.Sprint("team-", i%100))
+		}
+		peer := model.ClusterPeer{Pods: &model.PodSelection{Namespaces: in("team", fmt.Sprint("team-", (i*7)%100))}}
+		p.Ingress = []model.ClusterRule{
+			{Action: model.Accept, Peers: []model.ClusterPeer{peer}, Ports: []model.PolicyPort{{Protocol: model.TCP, Port: model.Port(1 + i)}}},
+			{Action: model.Deny, Peers: []model.ClusterPeer{{Networks: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, byte(i), 0}), 24)}}}, AnyPort: true},
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// BenchmarkOneClusterPolicy is what a change of a ClusterNetworkPolicy costs, from the model to rows, and what all cost from cold.
+func BenchmarkOneClusterPolicy(b *testing.B) {
+	for _, size := range []struct{ pods, policies, cluster int }{{1_000, 100, 10}, {100_000, 10_000, 1_000}} {
+		objects := benchCluster(size.pods, size.policies)
+		tiers := benchTiers(size.cluster)
+		for _, p := range tiers {
+			objects = append(objects, p)
+		}
+		b.Run(fmt.Sprintf("cold/pods=%d,policies=%d,cluster=%d", size.pods, size.policies, size.cluster), func(b *testing.B) {
+			for b.Loop() {
+				newNode(settings("n1"), objects...)
+			}
+		})
+		b.Run(fmt.Sprintf("change/pods=%d,policies=%d,cluster=%d", size.pods, size.policies, size.cluster), func(b *testing.B) {
+			n := newNode(settings("n1"), objects...)
+			b.ReportAllocs()
+			i := 0
+			var took []time.Duration
+			for b.Loop() {
+				i++
+				p := *tiers[len(tiers)-2] // of tier Admin
+				p.Ingress = append(p.Ingress[:2:2], model.ClusterRule{Action: model.Pass, AnyPort: true, Peers: []model.ClusterPeer{{Networks: []netip.Prefix{
+					netip.PrefixFrom(netip.AddrFrom4([4]byte{198, byte(i >> 8), byte(i), 0}), 24)}}}})
+				begun := time.Now()
+				n.change(map[model.Ref]model.Object{p.Ref(): &p})
+				took = append(took, time.Since(begun))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+		})
 	}
 }
 
