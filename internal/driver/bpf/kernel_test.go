@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -33,10 +32,11 @@ func newWorld(t testing.TB) world {
 		return dir
 	}
 	hierarchy := mount("cgroup2")
-	w := world{root: mount("bpf"), cgroup: filepath.Join(hierarchy, "kr-test-"+strconv.Itoa(os.Getpid()))}
-	if err := os.Mkdir(w.cgroup, 0o755); err != nil {
+	cgroup, err := os.MkdirTemp(hierarchy, "kr-test-") // a kernel has one hierarchy: other runs meet here
+	if err != nil {
 		t.Fatal(err)
 	}
+	w := world{root: mount("bpf"), cgroup: cgroup}
 	t.Cleanup(func() {
 		enter(t, hierarchy)
 		if err := os.Remove(w.cgroup); err != nil {
