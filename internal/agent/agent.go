@@ -15,6 +15,7 @@ import (
 	"kube-router/internal/config"
 	"kube-router/internal/driver/gobgp"
 	"kube-router/internal/driver/healthport"
+	"kube-router/internal/driver/l2"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/show"
@@ -48,6 +49,8 @@ type agent struct {
 	speaker   *speaker
 	firewall  *firewall
 	allocator *allocator
+	l2        stage.L2
+	arp       *l2.Driver // what answers on links
 	thinker   *think.Thinker
 	meter     *show.Meter
 	reports   *reporter
@@ -136,6 +139,8 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	}
 	targets.BGP = count(targets.BGP, a.tally.announced(&o.Settings))
 	a.open(targets)
+	a.arp = l2.New(log)
+	a.l2 = stage.L2{Answers: openAside(a.tables, "l2", a.arp, paces(&o.Settings)("l2")), Watch: a.watchOwners}
 	if err := a.lookAround(); err != nil {
 		log.Warn("it is not known what other programs' chains do with packets of pods", "error", err)
 	}
@@ -214,6 +219,9 @@ func (a *agent) synced(m *model.Model) bool {
 // stages are what a turn runs, in this order.
 func (a *agent) stages() []think.Stage {
 	list := a.network.Stages()
+	if a.l2.Answers != nil {
+		list = append(list, a.l2.Stage())
+	}
 	if a.allocator != nil {
 		list = append(list, a.allocator.plan.Stage())
 	}

@@ -157,6 +157,10 @@ func (r *reporter) uid(e row.KubeEvent) string {
 		if o := r.model.Cluster[name.Name]; o != nil {
 			return o.UID
 		}
+	case model.KindL2:
+		if o := r.model.L2[name.Name]; o != nil {
+			return o.UID
+		}
 	case model.KindPool:
 		if o := r.model.Pools[name.Name]; o != nil {
 			return o.UID
@@ -203,6 +207,8 @@ func conversionRemarks(o model.Object) []model.Remark {
 	case *model.Pool:
 		return o.Remarks
 	case *model.ClusterPolicy:
+		return o.Remarks
+	case *model.L2Advertisement:
 		return o.Remarks
 	}
 	return nil

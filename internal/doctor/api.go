@@ -52,6 +52,7 @@ func rights(s *model.Settings) []right {
 		model.KindNamespace: {"", "", "namespaces", ""}, model.KindPolicy: {"", "networking.k8s.io", "networkpolicies", ""},
 		model.KindPool: {"", "kube-router.io", "addresspools", ""}, model.KindEgress: {"", "kube-router.io", "egressgateways", ""},
 		model.KindClusterPolicy: {"", clusterapi.Group, clusterapi.Resource, ""},
+		model.KindL2:            {"", "kube-router.io", "l2advertisements", ""},
 	}
 	var list []right
 	for _, k := range kube.Kinds(*s) {

@@ -192,7 +192,9 @@ func TestRightsAndNeedsFollowTheSettings(t *testing.T) {
 	for _, r := range rights(s) {
 		text += r.String() + ";"
 	}
-	if text != "list nodes;watch nodes;list services;watch services;list endpointslices.discovery.k8s.io;watch endpointslices.discovery.k8s.io;create events.events.k8s.io;" {
+	if text != "list nodes;watch nodes;list services;watch services;list addresspools.kube-router.io;watch addresspools.kube-router.io;"+
+		"list l2advertisements.kube-router.io;watch l2advertisements.kube-router.io;list endpointslices.discovery.k8s.io;watch endpointslices.discovery.k8s.io;"+
+		"list pods;watch pods;create events.events.k8s.io;" {
 		t.Error(text)
 	}
 	s.Services.Engine = model.EngineNftables

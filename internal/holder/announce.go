@@ -20,9 +20,20 @@ type Serving struct {
 // Where no node serves all, the older Services decide, and the younger ones stand apart. One without a ready endpoint on
 // any node binds nobody: it is served nowhere. It costs what all Services that name the address do (see Memo).
 func Served(m *model.Model, a netip.Addr) Serving {
-	var s Serving
+	s, nodes := serving(m, a)
+	s.Here = s.Here && (nodes == nil || nodes[m.Settings.Node])
+	return s
+}
+
+// Where are the nodes that serve an address for every Service that has a frontend there, nil for all, as Served has it; false: none does.
+func Where(m *model.Model, a netip.Addr) (map[string]bool, bool) {
+	s, nodes := serving(m, a)
+	return nodes, s.Here
+}
+
+// serving is Served without regard to this node: whether any node serves the address, and which, nil for all.
+func serving(m *model.Model, a netip.Addr) (s Serving, nodes map[string]bool) {
 	f := model.FamilyOf(a)
-	var nodes map[string]bool
 	for _, o := range m.ServicesAt(a) {
 		has := Has(m, o, a)
 		if len(has) == 0 {
@@ -46,8 +57,7 @@ func Served(m *model.Model, a netip.Addr) Serving {
 		}
 		s.Only, nodes = append(s.Only, o), own
 	}
-	s.Here = s.Here && (nodes == nil || nodes[m.Settings.Node])
-	return s
+	return s, nodes
 }
 
 // Memo keeps what Served told until the model changes, so that each of many Services at one address may ask.

@@ -18,6 +18,7 @@ type Model struct {
 	Nodes      map[string]*Node
 	Links      map[string]*Link
 	Pools      map[string]*Pool
+	L2         map[string]*L2Advertisement
 	Silences   map[Name]*Silence // by link and node
 	Paths      map[netip.Prefix]*Path
 	Overflows  map[string]*Overflow // by the peer's address
@@ -60,6 +61,7 @@ func New(s Settings) *Model {
 		Nodes:      map[string]*Node{},
 		Links:      map[string]*Link{},
 		Pools:      map[string]*Pool{},
+		L2:         map[string]*L2Advertisement{},
 		Silences:   map[Name]*Silence{},
 		Paths:      map[netip.Prefix]*Path{},
 		Overflows:  map[string]*Overflow{},
@@ -128,8 +130,9 @@ func (m *Model) Put(o Object) Object {
 	case *Node:
 		m.putNode(o)
 	case *Pool:
-		m.Pools[o.Name] = o
-		m.balancer = nil
+		m.Pools[o.Name], m.balancer = o, nil
+	case *L2Advertisement:
+		m.L2[o.Name] = o
 	case *Silence:
 		m.Silences[o.Ref().Name] = o
 	case *EgressGateway:
@@ -179,6 +182,8 @@ func (m *Model) Delete(r Ref) Object {
 	case KindPool:
 		m.balancer = nil
 		return take(m.Pools, r.Name.Name)
+	case KindL2:
+		return take(m.L2, r.Name.Name)
 	case KindSilence:
 		return take(m.Silences, r.Name)
 	case KindLink:
@@ -260,6 +265,8 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Nodes)
 	case KindPool:
 		return refs(m.Pools)
+	case KindL2:
+		return refs(m.L2)
 	case KindSilence:
 		return refs(m.Silences)
 	case KindLink:

@@ -38,6 +38,7 @@ const (
 	KindLink      Kind = "Link"
 	KindPath      Kind = "Path"
 	KindPool      Kind = "AddressPool"
+	KindL2        Kind = "L2Advertisement"
 	KindSilence   Kind = "Silence"
 	KindOverflow  Kind = "Peer"
 	KindSettings  Kind = "Settings"

@@ -19,6 +19,7 @@ const (
 	Wire     ID = "encryption" // what nodes send each other through WireGuard
 	Gateway  ID = "gateway"    // addresses of EgressGateways, and pods that leave from them
 	Socket   ID = "socket"     // network namespaces whose sockets are served at connect()
+	L2       ID = "l2"         // addresses that this node answers for on its links
 	Balancer ID = "balancer"   // addresses of LoadBalancer Services
 )
 

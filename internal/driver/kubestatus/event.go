@@ -121,7 +121,7 @@ func apiVersion(kind string) string {
 		return "networking.k8s.io/v1"
 	case "ClusterNetworkPolicy":
 		return "policy.networking.k8s.io/v1beta1"
-	case "AddressPool":
+	case "AddressPool", "L2Advertisement":
 		return "kube-router.io/v1alpha1"
 	}
 	return "v1"

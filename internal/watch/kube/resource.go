@@ -21,7 +21,7 @@ func Kinds(s model.Settings) []model.Kind {
 		kinds = append(kinds, model.KindService, model.KindPool)
 	}
 	if s.Proxy || s.Router {
-		kinds = append(kinds, model.KindSlice)
+		kinds = append(kinds, model.KindL2, model.KindSlice)
 	}
 	if s.Firewall || s.Balancer || s.Guards() || s.Gateways {
 		kinds = append(kinds, model.KindNamespace) // policies and pools select by them, and they free pods from the guard of their ports
@@ -59,6 +59,8 @@ func resourceOf(k model.Kind) (resource, bool) {
 		return ownResource(k, api.AddressPools, convertPool), true
 	case model.KindEgress:
 		return ownResource(k, api.EgressGateways, convertEgress), true
+	case model.KindL2:
+		return ownResource(k, api.L2Advertisements, convertL2), true
 	case model.KindService:
 		return resource{k, core, "services", "", example[corev1.Service], with(ConvertService), false, none}, true
 	case model.KindSlice:

@@ -242,12 +242,12 @@ func TestKinds(t *testing.T) {
 		want     string
 	}{
 		"nothing":  {model.Settings{}, "[Node]"},
-		"proxy":    {model.Settings{Proxy: true}, "[Node Service AddressPool EndpointSlice Pod]"},
-		"router":   {model.Settings{Router: true}, "[Node Service AddressPool EndpointSlice]"},
-		"network":  {model.Settings{Router: true, CNI: model.CNISettings{Enabled: true, Socket: "/run/s"}}, "[Node Service AddressPool EndpointSlice Namespace]"},
+		"proxy":    {model.Settings{Proxy: true}, "[Node Service AddressPool L2Advertisement EndpointSlice Pod]"},
+		"router":   {model.Settings{Router: true}, "[Node Service AddressPool L2Advertisement EndpointSlice]"},
+		"network":  {model.Settings{Router: true, CNI: model.CNISettings{Enabled: true, Socket: "/run/s"}}, "[Node Service AddressPool L2Advertisement EndpointSlice Namespace]"},
 		"firewall": {model.Settings{Firewall: true}, "[Node Namespace Pod NetworkPolicy ClusterNetworkPolicy]"},
 		"balancer": {model.Settings{Balancer: true}, "[Node Service AddressPool Namespace]"},
-		"all":      {model.Settings{Proxy: true, Router: true, Firewall: true, Balancer: true}, "[Node Service AddressPool EndpointSlice Namespace Pod NetworkPolicy ClusterNetworkPolicy]"},
+		"all":      {model.Settings{Proxy: true, Router: true, Firewall: true, Balancer: true}, "[Node Service AddressPool L2Advertisement EndpointSlice Namespace Pod NetworkPolicy ClusterNetworkPolicy]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kinds := Kinds(c.settings)
