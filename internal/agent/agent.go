@@ -170,7 +170,7 @@ func (a *agent) open(to Targets) {
 	a.targets = to
 	a.followSchedulers(to)
 	a.network = stage.New(a.ledgers)
-	t, _ := a.tables.named("nft")
+	t, _ := a.tables.of(ruleTable)
 	a.firewall = &firewall{table: to.Nft, rules: t.lane.(waiting)}
 }
 
@@ -243,10 +243,10 @@ func (a *agent) pulse() show.Pulse {
 		p.Started = true
 	default:
 	}
-	if t, ok := a.tables.named("rtnl"); ok && p.Started {
+	if t, ok := a.tables.of(linkTable); ok && p.Started {
 		p.NoPath = a.ledgers.Ways.None(t.lane.Status())
 	}
-	if t, ok := a.tables.named("forward"); ok && p.Started {
+	if t, ok := a.tables.of(chainTable); ok && p.Started {
 		p.Blocked = a.ledgers.Blocked.Why(t.lane.Status())
 	}
 	p.Leaving = a.leaving.Load()

@@ -56,12 +56,12 @@ func newAllocator(c *rest.Config, o *config.Options, a *agent) (*allocator, erro
 		return nil, fmt.Errorf("balancer addresses: %w", err)
 	}
 	b := &allocator{log: a.log, plan: stage.Balancer{Addresses: reconcile.NewLedger[row.KubeName, row.KubeIngress](), Pools: reconcile.NewLedger[string, row.KubePool]()}}
-	b.lane = reconcile.NewLane("balancer", b.plan.Addresses, target, paces(&o.Settings)("balancer"), a.log)
+	b.lane = reconcile.NewLane(addressTable.name, b.plan.Addresses, target, addressTable.pace(&o.Settings), a.log)
 	pools, err := kubestatus.NewPools(c)
 	if err != nil {
 		return nil, fmt.Errorf("status of pools: %w", err)
 	}
-	b.led = []lane{b.lane, reconcile.NewLane("pools", b.plan.Pools, pools, paces(&o.Settings)("balancer"), a.log)}
+	b.led = []lane{b.lane, reconcile.NewLane(poolTable.name, b.plan.Pools, pools, poolTable.pace(&o.Settings), a.log)}
 	leases, err := coordination.NewForConfig(c)
 	if err != nil {
 		return nil, fmt.Errorf("leases: %w", err)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"kube-router/internal/reconcile"
+	"kube-router/internal/model"
 	"kube-router/internal/row"
 )
 
@@ -53,9 +53,9 @@ func TestCleanupGoesOn(t *testing.T) {
 		tables := newTables(slog.New(slog.DiscardHandler))
 		first, last := &cupboard{rows: map[string]leaf{"a": "a"}}, &cupboard{rows: map[string]leaf{"c": "c"}}
 		locked := &cupboard{rows: map[string]leaf{"b": "b"}, locked: true}
-		open(tables, "first", first, reconcile.DefaultPace)
-		open(tables, "locked", locked, reconcile.DefaultPace)
-		open(tables, "last", last, reconcile.DefaultPace)
+		open(tables, &kind{name: "first"}, first, &model.Settings{})
+		open(tables, &kind{name: "locked"}, locked, &model.Settings{})
+		open(tables, &kind{name: "last"}, last, &model.Settings{})
 		err := tables.empty(t.Context())
 		if len(first.rows) > 0 || len(last.rows) > 0 {
 			t.Errorf("left: %v, %v", first.rows, last.rows)

@@ -62,7 +62,7 @@ func (a *agent) newWire(to *Targets) error {
 
 // kickLinks lets the table of links be read again.
 func (a *agent) kickLinks() {
-	if t, ok := a.tables.named("rtnl"); ok {
+	if t, ok := a.tables.of(linkTable); ok {
 		t.lane.Kick()
 	}
 }

@@ -64,11 +64,11 @@ func IpvsOptions(s *model.Settings) ipvs.Options {
 }
 
 // openIpvs opens the tables of the ipvs engine, if the kernel has it. Else what is wanted of them goes nowhere.
-func openIpvs(t *tables, to Targets, pace func(string) reconcile.Pace) (*reconcile.Ledger[row.IpvsKey, row.Ipvs], *reconcile.Ledger[row.PodVIPKey, row.PodVIP]) {
+func openIpvs(t *tables, to Targets, s *model.Settings) (*reconcile.Ledger[row.IpvsKey, row.Ipvs], *reconcile.Ledger[row.PodVIPKey, row.PodVIP]) {
 	if to.Ipvs == nil {
 		return reconcile.NewLedger[row.IpvsKey, row.Ipvs](), reconcile.NewLedger[row.PodVIPKey, row.PodVIP]()
 	}
-	return open(t, "ipvs", to.Ipvs, pace("ipvs")), open(t, "pods", to.Pods, pace("pods"))
+	return open(t, serverTable, to.Ipvs, s), open(t, podTable, to.Pods, s)
 }
 
 // followSchedulers lets the planners know which schedulers the kernel doesn't have.
@@ -108,7 +108,7 @@ func (a *agent) leave(ctx context.Context) error {
 	if a.targets.Ipvs == nil || a.o.Settings.Services.Engine == model.EngineIPVS && a.o.Settings.Proxy {
 		return nil
 	}
-	a.tables.leave("ipvs")
+	a.tables.leave(serverTable)
 	have, err := a.targets.Ipvs.Dump(ctx)
 	if err != nil || len(have) == 0 {
 		return err
@@ -141,7 +141,7 @@ func remain[K comparable, R row.Row[K]](ctx context.Context, l *reconcile.Ledger
 
 // left lets go when the last connection through an engine that was left has ended.
 func (a *agent) left(t table) {
-	if t.name != "ipvs" || !t.last {
+	if t.serves == "" || !t.last {
 		return
 	}
 	if s := t.lane.Status(); s.Known && s.Have == 0 && s.Waiting == 0 {
@@ -153,11 +153,11 @@ func (a *agent) left(t table) {
 }
 
 // leave makes a table start after all others.
-func (t *tables) leave(name string) {
+func (t *tables) leave(k *kind) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.list {
-		t.list[i].last = t.list[i].last || t.list[i].name == name
+		t.list[i].last = t.list[i].last || t.list[i].kind == k
 	}
 }
 

@@ -204,7 +204,7 @@ func (a *agent) Ready() error {
 	default:
 		return errors.New("kube-router is still reading the cluster")
 	}
-	t, _ := a.tables.named("nft")
+	t, _ := a.tables.of(ruleTable)
 	if s := t.lane.Status(); !s.Known || s.Broken != "" {
 		return fmt.Errorf("the rules can't be written: %s", s.Broken)
 	}

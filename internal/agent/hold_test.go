@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
 )
@@ -73,9 +74,9 @@ func TestStartMakesBeforeItBreaks(t *testing.T) {
 	var mu sync.Mutex
 	var done []string
 	old := map[word]word{"old": "old"}
-	links := open(list, "rtnl", hold(shelf{"rtnl", &mu, &done, old}, list.placed, everyRow), reconcile.DefaultPace)
-	rules := open(list, "nft", shelf{"nft", &mu, &done, map[word]word{}}, reconcile.DefaultPace)
-	files := open(list, "cni", shelf{"cni", &mu, &done, map[word]word{}}, reconcile.DefaultPace)
+	links := open(list, linkTable, hold(shelf{"rtnl", &mu, &done, old}, list.placed, everyRow), &model.Settings{})
+	rules := open(list, ruleTable, shelf{"nft", &mu, &done, map[word]word{}}, &model.Settings{})
+	files := open(list, fileTable, shelf{"cni", &mu, &done, map[word]word{}}, &model.Settings{})
 	links.Claim(reconcile.Owner{}, "new")
 	rules.Claim(reconcile.Owner{}, "rule")
 	files.Claim(reconcile.Owner{}, "file")

@@ -3,7 +3,6 @@ package agent
 import (
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"github.com/vishvananda/netns"
 
@@ -19,7 +18,6 @@ import (
 	"kube-router/internal/driver/sysctl"
 	"kube-router/internal/driver/wireguard"
 	"kube-router/internal/model"
-	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
 	"kube-router/internal/stage"
 )
@@ -89,27 +87,26 @@ func kernelTargets(o *config.Options) (Targets, error) {
 // openTables opens the node's tables, in the order of which cleaning up is the reverse (tables.run tells in which
 // order they are built up). Virtual servers are cleaned up while their addresses tell whose they are.
 func openTables(t *tables, to Targets, s *model.Settings) stage.Ledgers {
-	pace := paces(s)
 	if to.BGP == nil {
 		to.BGP = gobgp.NewFake()
 	}
 	l := stage.NewLedgers()
-	l.Sysctl = open(t, "sysctl", to.Sysctl, pace("sysctl"))
-	l.Linux = open(t, "rtnl", to.Linux, pace("rtnl"))
-	l.Nft = open(t, "nft", to.Nft, pace("nft"))
-	l.Flows = open(t, "conntrack", to.Flows, pace("conntrack"))
-	l.Health = open(t, "health", to.Health, pace("health"))
-	l.BGP = open(t, "bgp", to.BGP, pace("bgp"))
-	l.CNI = open(t, "cni", to.CNI, pace("cni"))
+	l.Sysctl = open(t, sysctlTable, to.Sysctl, s)
+	l.Linux = open(t, linkTable, to.Linux, s)
+	l.Nft = open(t, ruleTable, to.Nft, s)
+	l.Flows = open(t, flowTable, to.Flows, s)
+	l.Health = open(t, healthTable, to.Health, s)
+	l.BGP = open(t, sessionTable, to.BGP, s)
+	l.CNI = open(t, fileTable, to.CNI, s)
 	if to.Notes != nil {
-		l.Notes = openAside(t, "annotations", to.Notes, reconcile.Pace{First: 100 * time.Millisecond, Most: 30 * time.Second, Look: time.Hour, Quiet: time.Second})
+		l.Notes = open(t, annotationTable, to.Notes, s)
 	}
 	if to.Forward != nil {
-		l.Forward = open(t, "forward", to.Forward, pace("forward"))
+		l.Forward = open(t, chainTable, to.Forward, s)
 	}
-	l.Ipvs, l.Pods = openIpvs(t, to, pace)
-	if to.Bpf != nil { // packets get there without: neither readiness nor health waits for it
-		l.Bpf = openAside(t, "bpf", to.Bpf, pace("bpf"))
+	l.Ipvs, l.Pods = openIpvs(t, to, s)
+	if to.Bpf != nil {
+		l.Bpf = open(t, socketTable, to.Bpf, s)
 	}
 	l.BpfTags = bpf.Tags()
 	return l

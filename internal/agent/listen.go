@@ -7,7 +7,6 @@ import (
 
 	"kube-router/internal/driver/module"
 	"kube-router/internal/model"
-	"kube-router/internal/reconcile"
 )
 
 // listen hears every step of the tables: when all have been written for the first time the node is
@@ -17,24 +16,21 @@ func (a *agent) listen() {
 	carrier := a.carrier()
 	a.tables.onStep = func(t table) {
 		a.left(t)
-		if t.name == carrier {
+		if t.kind == carrier {
 			a.latency.stepped(t.lane.Status)
 		}
 		if !ready.Load() && len(a.pulse().NotReady()) == 0 && ready.CompareAndSwap(false, true) {
 			a.ready()
 		}
-		if ready.Load() && !settled.Load() && allSettled(a.tables.vital()) && settled.CompareAndSwap(false, true) {
+		if ready.Load() && !settled.Load() && a.tables.stands() && settled.CompareAndSwap(false, true) {
 			close(a.tables.settled)
 		}
 	}
 }
 
-// allSettled tells whether whatever carries traffic stands as wanted.
-func allSettled(list []reconcile.Status) bool {
-	carriers := []string{"rtnl", "ipvs", "nft", "forward"}
-	return !slices.ContainsFunc(list, func(s reconcile.Status) bool {
-		return slices.Contains(carriers, s.Table) && !s.Settled()
-	})
+// stands tells whether whatever carries traffic stands as wanted.
+func (t *tables) stands() bool {
+	return !slices.ContainsFunc(t.all(), func(e table) bool { return e.carries && !e.lane.Status().Settled() })
 }
 
 // ready says that the first whole picture is in the kernel.
@@ -45,12 +41,14 @@ func (a *agent) ready() {
 	}
 }
 
-// carrier is the table that carries Services.
-func (a *agent) carrier() string {
-	if _, ok := a.tables.named("ipvs"); ok && a.o.Settings.Services.Engine == model.EngineIPVS {
-		return "ipvs"
+// carrier is the table that carries Services: the engine's own, or the rules.
+func (a *agent) carrier() *kind {
+	for _, t := range a.tables.all() {
+		if t.serves != "" && t.serves == a.o.Settings.Services.Engine {
+			return t.kind
+		}
 	}
-	return "nft"
+	return ruleTable
 }
 
 // loadModules loads what the kernel doesn't load by itself on first use. Without them the rest still works,

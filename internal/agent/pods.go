@@ -3,7 +3,6 @@ package agent
 import (
 	"log/slog"
 	"os"
-	"slices"
 
 	"kube-router/internal/config"
 	"kube-router/internal/row"
@@ -30,7 +29,7 @@ func warnOfPods(o *config.Options, dir string, log *slog.Logger) {
 func (t *tables) keeping() *tables {
 	some := newTables(t.log)
 	for _, e := range t.all() {
-		if !slices.Contains([]string{"rtnl", "sysctl", "cni", "forward"}, e.name) {
+		if !e.connects {
 			some.list = append(some.list, e)
 		}
 	}

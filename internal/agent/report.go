@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"time"
 
 	"k8s.io/client-go/rest"
 
@@ -51,17 +50,14 @@ func newReporter(t *tables, c *rest.Config, m *model.Model) (*reporter, error) {
 		return nil, fmt.Errorf("events: %w", err)
 	}
 	r := &reporter{self: m.Settings.Node, model: m, said: map[saying][]model.Remark{}}
-	slow := reconcile.Pace{First: time.Second, Most: 5 * time.Minute, Look: time.Hour, Quiet: time.Second}
 	if m.Settings.OwnsNetwork() {
 		conditions, err := kubestatus.NewConditions(c, m.Settings.Node)
 		if err != nil {
 			return nil, fmt.Errorf("node conditions: %w", err)
 		}
-		r.conditions = openAside(t, "conditions", conditions, slow)
+		r.conditions = open(t, conditionTable, conditions, &m.Settings)
 	}
-	// An event expires; it is not made again for as long as its cause stays.
-	slow.Look = 0
-	r.events = openAside(t, "events", events, slow)
+	r.events = open(t, eventTable, events, &m.Settings)
 	return r, nil
 }
 

@@ -33,7 +33,7 @@ func NewRig(o *config.Options, to Targets, log *slog.Logger) *Rig {
 	a.open(to)
 	r := &Rig{Inbox: a.inbox, agent: a}
 	if o.Settings.Balancer && to.Balancer != nil {
-		a.allocator = &allocator{plan: stage.Balancer{Addresses: open(a.tables, "balancer", to.Balancer, paces(&o.Settings)("balancer"))}}
+		a.allocator = &allocator{plan: stage.Balancer{Addresses: open(a.tables, addressTable, to.Balancer, &o.Settings)}}
 	}
 	a.thinker = think.New(model.New(o.Settings), a.inbox, a.stages(), think.Hooks{
 		Synced: func(*model.Model) bool { return r.whole.Load() },

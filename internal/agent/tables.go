@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
 )
@@ -28,11 +29,10 @@ type watcher interface {
 
 // table is one lane with what belongs to it.
 type table struct {
-	name  string
+	*kind
 	lane  lane
 	watch func(context.Context, func()) error // nil: nobody tells; the slow timer finds out
 	last  bool                                // it is being left: what replaces it comes first
-	aside bool                                // neither readiness nor health waits for it
 	tried chan struct{}                       // closed when it stands as wanted, or has been tried often enough
 }
 
@@ -52,24 +52,15 @@ func newTables(log *slog.Logger) *tables {
 }
 
 // open makes the ledger and the lane of a target.
-func open[K comparable, R row.Row[K]](t *tables, name string, target row.Target[K, R], pace reconcile.Pace) *reconcile.Ledger[K, R] {
+func open[K comparable, R row.Row[K]](t *tables, k *kind, target row.Target[K, R], s *model.Settings) *reconcile.Ledger[K, R] {
 	ledger := reconcile.NewLedger[K, R]()
-	entry := table{name: name, lane: reconcile.NewLane(name, ledger, target, pace, t.log), tried: make(chan struct{})}
+	entry := table{kind: k, lane: reconcile.NewLane(k.name, ledger, target, k.pace(s), t.log), tried: make(chan struct{})}
 	if w, ok := target.(watcher); ok {
 		entry.watch = w.Watch
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.list = append(t.list, entry)
-	return ledger
-}
-
-// openAside opens a table that the node's network doesn't depend on.
-func openAside[K comparable, R row.Row[K]](t *tables, name string, target row.Target[K, R], pace reconcile.Pace) *reconcile.Ledger[K, R] {
-	ledger := open(t, name, target, pace)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.list[len(t.list)-1].aside = true
 	return ledger
 }
 
@@ -88,7 +79,7 @@ func (t *tables) run(ctx context.Context) error {
 	for wave := range waves {
 		var begun []table
 		for _, e := range t.all() {
-			if e.wave() == wave {
+			if e.begins() == wave {
 				begun = append(begun, e)
 				steps := 0 // in the lane's goroutine
 				e.lane.OnStep(func() { steps++; t.stepped(e, steps) })
@@ -112,18 +103,12 @@ func (t *tables) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// waves is how many waves there are at the start.
-const waves = 3
-
-// wave is when a table starts.
-func (e table) wave() int {
-	switch {
-	case e.name == "rtnl" || e.name == "ipvs" && !e.last:
-		return 0
-	case e.name == "cni" || e.last:
-		return 2
+// begins is the wave in which a table starts.
+func (e table) begins() int {
+	if e.last {
+		return invitations
 	}
-	return 1
+	return e.wave
 }
 
 // tries are the steps after which a table doesn't hold up those that come after it any more, whatever of it fails: with
@@ -174,7 +159,17 @@ func (t *tables) vital() []reconcile.Status {
 	return list
 }
 
-// named finds a table.
+// of finds the table of a kind.
+func (t *tables) of(k *kind) (table, bool) {
+	for _, e := range t.all() {
+		if e.kind == k {
+			return e, true
+		}
+	}
+	return table{}, false
+}
+
+// named finds the table that somebody calls by its name.
 func (t *tables) named(name string) (table, bool) {
 	for _, e := range t.all() {
 		if e.name == name {
@@ -182,14 +177,4 @@ func (t *tables) named(name string) (table, bool) {
 		}
 	}
 	return table{}, false
-}
-
-// names are the tables' names.
-func (t *tables) names() []string {
-	all := t.all()
-	list := make([]string, len(all))
-	for i, e := range all {
-		list[i] = e.name
-	}
-	return list
 }

@@ -3,12 +3,10 @@ package agent
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/vishvananda/netns"
 
 	"kube-router/internal/driver/takeover"
-	"kube-router/internal/reconcile"
 )
 
 // takeOver deals with what kube-router v2 or kube-proxy left, once all of our own is in the kernel: until then
@@ -48,8 +46,7 @@ func (a *agent) takeOver(ctx context.Context) error {
 // leftovers is the table of what others left; nobody ever wants any of it. It is looked at once: whoever still
 // runs and makes its rules again is not fought.
 func (a *agent) leftovers(d *takeover.Driver) table {
-	pace := reconcile.Pace{First: time.Second, Most: 5 * time.Minute, Quiet: time.Second}
-	openAside(a.tables, "leftovers", d, pace)
-	t, _ := a.tables.named("leftovers")
+	open(a.tables, leftoverTable, d, &a.o.Settings)
+	t, _ := a.tables.of(leftoverTable)
 	return t
 }
