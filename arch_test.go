@@ -30,12 +30,12 @@ var rooms = map[string][]string{
 	"driver":    {"row", "listen", "api"},      // because it writes rows and knows nothing of why
 	"config":    {"model"},                     // because settings are part of what is true
 	"show":      {"model", "intent", "row", "reconcile", "listen"},
-	"agent":     {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "think", "stage", "holder"},
+	"agent":     {"engine", "model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "think", "stage", "holder"},
 	"think":     {"model", "plan", "holder"},                                                            // because what a change touches follows from what is true, and units are plan's
-	"engine":    {"model", "intent", "row", "render"},                                                   // because an engine is words of several facilities for one intent
+	"engine":    {"engine", "model", "intent", "row", "render"},                                         // because an engine is words of several facilities for one intent
 	"stage":     {"engine", "model", "plan", "holder", "intent", "render", "row", "reconcile", "think"}, // because it carries what is true on to rows, and claims them
 	"view":      {"model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"},   // because it tells what is, wanted and there, and asks through its own nouns
-	"doctor":    {"model", "row", "watch", "plan", "driver", "config", "show", "api"},                   // because it examines what the daemon works with, without one
+	"doctor":    {"engine", "model", "row", "watch", "plan", "driver", "config", "show", "api"},         // because it examines what the daemon works with, without one
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
 	"cluster":   {},             // because it runs on the operator's machine and knows the daemon by what that prints
 	"lab":       {"lab", "api"}, // because it is the world around the binary and must not share its mistakes, but users write the same objects

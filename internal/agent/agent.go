@@ -123,7 +123,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 		return nil, err
 	}
 	a.loadModules()
-	if err := chooseEngine(&o.Settings, hasIpvs()); err != nil {
+	if err := chooseEngine(&o.Settings, hasModule); err != nil {
 		return nil, err
 	}
 	targets, err := kernelTargets(o)

@@ -2,32 +2,44 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netns"
 
 	"kube-router/internal/driver/ipvs"
 	"kube-router/internal/driver/podns"
+	"kube-router/internal/engine"
+	"kube-router/internal/engine/engines"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
 )
 
-// chooseEngine turns auto into an engine: ipvs where the kernel has it.
-func chooseEngine(s *model.Settings, has bool) error {
-	switch engine := &s.Services.Engine; {
-	case *engine == model.EngineIPVS && !has && s.Proxy:
-		return errors.New("--service-proxy-engine=ipvs: this kernel has no IPVS (module ip_vs); auto and nftables work without")
-	case *engine == model.EngineAuto && has:
-		*engine = model.EngineIPVS
-	case *engine == model.EngineAuto:
-		*engine = model.EngineNftables
+// chooseEngine turns auto into an engine: the first whose facility the kernel has.
+func chooseEngine(s *model.Settings, has func(module string) bool) error {
+	var works []string
+	for _, e := range engines.All() {
+		f := e.Facility()
+		there := f.Module == "" || has(f.Module)
+		switch {
+		case there && s.Services.Engine == model.EngineAuto:
+			s.Services.Engine = e.Name()
+		case there:
+			works = append(works, string(e.Name()))
+		}
+	}
+	f := engine.Of(engines.All(), s.Services.Engine).Facility()
+	if s.Proxy && f.Module != "" && !has(f.Module) {
+		return fmt.Errorf("--service-proxy-engine=%s: this kernel has no %s (module %s); auto and %s work without", s.Services.Engine, f.What, f.Module, strings.Join(works, ", "))
 	}
 	return nil
 }
+
+// hasModule tells whether the kernel has what an engine's module brings.
+func hasModule(name string) bool { return name != "ip_vs" || hasIpvs() }
 
 // hasIpvs tells whether the kernel has IPVS.
 func hasIpvs() bool { return ipvs.Available(netns.None()) }
@@ -55,7 +67,7 @@ func IpvsOptions(s *model.Settings) ipvs.Options {
 	o := ipvs.Options{Excluded: s.Services.Excluded}
 	switch {
 	case !s.Proxy:
-	case s.Services.Engine != model.EngineIPVS:
+	case s.Services.Engine != serverTable.serves:
 		o.Grace = ipvs.Forever // another engine takes over: what goes on through this one ends by itself
 	case s.Services.Graceful:
 		o.Grace = s.Services.GracePeriod
@@ -85,57 +97,75 @@ func (a *agent) followSchedulers(to Targets) {
 	})
 }
 
-// holdLeft lets the rules of the nftables engine stand while ipvs takes over, until all that it needs stands: virtual
-// servers and addresses, but also the settings with which IPVS is tracked and its own rules, which are tables beside.
+// others are the engines that don't carry Services here.
+func (a *agent) others() []engine.Engine {
+	s := &a.o.Settings
+	return slices.DeleteFunc(engines.All(), func(e engine.Engine) bool { return s.Proxy && e.Name() == s.Services.Engine })
+}
+
+// holdLeft lets the rules of an engine that is left stand until all that its successor needs stands, which may be in tables
+// beside: servers, addresses, settings.
 func (a *agent) holdLeft(to Targets) Targets {
-	if s := &a.o.Settings; s.Proxy && s.Services.Engine == model.EngineIPVS {
-		to.Nft = hold(to.Nft, a.tables.placed, func(k row.NftKey) bool { return strings.HasPrefix(k.Name, "services-") })
+	for _, e := range a.others() {
+		if f := e.Facility(); a.o.Settings.Proxy && !f.PerPacket && f.Nft != nil {
+			to.Nft = hold(to.Nft, a.tables.placed, f.Nft)
+		}
 	}
 	return to
 }
 
-// remaining owns what connections through IPVS need for as long as there are some, after another engine has
-// taken over. Whatever else is wanted at the same keys wins.
-func remaining() reconcile.Owner {
-	return reconcile.Owner{Rank: 1000, Name: "connections through IPVS"}
+// remaining owns what connections through an engine need for as long as there are some, after another one has taken over.
+// Whatever else is wanted at the same keys wins.
+func remaining(f engine.Facility) reconcile.Owner {
+	return reconcile.Owner{Rank: 1000, Name: "connections through " + f.What}
 }
 
-// leave finds out whether another engine than this daemon's had the Services, and lets what it made go last.
-// From nftables to ipvs nothing more is to be done: the kernel translates what it has begun to translate. IPVS
-// forwards each packet, so that its addresses, routes, rules and settings stand as they were left until its
-// last connection has ended.
+// leave finds out whether another engine than this daemon's had the Services, and lets what it made go last. Where the kernel
+// goes on with what it has begun nothing more is to be done. What an engine that forwards each packet needs stands as it was left
+// until its last connection has ended.
 func (a *agent) leave(ctx context.Context) error {
-	if a.targets.Ipvs == nil || a.o.Settings.Services.Engine == model.EngineIPVS && a.o.Settings.Proxy {
-		return nil
-	}
-	a.tables.leave(serverTable)
-	have, err := a.targets.Ipvs.Dump(ctx)
-	if err != nil || len(have) == 0 {
-		return err
-	}
-	for _, f := range []func() error{
-		func() error { return remain(ctx, a.ledgers.Linux, a.targets.Linux, ipvsLinux) },
-		func() error { return remain(ctx, a.ledgers.Nft, a.targets.Nft, ipvsNft) },
-		func() error { return remain(ctx, a.ledgers.Sysctl, a.targets.Sysctl, ipvsSysctl) },
-		func() error {
-			return remain(ctx, a.ledgers.Pods, a.targets.Pods, func(row.PodVIP) bool { return true })
-		},
-	} {
-		if err := f(); err != nil {
-			return fmt.Errorf("find what connections through IPVS need: %w", err)
+	for _, e := range a.others() {
+		t, ok := a.tables.serving(e.Name())
+		if f := e.Facility(); ok && f.PerPacket {
+			if err := a.letGo(ctx, t, f); err != nil {
+				return err
+			}
 		}
 	}
-	a.log.Info("another engine takes over; connections through IPVS may end", "rows", len(have))
+	return nil
+}
+
+func (a *agent) letGo(ctx context.Context, t table, f engine.Facility) error {
+	a.tables.leave(t.kind)
+	have, err := t.count(ctx)
+	if err != nil || have == 0 {
+		return err
+	}
+	for _, remain := range []func() error{
+		func() error { return remain(ctx, f, a.ledgers.Linux, a.targets.Linux, f.Linux) },
+		func() error {
+			return remain(ctx, f, a.ledgers.Nft, a.targets.Nft, func(r row.Nft) bool { return f.Nft(r.Key()) })
+		},
+		func() error { return remain(ctx, f, a.ledgers.Sysctl, a.targets.Sysctl, f.Sysctl) },
+		func() error {
+			return remain(ctx, f, a.ledgers.Pods, a.targets.Pods, func(row.PodVIP) bool { return true })
+		},
+	} {
+		if err := remain(); err != nil {
+			return fmt.Errorf("find what connections through %s need: %w", f.What, err)
+		}
+	}
+	a.log.Info("another engine takes over; connections through "+f.What+" may end", "rows", have)
 	return nil
 }
 
 // remain claims those rows of a table that are there and that keep chooses.
-func remain[K comparable, R row.Row[K]](ctx context.Context, l *reconcile.Ledger[K, R], t row.Target[K, R], keep func(R) bool) error {
+func remain[K comparable, R row.Row[K]](ctx context.Context, f engine.Facility, l *reconcile.Ledger[K, R], t row.Target[K, R], keep func(R) bool) error {
 	have, err := t.Dump(ctx)
 	if err != nil {
 		return err
 	}
-	l.Claim(remaining(), of(have, keep)...)
+	l.Claim(remaining(f), of(have, keep)...)
 	return nil
 }
 
@@ -145,10 +175,11 @@ func (a *agent) left(t table) {
 		return
 	}
 	if s := t.lane.Status(); s.Known && s.Have == 0 && s.Waiting == 0 {
-		a.ledgers.Linux.Claim(remaining())
-		a.ledgers.Nft.Claim(remaining())
-		a.ledgers.Sysctl.Claim(remaining())
-		a.ledgers.Pods.Claim(remaining())
+		owner := remaining(engine.Of(engines.All(), t.serves).Facility())
+		a.ledgers.Linux.Claim(owner)
+		a.ledgers.Nft.Claim(owner)
+		a.ledgers.Sysctl.Claim(owner)
+		a.ledgers.Pods.Claim(owner)
 	}
 }
 
@@ -169,26 +200,4 @@ func of[K comparable, R any](rows map[K]R, keep func(R) bool) []R {
 		}
 	}
 	return list
-}
-
-// ipvsLinux tells the rows that bring packets to IPVS.
-func ipvsLinux(r row.Linux) bool {
-	switch r := r.(type) {
-	case row.Link:
-		return r.Name == row.DummyName
-	case row.Addr:
-		return r.Dev == row.DummyName
-	case row.Route:
-		return r.Table == row.TableLocal || r.Table == row.TableDSR || r.Table == row.TableExternal
-	case row.Rule:
-		return r.Priority == row.RuleDSR || r.Priority == row.RuleExternal
-	}
-	return false
-}
-
-func ipvsSysctl(r row.Sysctl) bool { return strings.HasPrefix(r.Name, "net/ipv4/vs/") }
-
-func ipvsNft(r row.Nft) bool {
-	name := r.Key().Name
-	return strings.HasPrefix(name, "ipvs-") || strings.HasPrefix(name, "dsr-")
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"time"
 
+	"kube-router/internal/engine/ipvs"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 )
@@ -51,7 +52,7 @@ var (
 	sessionTable = &kind{name: "bgp", wave: laws, looks: sessionLooks}
 	fileTable    = &kind{name: "cni", wave: invitations, connects: true}
 	chainTable   = &kind{name: "forward", wave: laws, carries: true, connects: true}
-	serverTable  = &kind{name: "ipvs", wave: ways, carries: true, serves: model.EngineIPVS, looks: serviceLooks}
+	serverTable  = &kind{name: "ipvs", wave: ways, carries: true, serves: ipvs.Engine{}.Name(), looks: serviceLooks}
 	socketTable  = &kind{name: "bpf", wave: laws, aside: true, looks: serviceLooks} // packets get there without
 	podTable     = &kind{name: "pods", wave: laws, looks: serviceLooks}
 

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"kube-router/internal/driver/module"
+	"kube-router/internal/engine/engines"
 	"kube-router/internal/model"
 )
 
@@ -43,10 +44,8 @@ func (a *agent) ready() {
 
 // carrier is the table that carries Services: the engine's own, or the rules.
 func (a *agent) carrier() *kind {
-	for _, t := range a.tables.all() {
-		if t.serves != "" && t.serves == a.o.Settings.Services.Engine {
-			return t.kind
-		}
+	if t, ok := a.tables.serving(a.o.Settings.Services.Engine); ok {
+		return t.kind
 	}
 	return ruleTable
 }
@@ -86,8 +85,10 @@ func modules(s *model.Settings) []string {
 	if s.Firewall || s.Proxy {
 		list = append(list, "br_netfilter")
 	}
-	if s.Proxy && (s.Services.Engine == model.EngineAuto || s.Services.Engine == model.EngineIPVS) {
-		list = append(list, "ip_vs")
+	for _, e := range engines.All() {
+		if m := e.Facility().Module; m != "" && s.Proxy && (s.Services.Engine == model.EngineAuto || s.Services.Engine == e.Name()) {
+			list = append(list, m)
+		}
 	}
 	if s.Router && s.Routes.Overlay && s.Routes.OverlayEncap == "fou" {
 		list = append(list, "fou")

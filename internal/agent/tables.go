@@ -33,6 +33,7 @@ type table struct {
 	lane  lane
 	watch func(context.Context, func()) error // nil: nobody tells; the slow timer finds out
 	last  bool                                // it is being left: what replaces it comes first
+	count func(context.Context) (int, error)  // how many rows of ours are there
 	tried chan struct{}                       // closed when it stands as wanted, or has been tried often enough
 }
 
@@ -55,6 +56,10 @@ func newTables(log *slog.Logger) *tables {
 func open[K comparable, R row.Row[K]](t *tables, k *kind, target row.Target[K, R], s *model.Settings) *reconcile.Ledger[K, R] {
 	ledger := reconcile.NewLedger[K, R]()
 	entry := table{kind: k, lane: reconcile.NewLane(k.name, ledger, target, k.pace(s), t.log), tried: make(chan struct{})}
+	entry.count = func(ctx context.Context) (int, error) {
+		rows, err := target.Dump(ctx)
+		return len(rows), err
+	}
 	if w, ok := target.(watcher); ok {
 		entry.watch = w.Watch
 	}
@@ -164,6 +169,16 @@ func (t *tables) of(k *kind) (table, bool) {
 	for _, e := range t.all() {
 		if e.kind == k {
 			return e, true
+		}
+	}
+	return table{}, false
+}
+
+// serving finds the table that holds the frontends of an engine, and of no other.
+func (t *tables) serving(e model.Engine) (table, bool) {
+	for _, o := range t.all() {
+		if o.serves != "" && o.serves == e {
+			return o, true
 		}
 	}
 	return table{}, false

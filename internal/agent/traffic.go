@@ -11,10 +11,10 @@ import (
 
 	"kube-router/internal/driver/conntrack"
 	"kube-router/internal/driver/traffic"
+	"kube-router/internal/engine"
+	"kube-router/internal/engine/engines"
 	"kube-router/internal/intent"
-	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
-	"kube-router/internal/render/ipvs"
 	"kube-router/internal/render/linux"
 	"kube-router/internal/show"
 )
@@ -22,23 +22,21 @@ import (
 // counter gives what has passed through each front.
 type counter func() (map[traffic.Front]traffic.Counters, error)
 
-// newCounter prepares the counting of Services' traffic, where metrics are asked for. IPVS counts what it serves. What
-// nftables serves connection tracking counts.
+// newCounter prepares the counting of Services' traffic, where metrics are asked for. What the engine does not count
+// itself connection tracking counts.
 func (a *agent) newCounter() error {
 	s := &a.o.Settings
 	if !s.Proxy || a.o.Metrics == "" {
 		return nil
 	}
-	ours := func(*intent.Service) bool { return true }
-	if s.Services.Engine == model.EngineIPVS {
-		ours = ipvs.Ahead
-	}
+	counts := engine.Of(engines.All(), s.Services.Engine).Facility().Counts
+	ours := func(s *intent.Service) bool { return counts == nil || !counts(s) }
 	tracked, err := a.newMeter(ours)
 	if err != nil {
 		return err
 	}
 	a.counter = tracked
-	if s.Services.Engine == model.EngineIPVS {
+	if counts != nil {
 		a.counter = func() (map[traffic.Front]traffic.Counters, error) {
 			all, err := tracked()
 			served, err2 := traffic.Read()

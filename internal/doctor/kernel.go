@@ -1,12 +1,14 @@
 package doctor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 
 	"kube-router/internal/driver/probe"
+	"kube-router/internal/engine/engines"
 	"kube-router/internal/model"
 )
 
@@ -32,16 +34,7 @@ func needs(s *model.Settings) []need {
 	if s.Firewall || s.Proxy {
 		list = append(list, need{probe.BrNetfilter, "policies and Services between pods of this node", warn, module("br_netfilter")})
 	}
-	if s.Proxy && s.Services.Engine != model.EngineNftables {
-		n := need{probe.IPVS, "--service-proxy-engine=" + string(s.Services.Engine), bad, module("ip_vs") + "; or --service-proxy-engine=nftables"}
-		if s.Services.Engine == model.EngineAuto {
-			n.missing, n.fix = fine, ""
-		}
-		list = append(list, n)
-	}
-	if s.Proxy && s.Services.Engine == model.EngineIPVS {
-		list = append(list, need{probe.Dummy, "the link that holds Services' addresses", bad, module("dummy")})
-	}
+	list = append(list, engineNeeds(s, module)...)
 	if s.Router {
 		list = append(list, need{probe.Bridge, "kube-bridge", bad, module("bridge")}, need{probe.Veth, "pods", bad, module("veth")})
 	}
@@ -70,6 +63,36 @@ func needs(s *model.Settings) []need {
 	return list
 }
 
+// engineNeeds are what the chosen engine of Services needs. Where it is chosen by what the kernel has nothing is missing.
+func engineNeeds(s *model.Settings, module func(string) string) []need {
+	auto := s.Services.Engine == model.EngineAuto
+	var list []need
+	for _, e := range engines.All() {
+		if !s.Proxy || !auto && e.Name() != s.Services.Engine {
+			continue
+		}
+		for i, p := range e.Facility().Probes {
+			n := need{probe.Facility(p.Name), cmp.Or(p.Why, "--service-proxy-engine="+string(s.Services.Engine)), bad, module(p.Module)}
+			switch {
+			case auto && i > 0:
+				continue
+			case auto:
+				n.missing, n.fix = fine, ""
+			case i == 0:
+				n.fix += "; or --service-proxy-engine=" + lastEngine()
+			}
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// lastEngine is the one that works everywhere.
+func lastEngine() string {
+	all := engines.All()
+	return string(all[len(all)-1].Name())
+}
+
 func checkKernel(p *patient) []finding {
 	if p.kernelErr != nil {
 		return []finding{{bad, "kernel", p.kernelErr.Error(), "run the doctor as root, in the daemon's container"}}
@@ -91,7 +114,7 @@ func (n need) lacking(check string, err error) finding {
 	case errors.Is(err, probe.ErrNotLoaded):
 		return finding{fine, check, fmt.Sprintf("the kernel has it, and loads it when it is used (%v); for %s", err, n.why), ""}
 	case n.missing == fine:
-		return finding{fine, check, "missing; the nftables engine is used", ""}
+		return finding{fine, check, "missing; the " + lastEngine() + " engine is used", ""}
 	case errors.Is(err, probe.ErrUnknown):
 		return finding{warn, check, fmt.Sprintf("perhaps missing (%v); for %s", err, n.why), n.fix}
 	}

@@ -25,6 +25,36 @@ type Engine interface {
 	Front(*intent.Service, Place) Rows
 	// Remarks tells what it can't do for a frontend, or does in another way.
 	Remarks(*intent.Service) []string
+	// Facility is what it works with: for the choice of an engine, handing over to another, the doctor and metrics.
+	Facility() Facility
+}
+
+// Facility is what an engine works with, and what of this node is its own.
+type Facility struct {
+	// What the kernel must have beside what everything needs, by the name that people know: "IPVS". Empty: nothing.
+	What string
+	// Module brings it; nothing else loads it.
+	Module string
+	// Probes are what the doctor looks for, the facility itself first.
+	Probes []Probe
+
+	// PerPacket tells that it forwards every packet of a connection, and not only the first: after another engine has taken over,
+	// what it made stays until its last connection has ended.
+	PerPacket bool
+	// Nft, Linux and Sysctl tell rows of shared tables that are there for its sake. Nil: none are.
+	Nft    func(row.NftKey) bool
+	Linux  func(row.Linux) bool
+	Sysctl func(row.Sysctl) bool
+
+	// Counts tells frontends whose traffic it counts itself. Nil: connection tracking counts all.
+	Counts func(*intent.Service) bool
+}
+
+// Probe is one thing that an engine needs of the kernel.
+type Probe struct {
+	Name   string // as package probe calls it
+	Module string // that brings it
+	Why    string // what it is for; empty: the engine as a whole
 }
 
 // Addressed is an engine to which packets must be brought: it also says so for each address, from all the frontends there.

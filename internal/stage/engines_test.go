@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"kube-router/internal/engine"
+	"kube-router/internal/engine/engines"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/row"
@@ -27,6 +28,8 @@ func (toy) Front(s *intent.Service, _ engine.Place) engine.Rows {
 	return engine.Rows{Linux: []row.Linux{row.Route{Dst: netip.PrefixFrom(s.Addr, s.Addr.BitLen()), Table: row.TableLocal, Metric: uint32(s.Port)}}}
 }
 
+func (toy) Facility() engine.Facility { return engine.Facility{} }
+
 func (toy) Remarks(s *intent.Service) []string { return []string{"a toy serves " + s.Front.String()} }
 
 // TestAThirdEngineIsAPackageAndALine has a toy serve Services as the engines do that we have: they come, change and go.
@@ -35,7 +38,7 @@ func TestAThirdEngineIsAPackageAndALine(t *testing.T) {
 	settings.Services.Engine = "toy"
 	l := NewLedgers()
 	s := newServices(l)
-	s.rows = newFrontends(l, append([]engine.Engine{toy{}}, Engines()...))
+	s.rows = newFrontends(l, append([]engine.Engine{toy{}}, engines.All()...))
 	th := newThinking(model.New(settings), think.Hooks{Settle: s.settled}, s.stage(), s.rows.stage())
 	service := newService("1")
 	service.ClusterIPs, service.Families = []netip.Addr{netip.MustParseAddr("10.96.0.1")}, []model.Family{model.IPv4}

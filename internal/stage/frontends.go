@@ -6,22 +6,12 @@ import (
 	"slices"
 
 	"kube-router/internal/engine"
-	"kube-router/internal/engine/ipvs"
-	"kube-router/internal/engine/nftables"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	renderipvs "kube-router/internal/render/ipvs"
 	"kube-router/internal/think"
 )
-
-// Engines are all engines of Services. A new one is a package in internal/engine and a line here.
-func Engines() []engine.Engine {
-	return []engine.Engine{
-		ipvs.Engine{},
-		nftables.Engine{}, // the last is used where the settings name none
-	}
-}
 
 // frontends carries frontends on to the rows of the engine that serves them. With an engine to which packets are brought, a
 // frontend's rows depend on little beside its intent: on its marks, and on what its address is to this node, which the other

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"kube-router/internal/engine/engines"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/service"
@@ -27,7 +28,7 @@ type Services struct {
 func newServices(l Ledgers) *Services {
 	return &Services{
 		Intents: reconcile.NewLedger[intent.Front, *intent.Service](),
-		rows:    newFrontends(l, Engines()),
+		rows:    newFrontends(l, engines.All()),
 		flows:   l.Flows, health: l.Health, bpf: l.Bpf,
 	}
 }

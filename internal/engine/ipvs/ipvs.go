@@ -3,6 +3,7 @@
 package ipvs
 
 import (
+	"strings"
 	"time"
 
 	"kube-router/internal/engine"
@@ -86,6 +87,40 @@ func (Engine) Address(at []*intent.Service, p engine.Place) engine.Rows {
 		return engine.Rows{Linux: ipvs.Elsewhere(at, p.Mark)}
 	}
 	return engine.Rows{Linux: ipvs.Address(at, p.Mark, p.Self, p.Bridge)}
+}
+
+// Facility is IPVS, and the link for addresses. It forwards each packet, so that addresses, routes, rules and settings are needed
+// for as long as it has connections.
+func (Engine) Facility() engine.Facility {
+	return engine.Facility{
+		What: "IPVS", Module: "ip_vs",
+		Probes: []engine.Probe{
+			{Name: "ipvs", Module: "ip_vs"},
+			{Name: "dummy", Module: "dummy", Why: "the link that holds Services' addresses"},
+		},
+		PerPacket: true,
+		Nft: func(k row.NftKey) bool {
+			return strings.HasPrefix(k.Name, "ipvs-") || strings.HasPrefix(k.Name, "dsr-")
+		},
+		Linux:  leadsHere,
+		Sysctl: func(r row.Sysctl) bool { return strings.HasPrefix(r.Name, "net/ipv4/vs/") },
+		Counts: func(s *intent.Service) bool { return !ipvs.Ahead(s) },
+	}
+}
+
+// leadsHere tells the rows that bring packets to IPVS.
+func leadsHere(r row.Linux) bool {
+	switch r := r.(type) {
+	case row.Link:
+		return r.Name == row.DummyName
+	case row.Addr:
+		return r.Dev == row.DummyName
+	case row.Route:
+		return r.Table == row.TableLocal || r.Table == row.TableDSR || r.Table == row.TableExternal
+	case row.Rule:
+		return r.Priority == row.RuleDSR || r.Priority == row.RuleExternal
+	}
+	return false
 }
 
 // Remarks tells what IPVS can't do for a frontend.
