@@ -140,7 +140,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	targets.BGP = count(targets.BGP, a.tally.announced(&o.Settings))
 	a.open(targets)
 	a.arp = l2.New(log)
-	a.l2 = stage.L2{Answers: openAside(a.tables, "l2", a.arp, paces(&o.Settings)("l2")), Watch: a.watchOwners}
+	a.l2 = stage.L2{Answers: open(a.tables, answerTable, a.arp, &o.Settings), Watch: a.watchOwners}
 	if err := a.lookAround(); err != nil {
 		log.Warn("it is not known what other programs' chains do with packets of pods", "error", err)
 	}

@@ -54,6 +54,7 @@ var (
 	chainTable   = &kind{name: "forward", wave: laws, carries: true, connects: true}
 	serverTable  = &kind{name: "ipvs", wave: ways, carries: true, serves: ipvs.Engine{}.Name(), looks: serviceLooks}
 	socketTable  = &kind{name: "bpf", wave: laws, aside: true, looks: serviceLooks} // packets get there without
+	answerTable  = &kind{name: "l2", wave: laws, aside: true}
 	podTable     = &kind{name: "pods", wave: laws, looks: serviceLooks}
 
 	addressTable    = &kind{name: "balancer", wave: laws, looks: addressLooks}
