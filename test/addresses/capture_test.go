@@ -65,15 +65,21 @@ func listen(t *testing.T, h *lab.Host) *capture {
 
 func (c *capture) note(b []byte) {
 	var src netip.Addr
-	var proto byte
+	var proto, hops byte
 	var head int
 	switch {
 	case len(b) >= 40 && b[0]>>4 == 6:
 		src, _ = netip.AddrFromSlice(b[8:24])
-		proto, head = b[6], 40
+		proto, hops, head = b[6], b[7], 40
 	case len(b) >= 20 && b[0]>>4 == 4:
 		src, _ = netip.AddrFromSlice(b[12:16])
-		proto, head = b[9], int(b[0]&15)*4
+		proto, hops, head = b[9], b[8], int(b[0]&15)*4
+	}
+	// A connection of before the gateway was the node's own, seen from outside: what its server still sends there the node itself refuses. Its packet has
+	// passed one router, a pod's has passed two.
+	const rst, ownHops = 4, 63
+	if proto == unix.IPPROTO_TCP && hops == ownHops && len(b) >= head+14 && b[head+13]&rst != 0 {
+		return
 	}
 	if (proto == unix.IPPROTO_TCP || proto == unix.IPPROTO_UDP) && len(b) >= head+4 && binary.BigEndian.Uint16(b[head+2:]) == port {
 		c.mu.Lock()
