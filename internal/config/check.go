@@ -119,7 +119,7 @@ func (d *draft) remarks() {
 		{d.peers.hops > 0 && d.peers.ttl > 1, "--peer-router-multihop-ttl: --peer-router-ttl-security wins, by which packets are sent with a TTL of 255"},
 		{d.peers.ttl == 1, "--peer-router-multihop-ttl: 1 is the same as off"},
 		{s.Encryption.Strict && !s.Encryption.On, "--encryption-strict: does nothing with --encryption=off"},
-		{s.Encryption.On && s.Routes.Overlay, "--enable-overlay: between nodes that encrypt, WireGuard takes the place of tunnels, in every subnet; nodes without a key are reached as without encryption"},
+		{s.Encryption.On && s.Routes.Overlay && (d.given["overlay-type"] || d.given["overlay-encap"] || d.given["enable-overlay"]), "--enable-overlay: between nodes that encrypt, WireGuard takes the place of tunnels, in every subnet; nodes without a key are reached as without encryption"},
 		{s.Balancer && d.Nothing(), "--run-loadbalancer: alone it counts as nothing enabled, so the daemon exits at once, as kube-router v2 does"},
 	} {
 		if r.when {
