@@ -130,7 +130,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := a.newWire(&targets); err != nil {
+	if err = a.newWire(&targets); err != nil {
 		return nil, err
 	}
 	targets.Linux = count(hold(targets.Linux, a.tables.placed, everyRow), a.tally.routed)
@@ -141,7 +141,7 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	a.open(targets)
 	a.arp = l2.New(log)
 	a.l2 = stage.L2{Answers: open(a.tables, answerTable, a.arp, &o.Settings), Watch: a.watchOwners}
-	if err := a.lookAround(); err != nil {
+	if err = a.lookAround(); err != nil {
 		log.Warn("it is not known what other programs' chains do with packets of pods", "error", err)
 	}
 	m := model.New(o.Settings)
