@@ -63,6 +63,22 @@ func (w *world) definitions(t *testing.T, kinds ...string) {
 	}
 }
 
+// heeded waits until every node has found out that kinds are there, which takes it half a minute: a node that hasn't yet watches over nobody.
+func (w *world) heeded(t *testing.T, kinds ...string) {
+	t.Helper()
+	for _, n := range w.Nodes() {
+		w.must(t, w.Until(w.ctx, n.Name+" to heed the kinds", func() error {
+			text, err := os.ReadFile(n.LogPath())
+			for _, k := range kinds {
+				if err == nil && !strings.Contains(string(text), "heeded now\" kind="+k) {
+					err = fmt.Errorf("not yet: %s", k)
+				}
+			}
+			return err
+		}))
+	}
+}
+
 // answering are the nodes that say that they answer for an address.
 func (w *world) answering(a netip.Addr) (list []string) {
 	for _, n := range w.Nodes() {
@@ -133,6 +149,7 @@ func TestL2(t *testing.T) {
 	v6 := netip.MustParseAddr("fd00:172:30:0::a1")
 	w.must(t, w.Apply(w.ctx, fmt.Sprintf(l2Service, "web", v4, v6)))
 	w.must(t, w.WaitReady(w.ctx))
+	w.heeded(t, "AddressPool", "L2Advertisement")
 	client := w.Host("client")
 	for _, a := range []netip.Addr{v4, v6} {
 		owner := w.one(t, a)
