@@ -100,6 +100,10 @@ func TestAddTellsThePod(t *testing.T) {
 		t.Error(err)
 	}
 	(*asked)[0].Attachment.Netns = "/run/netns/p"
+	if (*asked)[0].Attachment.Cookie == 0 {
+		t.Error("the daemon isn't told the cookie of the pod's network namespace")
+	}
+	(*asked)[0].Attachment.Cookie = 0
 	got, err := json.Marshal(*asked)
 	if err != nil {
 		t.Fatal(err)
