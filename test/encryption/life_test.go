@@ -113,7 +113,7 @@ func (w *world) turnOn() {
 	w.judge("turned on, node by node", "no connection failed", err, "of %d", total)
 	_ = w.inClear()
 	for f, name := range families {
-		w.judge("turned on, node by node", "every pod reaches every pod, "+name, w.within(10*time.Second, func() error { return w.everyPair(f) }), "")
+		w.judge("turned on, node by node", "every pod reaches every pod, "+name, w.within(time.Minute, func() error { return w.everyPair(f) }), "")
 	}
 	w.judge("turned on, node by node", "nothing is in clear any more", w.inClear(), "")
 	out, err := w.show("n1", "show", "encryption")
@@ -170,7 +170,7 @@ func (w *world) rotate() {
 	total, err := l.ends()
 	w.judge("keys change", "no connection failed", err, "of %d", total)
 	for f, name := range families {
-		w.judge("keys change", "every pod reaches every pod, "+name, w.within(10*time.Second, func() error { return w.everyPair(f) }), "")
+		w.judge("keys change", "every pod reaches every pod, "+name, w.within(time.Minute, func() error { return w.everyPair(f) }), "")
 	}
 	w.judge("keys change", "nothing is in clear", w.inClear(), "")
 	text, err := w.Nodes()[0].Run(w.ctx, "cat", "/run/kube-router/wireguard.key")
