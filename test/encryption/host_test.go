@@ -6,4 +6,5 @@ package encryption
 const (
 	place  = "this kernel"
 	engine = "user space"
+	turns  = true // encryption is switched on and off under load
 )

@@ -73,10 +73,16 @@ func (l *load) ends() (total int, err error) {
 // TestLife turns encryption on in a running cluster, node by node, makes it strict, changes keys, kills what can be killed, lets a node
 // join and leave, and turns it off again, while clients ask.
 func TestLife(t *testing.T) {
-	w := begin(t, lab.Config{Nodes: 3, Subnets: 2}, "--overlay-encap=vxlan")
+	args := []string{"--overlay-encap=vxlan"}
+	if !turns {
+		args = encrypted
+	}
+	w := begin(t, lab.Config{Nodes: 3, Subnets: 2}, args...)
 	w.tap()
-	w.control()
-	w.turnOn()
+	if turns {
+		w.control()
+		w.turnOn()
+	}
 	if t.Failed() {
 		return
 	}
@@ -84,7 +90,9 @@ func TestLife(t *testing.T) {
 	w.rotate()
 	w.kill()
 	w.join()
-	w.turnOff()
+	if turns {
+		w.turnOff()
+	}
 }
 
 // control shows that what watches the wire sees packets in clear.
