@@ -187,7 +187,7 @@ func rolled(t *testing.T, ctx context.Context, l *lab.Lab, n *lab.Node) {
 			return err
 		})
 	})
-	time.Sleep(time.Second) // minReadySeconds: BGP sessions take a moment
+	time.Sleep(5 * time.Second) // minReadySeconds of deploy/kustomize/base: sessions come back, and routes with them
 }
 
 // well waits until every daemon says so, and nothing fails.
