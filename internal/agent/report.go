@@ -73,7 +73,7 @@ func (r *reporter) announce() {
 
 // heard takes the remarks of an object's conversion; where nodes come and go, others report.
 func (r *reporter) heard(c think.Change) {
-	r.say(saying{unit: c.Ref}, conversionRemarks(c.New))
+	r.say(saying{unit: c.Ref}, model.RemarksOf(c.New))
 	r.moved = r.moved || c.Ref.Kind == model.KindNode && (c.Old == nil || c.New == nil)
 }
 
@@ -161,6 +161,10 @@ func (r *reporter) uid(e row.KubeEvent) string {
 		if o := r.model.Pools[name.Name]; o != nil {
 			return o.UID
 		}
+	case model.KindEgress:
+		if o := r.model.Gateways[name.Name]; o != nil {
+			return o.UID
+		}
 	case model.KindNode:
 		// Kubelet and kubectl know a Node's events by its name in the place of the UID.
 		return e.Name
@@ -183,29 +187,4 @@ func (r *reporter) chosen(o model.Ref) bool {
 func rank(node string, o model.Ref) uint64 {
 	sum := sha256.Sum256([]byte(o.String() + "\x00" + node))
 	return binary.BigEndian.Uint64(sum[:])
-}
-
-// conversionRemarks are what the conversion of an object said about it.
-func conversionRemarks(o model.Object) []model.Remark {
-	switch o := o.(type) {
-	case *model.Service:
-		return o.Remarks
-	case *model.Slice:
-		return o.Remarks
-	case *model.Pod:
-		return o.Remarks
-	case *model.Policy:
-		return o.Remarks
-	case *model.Node:
-		return o.Remarks
-	case *model.Namespace:
-		return o.Remarks
-	case *model.Pool:
-		return o.Remarks
-	case *model.ClusterPolicy:
-		return o.Remarks
-	case *model.L2Advertisement:
-		return o.Remarks
-	}
-	return nil
 }

@@ -72,6 +72,29 @@ func TestWhoReports(t *testing.T) {
 	}
 }
 
+// TestOwnKindsAreReported: what is odd about an object of our own kinds becomes an event that kubectl describe finds.
+func TestOwnKindsAreReported(t *testing.T) {
+	for _, o := range []model.Object{
+		&model.Pool{Name: "o", UID: "u", Remarks: []model.Remark{{Object: model.Ref{Kind: model.KindPool, Name: model.Name{Name: "o"}}, Message: "odd"}}},
+		&model.L2Advertisement{Name: "o", UID: "u", Remarks: []model.Remark{{Object: model.Ref{Kind: model.KindL2, Name: model.Name{Name: "o"}}, Message: "odd"}}},
+		&model.EgressGateway{Name: "o", UID: "u", Remarks: []model.Remark{{Object: model.Ref{Kind: model.KindEgress, Name: model.Name{Name: "o"}}, Message: "odd"}}},
+		&model.ClusterPolicy{Name: "o", UID: "u", Remarks: []model.Remark{{Object: model.Ref{Kind: model.KindClusterPolicy, Name: model.Name{Name: "o"}}, Message: "odd"}}},
+	} {
+		r := reporting(t, "a", "a")
+		r.model.Put(o)
+		r.heard(think.Change{Ref: o.Ref(), New: o})
+		found := 0
+		for _, e := range r.events.All {
+			if e.Kind == string(o.Ref().Kind) && e.Name == "o" && e.UID == "u" {
+				found++
+			}
+		}
+		if found != 1 {
+			t.Errorf("%s: %d events name it: %v", o.Ref(), found, notes(r))
+		}
+	}
+}
+
 // When a node that reported goes, another takes over.
 func TestReportersMoveOn(t *testing.T) {
 	nodes := []string{"a", "b", "c", "d"}

@@ -126,31 +126,7 @@ func (d *Daemon) failing(context.Context, []string) (show.Page, error) {
 func (d *Daemon) Remarks(ctx context.Context) ([]model.Remark, error) {
 	all := d.Planned()
 	err := d.Think(ctx, func(w World) {
-		m := w.Model
-		for _, o := range m.Services {
-			all = append(all, o.Remarks...)
-		}
-		for _, o := range m.Slices {
-			all = append(all, o.Remarks...)
-		}
-		for _, o := range m.Pods {
-			all = append(all, o.Remarks...)
-		}
-		for _, o := range m.Policies {
-			all = append(all, o.Remarks...)
-		}
-		for _, o := range m.Cluster {
-			all = append(all, o.Remarks...)
-		}
-		for _, o := range m.Nodes {
-			all = append(all, o.Remarks...)
-		}
-		for _, o := range m.Gateways {
-			all = append(all, o.Remarks...)
-		}
-		for _, o := range m.Namespaces {
-			all = append(all, o.Remarks...)
-		}
+		all = append(all, w.Model.Remarks()...)
 		if w.Policies != nil {
 			all = append(all, w.Policies.Remarks()...)
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
+	"kube-router/internal/api"
 	"kube-router/internal/row"
 )
 
@@ -121,8 +123,9 @@ func apiVersion(kind string) string {
 		return "networking.k8s.io/v1"
 	case "ClusterNetworkPolicy":
 		return "policy.networking.k8s.io/v1beta1"
-	case "AddressPool", "L2Advertisement":
-		return "kube-router.io/v1alpha1"
+	}
+	if slices.ContainsFunc(api.Kinds(), func(k api.Kind) bool { return k.Kind == kind }) {
+		return api.Version.String()
 	}
 	return "v1"
 }
