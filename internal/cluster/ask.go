@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"sync"
 
@@ -44,7 +45,7 @@ func (c *Cluster) Ask(ctx context.Context, n Node, args ...string) Answer {
 	case err == nil:
 	case errors.As(err, &exit):
 		a.Code = exit.ExitStatus()
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || timedOut(err): // the stream has the same deadline, and may find out first
 		a.Silent = fmt.Sprintf("no answer within %s%s", c.Patience, n.unready())
 		return a
 	default:
@@ -160,4 +161,9 @@ func (c *Cluster) silence(n Node, err error) string {
 		}
 	}
 	return fmt.Sprintf("pod %s: %s%s", n.Pod.Name, why, n.unready())
+}
+
+func timedOut(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }

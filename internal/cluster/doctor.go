@@ -52,7 +52,7 @@ func (c *Cluster) Doctor(ctx context.Context, names []string, all bool, w io.Wri
 		p.rows = append(p.rows, []string{f.Verdict, f.Check, someOf(f.Nodes), f.What, f.Fix})
 	}
 	p.data = listOf("NodeFindingList", shown)
-	p.notes = []string{fmt.Sprintf("%d nodes: %d findings bad, %d warn, %d ok; %d silent", len(nodes), counts["bad"], counts["warn"], counts["ok"], counts["silent"])}
+	p.notes = []string{fmt.Sprintf("%s: %d findings bad, %d warn, %d ok; %d silent", counted(len(nodes)), counts["bad"], counts["warn"], counts["ok"], counts["silent"])}
 	return v, p.print(w, format)
 }
 

@@ -186,7 +186,7 @@ func closing(list []NodeStatus) string {
 			unwell++
 		}
 	}
-	return fmt.Sprintf("%d nodes: %d well, %d with a cause, %d silent", len(list), len(list)-silent-unwell, unwell, silent)
+	return fmt.Sprintf("%s: %d well, %d with a cause, %d silent", counted(len(list)), len(list)-silent-unwell, unwell, silent)
 }
 
 // oddities are what no node can see alone.

@@ -73,3 +73,11 @@ func (p printable) text(w io.Writer) error {
 	}
 	return nil
 }
+
+// counted is a number of nodes in words.
+func counted(nodes int) string {
+	if nodes == 1 {
+		return "1 node"
+	}
+	return fmt.Sprintf("%d nodes", nodes)
+}

@@ -6,11 +6,11 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 	"kube-router/internal/lab/score"
 )
 
@@ -47,22 +47,8 @@ func engine() string {
 // start brings up a lab for one test, and takes it down after it. Daemons get the engine of the run.
 func start(t *testing.T, c lab.Config) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
-	t.Cleanup(cancel)
-	c.Daemon = filepath.Join(programs, "kube-router")
 	c.DaemonArgs = append([]string{"--service-proxy-engine=" + engine()}, c.DaemonArgs...)
-	l, err := lab.Start(ctx, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			l.Logs(os.Stderr, 20)
-		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	l, ctx := labtest.Start(t, 8*time.Minute, programs, c)
 	return &world{Lab: l, ctx: ctx}
 }
 

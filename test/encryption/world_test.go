@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 	"kube-router/internal/lab/probe"
 )
 
@@ -65,23 +65,12 @@ type world struct {
 // begin starts a lab with a pod on every node, and watches every node's wire.
 func begin(t testing.TB, config lab.Config, args ...string) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	t.Cleanup(cancel)
-	config.Daemon, config.DaemonArgs = filepath.Join(programs, "kube-router"), append([]string{ranges}, args...)
-	l, err := lab.Start(ctx, config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config.DaemonArgs = append([]string{ranges}, args...)
+	l, ctx := labtest.Start(t, 10*time.Minute, programs, config)
 	w := &world{Lab: l, t: t, ctx: ctx}
 	t.Cleanup(func() {
 		for _, tap := range w.wires {
 			tap.close()
-		}
-		if t.Failed() {
-			l.Logs(os.Stderr, 25)
-		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
 		}
 	})
 	w.check(l.Apply(ctx, pods))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 )
 
 // programs is the directory of our programs.
@@ -43,9 +44,6 @@ const (
 // begin starts a lab with the routers r1 and r2 beside its nodes.
 func begin(t testing.TB, config lab.Config, args ...string) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	t.Cleanup(cancel)
-	config.Daemon = filepath.Join(programs, "kube-router")
 	config.DaemonArgs = append(args, "--service-external-ip-range=fd00:10:98::/112")
 	if config.Families != lab.IPv6Only {
 		config.DaemonArgs = append(config.DaemonArgs, "--service-external-ip-range=10.98.0.0/16")
@@ -56,19 +54,8 @@ func begin(t testing.TB, config lab.Config, args ...string) *world {
 	if config.Nodes == 0 {
 		config.Nodes = 2
 	}
-	l, err := lab.Start(ctx, config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, ctx := labtest.Start(t, 3*time.Minute, programs, config)
 	w := &world{Lab: l, t: t, ctx: ctx}
-	t.Cleanup(func() {
-		if t.Failed() {
-			l.Logs(os.Stderr, 20)
-		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return w
 }
 

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 	"kube-router/internal/lab/probe"
 )
 
@@ -29,24 +29,10 @@ func TestMain(m *testing.M) {
 // start starts a lab that ends with the test, with the web pods and Services of web.yaml ready.
 func start(t *testing.T, config lab.Config) (*lab.Lab, context.Context) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
 	if extra := os.Getenv("KR_ARGS"); extra != "" {
 		config.DaemonArgs = append(config.DaemonArgs, strings.Fields(extra)...)
 	}
-	config.Daemon = filepath.Join(programs, "kube-router")
-	l, err := lab.Start(ctx, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			l.Logs(os.Stderr, 30)
-		}
-		if failure := l.Close(); failure != nil {
-			t.Error(failure)
-		}
-	})
+	l, ctx := labtest.Start(t, 2*time.Minute, programs, config)
 	manifest, err := os.ReadFile("web.yaml")
 	if err != nil {
 		t.Fatal(err)

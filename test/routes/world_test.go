@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 	"kube-router/internal/lab/probe"
 )
 
@@ -49,22 +49,9 @@ type world struct {
 // begin starts a lab with a pod on every node, and waits until they reach each other.
 func begin(t testing.TB, config lab.Config, args ...string) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
-	t.Cleanup(cancel)
-	config.Daemon, config.DaemonArgs = filepath.Join(programs, "kube-router"), args
-	l, err := lab.Start(ctx, config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config.DaemonArgs = args
+	l, ctx := labtest.Start(t, 15*time.Minute, programs, config)
 	w := &world{Lab: l, t: t, ctx: ctx}
-	t.Cleanup(func() {
-		if t.Failed() {
-			l.Logs(os.Stderr, 15)
-		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	w.check(l.Apply(ctx, pods))
 	w.check(l.WaitReady(ctx))
 	return w

@@ -21,7 +21,7 @@ type world struct{ root, cgroup string }
 func newWorld(t testing.TB) world {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root, as everything here that asks the kernel")
 	}
 	mount := func(kind string) string {
 		dir := t.TempDir()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 )
 
 // programs is the directory of our programs.
@@ -28,21 +29,8 @@ func TestMain(m *testing.M) {
 // start starts a lab whose daemons have pods, with those of the demo.
 func start(t *testing.T, config lab.Config) (*lab.Lab, context.Context) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	t.Cleanup(cancel)
-	config.Daemon, config.DaemonPods = filepath.Join(programs, "kube-router"), true
-	l, err := lab.Start(ctx, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			l.Logs(os.Stderr, 10)
-		}
-		if err := l.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
+	config.DaemonPods = true
+	l, ctx := labtest.Start(t, 4*time.Minute, programs, config)
 	if err := l.Apply(ctx, lab.Demo); err != nil {
 		t.Fatal(err)
 	}
