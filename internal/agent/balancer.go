@@ -128,7 +128,7 @@ func (b *allocator) samples() []show.Sample {
 				n     int64
 			}{{"total", u.Total}, {"assigned", u.Assigned}, {"available", u.Available}} {
 				list = append(list, show.Sample{
-					Name: "pool_addresses", Help: "Addresses of an AddressPool, told by the leader", Value: float64(s.n),
+					Name: "pool_addresses", Help: "Addresses of an AddressPool, as the leader counts them", Value: float64(s.n),
 					Labels: []string{"pool", p.Name, "family", "ipv" + strconv.Itoa(4+2*i), "state", s.state},
 				})
 			}

@@ -110,7 +110,7 @@ func (a *agent) wireParts() []part {
 func (a *agent) rotateKeys(ctx context.Context) error {
 	r := &wireguard.Rotation{Keys: a.wire.keys, Tell: a.known, Known: a.published}
 	if err := r.End(ctx); err != nil && ctx.Err() == nil {
-		a.log.Warn("the key of WireGuard is not told yet", "error", err)
+		a.log.Warn("the change of the WireGuard key that an earlier life began is not finished", "error", err)
 	}
 	for {
 		select {

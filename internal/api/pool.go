@@ -50,7 +50,7 @@ type Usage struct {
 // The conditions of an AddressPool.
 const (
 	PoolReady       = "Ready"       // it gives addresses
-	PoolConflicting = "Conflicting" // an elder pool has some of its addresses, which are not given from here
+	PoolConflicting = "Conflicting" // an older pool has some of its addresses, which are not given from here
 	PoolExhausted   = "Exhausted"   // nothing is left in a family that it has
 	PoolOrphaned    = "Orphaned"    // somebody keeps an address that is no longer in the pool
 )

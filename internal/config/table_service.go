@@ -19,7 +19,7 @@ func serviceFlags() []Flag {
 		{Name: "cgroup-root", Type: "string", Default: "/sys/fs/cgroup", Ours: true, read: one(func(d *draft) *string { return &d.Settings.Socket.CgroupRoot }, anyText),
 			Usage: "Where the host's cgroup2 hierarchy is mounted, for --socket-lb; that of a container serves that container alone."},
 		{Name: "bpf-root", Type: "string", Default: "/sys/fs/bpf", Ours: true, read: one(func(d *draft) *string { return &d.Settings.Socket.BPFRoot }, anyText),
-			Usage: "Where the host's BPF file system is mounted, for --socket-lb; what stands there outlives the daemon."},
+			Usage: "Where the host's BPF file system is mounted, for --socket-lb; what is pinned there outlives the daemon."},
 		{Name: "service-cluster-ip-range", Type: "strings", Default: "10.96.0.0/12", read: many(func(d *draft) *[]netip.Prefix { return &s(d).ClusterRanges }, cidr),
 			Usage: "Ranges of cluster addresses, at most two; their families must be enabled."},
 		{Name: "service-external-ip-range", Type: "strings", read: many(func(d *draft) *[]netip.Prefix { return &s(d).ExternalRanges }, cidr),

@@ -10,7 +10,7 @@ type Pool struct {
 	Name       string
 	Generation int64  // of the object that it is about
 	V4, V6     *Usage // nil: the pool has no address of the family
-	Conflict   string // elder pools that have some of its addresses; empty: none
+	Conflict   string // older pools that have some of its addresses; empty: none
 	Exhausted  string // the families in which nothing is left; empty: none
 	Idle       string // why it gives no address; empty: it does
 }

@@ -13,7 +13,7 @@ type EgressGateway struct {
 	Name       string
 	UID        string
 	Generation int64
-	Created    time.Time      // of two that select one pod, or name one address, the elder has it
+	Created    time.Time      // of two that select one pod, or name one address, the older has it
 	Namespaces Selector       // whose pods are selected
 	Pods       Selector       // which of them
 	Nodes      Selector       // that may be the gateway

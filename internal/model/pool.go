@@ -58,7 +58,7 @@ type Pool struct {
 	Name       string
 	UID        string
 	Generation int64
-	Created    time.Time // of two that overlap the elder has the addresses
+	Created    time.Time // of two that overlap the older has the addresses
 	Ranges     []AddrRange
 	Exclude    []AddrRange
 	Balancer   bool  // for Services of type LoadBalancer
@@ -147,7 +147,7 @@ func (m *Model) BalancerRanges() []netip.Prefix {
 	return list
 }
 
-// PoolsByAge are the AddressPools, the eldest first: of two that have one address it is the elder's.
+// PoolsByAge are the AddressPools, the eldest first: of two that have one address it is the older's.
 func (m *Model) PoolsByAge() []*Pool {
 	list := make([]*Pool, 0, len(m.Pools))
 	for _, p := range m.Pools {

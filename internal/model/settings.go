@@ -13,7 +13,7 @@ type Settings struct {
 	Firewall  bool   // --run-firewall
 	Proxy     bool   // --run-service-proxy
 	Balancer  bool   // --run-loadbalancer
-	Gateways  bool   // --run-egress (ours): EgressGateways are heeded
+	Gateways  bool   // --run-egress (ours): EgressGateways count
 	IPv4      bool   // --enable-ipv4
 	IPv6      bool   // --enable-ipv6
 	TakeOver  bool   // --take-over (ours)

@@ -56,7 +56,7 @@ type KubePool struct {
 	Generation int64      // of the object that it is about
 	V4, V6     KubeUsage  // the zero value: the pool has no address of the family
 	Ready      KubeReason // true: the pool gives addresses
-	Conflict   KubeReason // true: elder pools have some of its addresses
+	Conflict   KubeReason // true: older pools have some of its addresses
 	Exhausted  KubeReason // true: nothing is left in a family
 }
 

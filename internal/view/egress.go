@@ -16,7 +16,7 @@ import (
 	"kube-router/internal/show"
 )
 
-var errNoEgress = errors.New("EgressGateways are not heeded here (--run-egress=false)")
+var errNoEgress = errors.New("EgressGateways are ignored on this node (--run-egress=false)")
 
 // egress tells from which addresses pods leave, by which node, and how many of this node's pods do.
 func (d *Daemon) egress(ctx context.Context, _ []string) (show.Page, error) {

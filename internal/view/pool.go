@@ -28,7 +28,7 @@ func (d *Daemon) pools(ctx context.Context, _ []string) (show.Page, error) {
 			left[o.Name] = o
 		}
 	} else {
-		p.Note = "what is left is told on nodes with --run-loadbalancer"
+		p.Note = "ask a node with --run-loadbalancer for what is left"
 	}
 	for _, o := range pools {
 		l := left[o.Name]

@@ -63,14 +63,14 @@ func (w *world) definitions(t *testing.T, kinds ...string) {
 	}
 }
 
-// heeded waits until every node has found out that kinds are there, which takes it half a minute: a node that hasn't yet watches over nobody.
-func (w *world) heeded(t *testing.T, kinds ...string) {
+// informed waits until every node has found out that kinds are there, which takes it half a minute: a node that hasn't yet watches over nobody.
+func (w *world) informed(t *testing.T, kinds ...string) {
 	t.Helper()
 	for _, n := range w.Nodes() {
-		w.must(t, w.Until(w.ctx, n.Name+" to heed the kinds", func() error {
+		w.must(t, w.Until(w.ctx, n.Name+" to read the kinds", func() error {
 			text, err := os.ReadFile(n.LogPath())
 			for _, k := range kinds {
-				if err == nil && !strings.Contains(string(text), "heeded now\" kind="+k) {
+				if err == nil && !strings.Contains(string(text), "read from now on\" kind="+k) {
 					err = fmt.Errorf("not yet: %s", k)
 				}
 			}
@@ -149,7 +149,7 @@ func TestL2(t *testing.T) {
 	v6 := netip.MustParseAddr("fd00:172:30:0::a1")
 	w.must(t, w.Apply(w.ctx, fmt.Sprintf(l2Service, "web", v4, v6)))
 	w.must(t, w.WaitReady(w.ctx))
-	w.heeded(t, "AddressPool", "L2Advertisement")
+	w.informed(t, "AddressPool", "L2Advertisement")
 	client := w.Host("client")
 	for _, a := range []netip.Addr{v4, v6} {
 		owner := w.one(t, a)

@@ -18,7 +18,7 @@ import (
 	"kube-router/internal/lab/probe"
 )
 
-// define installs the kind in a cluster whose daemons run already, and waits until they heed it.
+// define installs the kind in a cluster whose daemons run already, and waits until they read it.
 func (w *the) define(t *testing.T) {
 	t.Helper()
 	crd, err := os.ReadFile("../../deploy/kustomize/policy-crd/clusternetworkpolicies.yaml")
@@ -45,7 +45,7 @@ spec: {tier: Admin, priority: 0, subject: {namespaces: {}}, ingress: [{action: D
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatal("a kind that appears later is not heeded within a minute")
+			t.Fatal("a kind that appears later is not read within a minute")
 		}
 	}
 }

@@ -39,10 +39,10 @@ func (p *plan) pools() []intent.Pool {
 		case len(s.all) == 0:
 			o.Idle = "it has no address"
 		case len(s.spans) == 0:
-			o.Idle = "nothing is left beside its exceptions and elder pools"
+			o.Idle = "all its addresses are excluded or belong to older pools"
 		}
-		if len(s.elder) > 0 {
-			o.Conflict = "some of its addresses belong to " + strings.Join(s.elder, ", ") + ", which is older"
+		if len(s.older) > 0 {
+			o.Conflict = "some of its addresses belong to " + strings.Join(s.older, ", ") + ", which is older"
 			p.warn(s, "spec.addresses", o.Conflict)
 		}
 		var exhausted []string

@@ -81,7 +81,7 @@ func TestPools(t *testing.T) {
 		{"a disabled one keeps what it gave", []model.Object{pool("a", 0, "198.51.100.7-198.51.100.9", func(p *model.Pool) { p.Disabled = true })},
 			[]*model.Service{service("a", status("198.51.100.7")), service("b"), service("c", request("198.51.100.8"))}, "a 198.51.100.7, b 192.0.2.1",
 			[]string{"198.51.100.8 belongs to AddressPool a, which is not for this Service"}},
-		{"the elder has what two have", []model.Object{pool("young", 2, "198.51.100.0/29"), pool("old", 1, "198.51.100.0/30", func(p *model.Pool) { p.Priority = 900 })},
+		{"the older has what two have", []model.Object{pool("young", 2, "198.51.100.0/29"), pool("old", 1, "198.51.100.0/30", func(p *model.Pool) { p.Priority = 900 })},
 			[]*model.Service{service("a")}, "a 198.51.100.4", []string{"young: spec.addresses: some of its addresses belong to old, which is older"}},
 		{"what is for egress is for no Service", []model.Object{pool("a", 0, "192.0.2.0/30", func(p *model.Pool) { p.Balancer, p.Egress = false, true })},
 			[]*model.Service{service("a"), service("b", request("192.0.2.1"))}, "a 192.0.2.4", []string{"192.0.2.1 belongs to AddressPool a, which is not for this Service"}},

@@ -16,9 +16,9 @@ const flags = "--loadbalancer-ip-range"
 // space is one pool with what it may give.
 type space struct {
 	pool  *model.Pool // nil: that of the flags
-	spans []span      // disjoint, in the order of the spec; without exceptions and without what elder pools have
+	spans []span      // disjoint, in the order of the spec; without exceptions and without what older pools have
 	all   []model.AddrRange
-	elder []string // pools that have some of its addresses
+	older []string // pools that have some of its addresses
 }
 
 // span is a closed range of addresses to give, and from where on something may be free in it.
@@ -27,7 +27,7 @@ type span struct {
 	next netip.Addr
 }
 
-// spaces are all pools, in the order in which addresses are given from them: by priority, then the elder; the flags' comes last. Pools that
+// spaces are all pools, in the order in which addresses are given from them: by priority, then the older; the flags' comes last. Pools that
 // are not for Services are among them, since they keep addresses from others, and give none.
 func spaces(m *model.Model) []*space {
 	var elders, list []*space
@@ -54,8 +54,8 @@ func (s *space) cut(ranges, exclude []model.AddrRange, elders []*space) {
 	}
 	for _, e := range elders {
 		for _, x := range e.all {
-			if slices.ContainsFunc(rest, x.Overlaps) && !slices.Contains(s.elder, e.pool.Name) {
-				s.elder = append(s.elder, e.pool.Name)
+			if slices.ContainsFunc(rest, x.Overlaps) && !slices.Contains(s.older, e.pool.Name) {
+				s.older = append(s.older, e.pool.Name)
 			}
 			rest = without(rest, x)
 		}

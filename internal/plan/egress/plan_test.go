@@ -107,7 +107,7 @@ func TestWhoLeaves(t *testing.T) {
 			m.Put(edit(gateway(m), func(g *model.EgressGateway) { g.Namespaces = model.Selector{Invalid: true} }))
 		}, "[]"},
 		{"off", "pay/p3", func(m *model.Model) { m.Settings.Gateways = false }, "[]"},
-		{"the elder of two gateways has the pod", "pay/p3", func(m *model.Model) { m.Put(younger) }, "[10.244.1.5 leaves as 203.0.113.7]"},
+		{"the older of two gateways has the pod", "pay/p3", func(m *model.Model) { m.Put(younger) }, "[10.244.1.5 leaves as 203.0.113.7]"},
 		{"the younger has the others", "web/w", func(m *model.Model) { m.Put(younger) }, "[10.244.1.6 leaves as 203.0.113.9]"},
 		{"CNI tells before the API does", "pay/new", func(m *model.Model) {
 			m.Put(&model.Pod{Name: model.Name{Namespace: "pay", Name: "new"}, Node: "a"})
@@ -172,7 +172,7 @@ func TestAddresses(t *testing.T) {
 		{"a Service's", func(m *model.Model) {
 			m.Put(&model.Service{Name: model.Name{Namespace: "x", Name: "lb"}, ExternalIPs: []netip.Addr{ip("203.0.113.7")}})
 		}, "EgressGateway g: spec.addresses: 203.0.113.7 not used: it is Service x/lb's, where packets end that come back\n"},
-		{"an elder gateway's", func(m *model.Model) {
+		{"an older gateway's", func(m *model.Model) {
 			only(func(*model.Node) {})(m)
 			m.Put(edit(m.Gateways["g"], func(g *model.EgressGateway) { g.Name, g.Created = "y", time.Unix(5, 0) }))
 		}, hop + "EgressGateway y: spec.addresses: 203.0.113.7 not used: EgressGateway g, which is older, has it\n"},
@@ -228,7 +228,7 @@ func TestBase(t *testing.T) {
 	}
 }
 
-// naive chooses as the guide says: the elder gateway, an address by the pod's address, a node by the address.
+// naive chooses as the guide says: the older gateway, an address by the pod's address, a node by the address.
 func naive(m *model.Model, o *model.Pod, a netip.Addr) (as netip.Addr, node string) {
 	var g *model.EgressGateway
 	for _, x := range m.Gateways {

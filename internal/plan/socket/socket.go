@@ -34,13 +34,13 @@ func Why(m *model.Model, a *model.Attachment) string {
 	case !s.AtPodSockets():
 		return "--socket-lb serves the node alone"
 	case a.Cookie == 0:
-		return "the pod began before its network namespace was told"
+		return "the pod was started by an older kube-router-cni"
 	case a.Cookie == s.Socket.Cookie:
 		return "it is the node's own network namespace"
 	}
 	pod := m.Pods[a.Pod]
 	if pod == nil || a.UID != "" && pod.UID != "" && a.UID != pod.UID {
-		return "the API has not told of the pod yet" // nor of its annotations
+		return "the pod has not been read from the API server yet" // nor of its annotations
 	}
 	namespace := m.Namespaces[a.Pod.Namespace]
 	switch {
@@ -49,7 +49,7 @@ func Why(m *model.Model, a *model.Attachment) string {
 	case pod.AtSocket != nil:
 		return "annotation kube-router.io/socket-lb of the pod"
 	case namespace == nil:
-		return "the API has not told of the namespace yet"
+		return "the namespace has not been read from the API server yet"
 	case namespace.AtSocket != nil && !*namespace.AtSocket:
 		return "annotation kube-router.io/socket-lb of the namespace"
 	case pod.Packets != "":

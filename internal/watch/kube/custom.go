@@ -111,7 +111,7 @@ func (s *source) nothing(why error) runtime.Object {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.missing == "" && apierrors.IsForbidden(why) {
-		s.log.Warn("objects of this kind are not heeded: we may not read them", "kind", s.resource.kind, "error", why)
+		s.log.Warn("objects of this kind are ignored: reading them is forbidden", "kind", s.resource.kind, "error", why)
 	}
 	s.missing, s.had = why.Error(), false
 	return &api.RawList{ListMeta: metav1.ListMeta{ResourceVersion: "0"}}
@@ -129,7 +129,7 @@ func (s *source) found() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.missing != "" {
-		s.log.Info("objects of this kind are heeded now", "kind", s.resource.kind)
+		s.log.Info("objects of this kind are read from now on", "kind", s.resource.kind)
 	}
 	s.missing, s.had = "", true
 }
