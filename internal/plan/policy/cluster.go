@@ -92,20 +92,19 @@ func (p *Planner) clusterTier(l intent.Level, d intent.Direction, pod *model.Pod
 		key = fmt.Append(key, pod.Ports)
 	}
 	sum := sha256.Sum256(key)
-	if t := p.tiers[sum]; t != nil {
-		return t
-	}
-	var rules []intent.Rule
-	for _, c := range policies {
-		if c.level() != l {
-			continue
+	return p.tiers.get(sum, func() *intent.Tier {
+		var rules []intent.Rule
+		for _, c := range policies {
+			if c.level() != l {
+				continue
+			}
+			for i := range c.rules[d] {
+				o := &c.rules[d][i]
+				rules = append(rules, intent.Rule{Action: o.action, Source: o.source, Matches: o.matchesAt(pod)})
+			}
 		}
-		for i := range c.rules[d] {
-			o := &c.rules[d][i]
-			rules = append(rules, intent.Rule{Action: o.action, Source: o.source, Matches: o.matchesAt(pod)})
-		}
-	}
-	return p.remember(sum, intent.NewTier(l, d, rules))
+		return intent.NewTier(l, d, rules)
+	})
 }
 
 // matchesAt is what a side says where a pod is the target: the pod tells what names of ports mean.

@@ -27,8 +27,7 @@ type Planner struct {
 	here     map[string]map[model.Name]struct{} // those of them that are guarded on this node
 	pods     map[model.Name]*state              // those of this node, and those in a set
 	serial   uint64                             // grows with every change of what selects pods
-	tiers    map[[32]byte]*intent.Tier          // by the policies that they come from
-	matches  int                                // how much tiers hold
+	tiers    shelf
 }
 
 // set is a set of peers that a policy in use needs.
@@ -64,7 +63,7 @@ func (p *Planner) reset() {
 	p.denying = 0
 	p.cluster, p.subjects, p.nodeSets = map[string]*compiled{}, newIndex[*compiled](), map[*set]struct{}{}
 	p.sets, p.members = map[intent.SetID]*set{}, newIndex[*set]()
-	p.tiers, p.matches = map[[32]byte]*intent.Tier{}, 0
+	p.tiers = newShelf()
 	p.within, p.here, p.pods = map[string]map[model.Name]struct{}{}, map[string]map[model.Name]struct{}{}, map[model.Name]*state{}
 }
 
@@ -287,6 +286,7 @@ func (p *Planner) state(name model.Name) *state {
 // tidy forgets pods of which nothing is to be known.
 func (p *Planner) tidy(name model.Name, s *state) {
 	if len(s.sets) == 0 && len(s.policies) == 0 && len(s.leaving) == 0 && !p.isLocal(p.model.Pods[name]) {
+		p.tiers.use(s, [2][]*intent.Tier{})
 		delete(p.pods, name)
 	}
 }

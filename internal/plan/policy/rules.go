@@ -30,12 +30,13 @@ func (p *Planner) Decide(name model.Name, add func(model.Ref)) bool {
 		add(rulesRef(name)) // meanwhile others may have come
 	}
 	s.waits, s.decided = false, true
-	s.tiers = [2][]*intent.Tier{}
+	var tiers [2][]*intent.Tier
 	if o := p.model.Pods[name]; p.isLocal(o) {
-		for d := range s.tiers {
-			s.tiers[d] = p.tiersOf(intent.Direction(d), o, s.policies)
+		for d := range tiers {
+			tiers[d] = p.tiersOf(intent.Direction(d), o, s.policies)
 		}
 	}
+	p.tiers.use(s, tiers)
 	leaving := s.leaving
 	s.leaving = nil
 	for _, c := range leaving {
@@ -120,9 +121,6 @@ func (p *Planner) selecting(o *model.Pod) []*compiled {
 	return list
 }
 
-// mostMatches bounds the tiers that are remembered, by what they hold.
-const mostMatches = 1 << 18
-
 // tiersOf are a pod's tiers in one direction. NetworkPolicies that isolate it decide what the tier before them passes, so that
 // nothing is left for the one behind.
 func (p *Planner) tiersOf(d intent.Direction, pod *model.Pod, policies []*compiled) (list []*intent.Tier) {
@@ -157,19 +155,7 @@ func (p *Planner) tier(d intent.Direction, pod *model.Pod, policies []*compiled)
 		key = fmt.Append(key, pod.Ports)
 	}
 	sum := sha256.Sum256(key)
-	if t := p.tiers[sum]; t != nil {
-		return t
-	}
-	return p.remember(sum, accepts(d, pod, policies))
-}
-
-// remember keeps a tier for the next pod with the same policies.
-func (p *Planner) remember(sum [32]byte, t *intent.Tier) *intent.Tier {
-	if p.matches += 1 + t.Matches(); p.matches > mostMatches {
-		p.tiers, p.matches = map[[32]byte]*intent.Tier{}, 1+t.Matches()
-	}
-	p.tiers[sum] = t
-	return t
+	return p.tiers.get(sum, func() *intent.Tier { return accepts(d, pod, policies) })
 }
 
 func accepts(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.Tier {
