@@ -54,7 +54,36 @@ func (w *Watch) look(ctx context.Context, only []netip.Prefix) error {
 		w.tell(only, found, true)
 		return nil
 	}
+	if w.misses(only, found) {
+		if err := w.serving(ctx); err != nil {
+			return err
+		}
+	}
 	w.tell(only, found, false)
+	return nil
+}
+
+// misses tells whether a prefix that is known isn't found any more.
+func (w *Watch) misses(prefixes []netip.Prefix, found map[netip.Prefix]told) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool {
+		_, known := w.told[p]
+		_, there := found[p]
+		return known && !there
+	})
+}
+
+// serving is an error when the speaker speaks no BGP any more. One that is being stopped withdraws everything first, which is no word of
+// any peer: what it had learned is of an earlier life from then on.
+func (w *Watch) serving(ctx context.Context) error {
+	r, err := w.api.GetBgp(ctx, &api.GetBgpRequest{})
+	if err != nil {
+		return fmt.Errorf("ask whether the BGP speaker serves: %w", err)
+	}
+	if r.GetGlobal().GetAsn() == 0 {
+		return errors.New("the BGP speaker has stopped")
+	}
 	return nil
 }
 

@@ -2,10 +2,12 @@ package peer
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/osrg/gobgp/v4/api"
 	"github.com/vishvananda/netlink"
 	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -75,6 +77,29 @@ func TestSpeakerDies(t *testing.T) {
 	b.shows(t, 20*time.Second, "10.244.2.0/24 [10.0.0.2]")
 	if have := b.history()[events:]; len(have) != 1 || have[0] != "delete 10.244.3.0/24" {
 		t.Errorf("meanwhile: %q", have)
+	}
+}
+
+// TestSpeakerStops keeps what was learned while the speaker is stopped in order: what it withdraws then is no word of any peer.
+func TestSpeakerStops(t *testing.T) {
+	all := hosts(t, 2)
+	w, b := all[0].watch()
+	all[0].want(append(speaker(1), with(1, 2))...)
+	all[1].want(append(speaker(2), with(2, 1), path("10.244.2.0/24", "10.0.0.2"))...)
+	b.shows(t, 10*time.Second, "10.244.2.0/24 [10.0.0.2]")
+	for range 5 {
+		events := len(b.history())
+		until(t, "the speaker is stopped", 10*time.Second, func() bool {
+			_, err := w.api.StopBgp(t.Context(), &api.StopBgpRequest{AllowGracefulRestart: true})
+			return err == nil // the connection may still be that to the one before
+		})
+		time.Sleep(300 * time.Millisecond)
+		all[0].kill()
+		all[0].refill()
+		b.shows(t, 20*time.Second, "10.244.2.0/24 [10.0.0.2]")
+		if have := b.history()[events:]; slices.Contains(have, "delete 10.244.2.0/24") {
+			t.Fatalf("meanwhile: %q", have)
+		}
 	}
 }
 
