@@ -4,15 +4,19 @@ package services
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -159,6 +163,7 @@ func TestRollingUpdate(t *testing.T) {
 		replaced += w.roll(t, d, rounds, pods)
 	}
 	note, err := l.end()
+	err = w.trace(t, err)
 	w.score.Judge(t, loadGroup, fmt.Sprintf("rolling update of %d pods, %d wanted a second", pods, rate), err, "%s; %d times, %d pods replaced", note, rounds, replaced)
 	w.delete(t, s)
 	if err := w.Client.Delete(w.ctx, d, nil); err != nil {
@@ -192,6 +197,36 @@ func (w *the) roll(t *testing.T, d *appsv1.Deployment, round, pods int) int {
 		t.Error(err)
 	}
 	return len(old)
+}
+
+var fromPort = regexp.MustCompile(`from port (\d+)`)
+
+// trace adds where the nodes sent the connections that failed with silence.
+func (w *the) trace(t *testing.T, err error) error {
+	t.Helper()
+	if err == nil {
+		return nil
+	}
+	for _, found := range fromPort.FindAllStringSubmatch(err.Error(), -1) {
+		for _, n := range w.Nodes() {
+			dumped := n.Do(func() error {
+				for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
+					flows, err := netlink.ConntrackTableList(netlink.ConntrackTable, family)
+					if err != nil {
+						return err
+					}
+					for _, f := range flows {
+						if fmt.Sprint(f.Forward.SrcPort) == found[1] {
+							t.Logf("%s: %v", n.Name, f)
+						}
+					}
+				}
+				return nil
+			})
+			err = errors.Join(err, dumped)
+		}
+	}
+	return err
 }
 
 // TestMasqueradeAll restarts the daemons under load, once with --masquerade-all and once without.

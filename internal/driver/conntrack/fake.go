@@ -67,7 +67,7 @@ func (f *Fake) Flows(by Filter, each func(Flow)) error {
 	return nil
 }
 
-// Delete ends flows, each exactly.
+// Delete ends flows, each exactly: who answers counts as in the kernel, see Socket.Delete.
 func (f *Fake) Delete(flows ...Flow) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -76,7 +76,7 @@ func (f *Fake) Delete(flows ...Flow) error {
 	}
 	for _, w := range flows {
 		f.flows = slices.DeleteFunc(f.flows, func(o Flow) bool {
-			return o.Protocol == w.Protocol && o.Orig == w.Orig && (w.ID == 0 || w.ID == o.ID)
+			return o.Protocol == w.Protocol && o.Orig == w.Orig && o.Reply == w.Reply && (w.ID == 0 || w.ID == o.ID)
 		})
 	}
 	return nil

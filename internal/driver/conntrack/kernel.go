@@ -103,10 +103,12 @@ func (s *Socket) Delete(flows ...Flow) error {
 	return errors.Join(errs...)
 }
 
+// delete names the flow by the way back, which says who answers. A client that has the same port again soon has the same way there, and in the
+// kernel's memory often the same place, which the identity is made of: of it a flow that began since couldn't be told from the one that was seen.
 func (s *Socket) delete(f Flow) error {
 	e := netlink.NewAttributeEncoder()
 	e.ByteOrder = binary.BigEndian
-	tuple(e, ctaOrig, f.Protocol, f.Orig.Src, f.Orig.Dst)
+	tuple(e, ctaReply, f.Protocol, f.Reply.Src, f.Reply.Dst)
 	if f.ID != 0 {
 		e.Uint32(ctaID, f.ID)
 	}

@@ -2,6 +2,7 @@ package conntrack
 
 import (
 	"fmt"
+	"net/netip"
 	"runtime"
 	"slices"
 	"testing"
@@ -198,4 +199,52 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte{2, 0, 0, 0, 8, 0, 12, 0, 0, 0, 0, 1})
 	f.Add([]byte{2, 0, 0, 0, 28, 0, 1, 128, 20, 0, 1, 128, 8, 0, 1, 0, 10, 0, 0, 1, 8, 0, 2, 0, 10, 0, 0, 2, 4, 0, 2, 128})
 	f.Fuzz(func(t *testing.T, data []byte) { parse(data) })
+}
+
+// TestKernelDeletesWhatWasSeen leaves a flow alone that began with the same client's port after another one was seen there: the kernel
+// often gives it the same identity.
+func TestKernelDeletesWhatWasSeen(t *testing.T) {
+	for _, old := range []Flow{
+		flow(6, "10.244.1.1:1000", "10.96.0.10:80", "10.244.1.5:80"),
+		flow(17, "[fd00:244::1]:1000", "[fd00:96::a]:53", "[fd00:244::5]:53"),
+	} {
+		ns := namespace(t)
+		s := socket(t, ns)
+		young := old
+		young.Reply.Src = netip.AddrPortFrom(young.Reply.Src.Addr().Next(), young.Reply.Src.Port())
+		same := 0
+		for range 20 {
+			begin(t, ns, old)
+			seen := all(t, s, old.Orig.Dst.Addr().Is6())
+			if err := s.Delete(seen...); err != nil {
+				t.Fatal(err)
+			}
+			begin(t, ns, young)
+			now := all(t, s, old.Orig.Dst.Addr().Is6())
+			if len(seen) != 1 || len(now) != 1 {
+				t.Fatalf("%v became %v", seen, now)
+			}
+			if seen[0].ID == now[0].ID {
+				same++
+			}
+			if err := s.Delete(seen...); err != nil {
+				t.Fatal(err)
+			}
+			if left := all(t, s, old.Orig.Dst.Addr().Is6()); len(left) != 1 {
+				t.Fatalf("%v went with %v", now, seen)
+			}
+			if err := s.Delete(now...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Logf("%s: the same identity %d times of 20", old, same)
+	}
+}
+
+func all(t *testing.T, s *Socket, v6 bool) (list []Flow) {
+	t.Helper()
+	if err := s.Flows(Filter{V6: v6}, func(f Flow) { list = append(list, f) }); err != nil {
+		t.Fatal(err)
+	}
+	return list
 }

@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -77,14 +78,33 @@ func (s *storm) look(now time.Time) {
 			left++
 			continue
 		}
-		name, err := "", error(unix.ETIMEDOUT)
+		var name string
+		var err error
 		if p.Revents != 0 {
 			name, err = s.read(int(p.Fd))
+		} else {
+			err = silence(int(p.Fd))
 		}
 		s.count(s.since[i], now, name, err)
 		unix.Close(int(p.Fd))
 	}
 	s.open, s.since = s.open[:left], s.since[:left]
+}
+
+// silence is why a connection was ended that nothing came of: it names the port that it came from, by which a node's flows can be searched.
+func silence(fd int) error {
+	port := 0
+	switch a, _ := unix.Getsockname(fd); a := a.(type) {
+	case *unix.SockaddrInet4:
+		port = a.Port
+	case *unix.SockaddrInet6:
+		port = a.Port
+	}
+	state := "no answer to the first packet"
+	if _, err := unix.Getpeername(fd); err == nil {
+		state = "established, and no greeting"
+	}
+	return fmt.Errorf("from port %d: %s: %w", port, state, unix.ETIMEDOUT)
 }
 
 // read takes the greeting, which comes in one piece.
