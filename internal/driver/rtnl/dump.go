@@ -22,12 +22,15 @@ func (d *Driver) Dump(ctx context.Context) (map[row.LinuxKey]row.Linux, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	names, ours := map[int]string{}, map[int]row.Link{}
+	names, ours, bridge := map[int]string{}, map[int]row.Link{}, 0
 	for _, l := range links {
 		names[l.Attrs().Index] = l.Attrs().Name
 		if r, ok := d.link(l); ok {
 			ours[l.Attrs().Index] = r
 			found.add(r)
+		}
+		if l.Attrs().Name == row.BridgeName {
+			bridge = l.Attrs().Index
 		}
 	}
 	for _, dump := range []func(rows, map[int]row.Link) error{d.dumpAddrs, d.dumpNeighs, d.dumpFou} {
@@ -35,7 +38,7 @@ func (d *Driver) Dump(ctx context.Context) (map[row.LinuxKey]row.Linux, error) {
 			return nil, err
 		}
 	}
-	if err := d.dumpRoutes(found, names); err != nil {
+	if err := d.dumpRoutes(found, names, bridge); err != nil {
 		return nil, err
 	}
 	if err := d.dumpRules(found); err != nil {
@@ -99,7 +102,12 @@ func (d *Driver) dumpNeighs(found rows, ours map[int]row.Link) error {
 	return nil
 }
 
-func (d *Driver) dumpRoutes(found rows, names map[int]string) error {
+// dumpRoutes leaves out routes that the bridge's subnet stands in the way of: they are to be made again.
+func (d *Driver) dumpRoutes(found rows, names map[int]string, bridge int) error {
+	near, err := d.gateways(bridge)
+	if err != nil {
+		return err
+	}
 	filter := &netlink.Route{Table: unix.RT_TABLE_UNSPEC, Protocol: row.RouteProtocol}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		list, err := dumped(d.h.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL))
@@ -107,7 +115,9 @@ func (d *Driver) dumpRoutes(found rows, names map[int]string) error {
 			return fmt.Errorf("list routes: %w", err)
 		}
 		for _, r := range list {
-			found.add(fromRoute(r, family, names))
+			if r := fromRoute(r, family, names); !shadowed(r, near) {
+				found.add(r)
+			}
 		}
 	}
 	return nil

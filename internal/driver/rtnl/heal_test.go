@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -68,6 +69,14 @@ func TestWhatOthersRemoveIsBackWithinASecond(t *testing.T) {
 			}
 			// Linux forgets IPv6 addresses with the link, and whoever gave them gives them again.
 			return k.stranger.AddrAdd(eth0, &netlink.Addr{IPNet: ipNet(pfx("fd00::1/64")), Flags: unix.IFA_F_NODAD})
+		},
+		"the bridge gets an address of another node's range": func() error {
+			b, err := k.stranger.LinkByName(row.BridgeName)
+			if err != nil {
+				return err
+			}
+			return errors.Join(k.stranger.AddrAdd(b, &netlink.Addr{IPNet: ipNet(pfx("10.244.2.1/24"))}),
+				k.stranger.AddrAdd(b, &netlink.Addr{IPNet: ipNet(pfx("fd02::1/64"))}))
 		},
 		"a neighbour goes": func() error { n.LinkIndex = eye.indexOf(vx.Name); return k.stranger.NeighDel(n) },
 	} {

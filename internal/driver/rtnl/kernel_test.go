@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -275,6 +276,39 @@ func TestSomebodyElsesThingsStay(t *testing.T) {
 	}
 	if _, err := k.stranger.LinkByName(row.VxlanName); err != nil {
 		t.Errorf("their link: %v", err)
+	}
+}
+
+// TestARangeThatWentToAnotherNode: the address that the CNI plugin gave the bridge stays where the range is ours, and goes with the first
+// route to another node, of each family alone.
+func TestARangeThatWentToAnotherNode(t *testing.T) {
+	k := newKernel(t)
+	k.want(bridge)
+	b, err := k.stranger.LinkByName(row.BridgeName)
+	k.must(err)
+	for _, a := range []string{"10.244.1.1/24", "10.244.9.1/24", "fd01::1/64", "fd09::1/64"} {
+		k.must(k.stranger.AddrAdd(b, &netlink.Addr{IPNet: ipNet(pfx(a)), Flags: unix.IFA_F_NODAD}))
+	}
+	routes := []row.Linux{
+		row.Route{Table: row.TableMain, Dst: pfx("10.244.1.0/24"), Hops: via("10.0.0.2")},
+		row.Route{Table: row.TableMain, Dst: pfx("fd01::/64"), Hops: via("fd00::2")},
+		row.Route{Table: row.TableMain, Dst: pfx("10.244.9.0/24"), Kind: row.RouteUnreachable, Metric: 65535}, // our own range
+		row.Route{Table: row.TableMain, Dst: pfx("10.244.0.0/16"), Hops: via("10.0.0.2")},
+	}
+	for i, want := range [][]string{{"10.244.9.1/24", "fd01::1/64", "fd09::1/64"}, {"10.244.9.1/24", "fd09::1/64"}, {"10.244.9.1/24", "fd09::1/64"}, {"10.244.9.1/24", "fd09::1/64"}} {
+		k.want(append([]row.Linux{bridge}, routes[:i+1]...)...)
+		list, err := k.gateways(b.Attrs().Index)
+		k.must(err)
+		have := []string{}
+		for p, a := range list {
+			if !p.Addr().IsLinkLocalUnicast() {
+				have = append(have, a.IPNet.String())
+			}
+		}
+		slices.Sort(have)
+		if d := cmp.Diff(want, have); d != "" {
+			t.Errorf("after %s: %s", routes[i], d)
+		}
 	}
 }
 

@@ -114,6 +114,9 @@ func (d *Driver) setRoute(r row.Route, old *row.Linux) error {
 	if r.Kind == row.RouteLocal {
 		return d.setLocal(want, old)
 	}
+	if err := d.leave(r); err != nil {
+		return err
+	}
 	if old == nil {
 		if err = d.h.RouteAdd(want); !errors.Is(err, unix.EEXIST) {
 			return explain(err)
@@ -123,6 +126,51 @@ func (d *Driver) setRoute(r row.Route, old *row.Linux) error {
 		}
 	}
 	return explain(d.h.RouteReplace(want))
+}
+
+// gateways are the addresses of the bridge by their subnets, as the CNI plugin gave them.
+func (d *Driver) gateways(index int) (map[netip.Prefix]netlink.Addr, error) {
+	list, err := dumped(d.h.AddrList(nil, netlink.FAMILY_ALL))
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	found := map[netip.Prefix]netlink.Addr{}
+	for _, a := range list {
+		if a.LinkIndex == index {
+			found[prefix(a.IPNet).Masked()] = a
+		}
+	}
+	return found, nil
+}
+
+// shadowed tells whether a route leads to where the bridge has a subnet, which the kernel takes to be near.
+func shadowed(r row.Route, bridge map[netip.Prefix]netlink.Addr) bool {
+	_, there := bridge[r.Dst]
+	return there && r.Table == row.TableMain && r.Kind == row.RouteUnicast
+}
+
+// leave takes the bridge's address away from a range that this node has no more: no route leads to one that it has. The plugin, which
+// gave the address, doesn't take it back, and the kernel's route to the subnet would stand in the way of ours.
+func (d *Driver) leave(r row.Route) error {
+	index, there := d.index[row.BridgeName]
+	if !there || r.Table != row.TableMain || r.Kind != row.RouteUnicast || !d.near(r.Dst, index) {
+		return nil
+	}
+	bridge, err := d.gateways(index)
+	if err != nil || !shadowed(r, bridge) {
+		return err
+	}
+	a := bridge[r.Dst]
+	if err := d.h.AddrDel(nil, &a); err != nil && !gone(err) {
+		return fmt.Errorf("remove address %s of %s, whose range is another's now: %w", a.IPNet, row.BridgeName, err)
+	}
+	return nil
+}
+
+// near asks the kernel where an address of a range is, which costs the same with many addresses on the node.
+func (d *Driver) near(p netip.Prefix, index int) bool {
+	list, err := d.h.RouteGetWithOptions(slice(p.Addr().Next()), &netlink.RouteGetOptions{FIBMatch: true})
+	return err == nil && len(list) > 0 && list[0].LinkIndex == index
 }
 
 // onlyOurs checks that no route in the same place is somebody else's.

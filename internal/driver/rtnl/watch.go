@@ -27,7 +27,7 @@ func (d *Driver) Watch(ctx context.Context, changed func()) error {
 	}
 	defer s.Close()
 	defer context.AfterFunc(ctx, s.Close)()
-	w := watcher{up: map[int32]bool{}, ours: map[int32]bool{}}
+	w := &watcher{up: map[int32]bool{}, ours: map[int32]bool{}}
 	changed()
 	for {
 		list, _, err := s.Receive()
@@ -47,10 +47,13 @@ func (d *Driver) Watch(ctx context.Context, changed func()) error {
 	}
 }
 
-// watcher judges messages. It remembers which links are up and which are ours, as told by messages.
-type watcher struct{ up, ours map[int32]bool }
+// watcher judges messages. It remembers which links are up and which are ours, as told by messages, and which is the pods' bridge.
+type watcher struct {
+	up, ours map[int32]bool
+	bridge   int32
+}
 
-func (w watcher) any(list []syscall.NetlinkMessage) bool {
+func (w *watcher) any(list []syscall.NetlinkMessage) bool {
 	matters := false
 	for _, m := range list {
 		matters = w.one(m) || matters
@@ -59,12 +62,14 @@ func (w watcher) any(list []syscall.NetlinkMessage) bool {
 }
 
 // one tells whether a message may be about a row of ours. Additions are nothing to us unless they replace.
-func (w watcher) one(m syscall.NetlinkMessage) bool {
+func (w *watcher) one(m syscall.NetlinkMessage) bool {
 	switch m.Header.Type {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		return w.link(m)
 	case unix.RTM_DELADDR:
 		return true
+	case unix.RTM_NEWADDR: // in the range of another node, maybe
+		return w.bridge != 0 && len(m.Data) >= unix.SizeofIfAddrmsg && int32(binary.NativeEndian.Uint32(m.Data[4:])) == w.bridge
 	case unix.RTM_DELNEIGH:
 		return len(m.Data) >= unix.SizeofNdMsg && w.ours[int32(binary.NativeEndian.Uint32(m.Data[4:]))]
 	case unix.RTM_DELROUTE:
@@ -80,7 +85,7 @@ func (w watcher) one(m syscall.NetlinkMessage) bool {
 
 // link tells whether a link is ours or has gone down, which takes its routes away. Messages of
 // family bridge are about ports.
-func (w watcher) link(m syscall.NetlinkMessage) bool {
+func (w *watcher) link(m syscall.NetlinkMessage) bool {
 	if len(m.Data) < unix.SizeofIfInfomsg {
 		return false
 	}
@@ -102,5 +107,8 @@ func (w watcher) link(m syscall.NetlinkMessage) bool {
 		return ours || before
 	}
 	w.up[info.Index], w.ours[info.Index] = up, ours
+	if l.Attrs().Name == row.BridgeName {
+		w.bridge = info.Index
+	}
 	return ours || before && !up
 }
