@@ -37,7 +37,7 @@ func (l Ledgers) planWire(m *model.Model, u model.Ref) []model.Remark {
 		l.Linux.Claim(owner, rows...)
 		return remarks
 	}
-	w, remarks := encryption.Self(m)
+	w, remarks := encryption.Self(m, podMTU(m))
 	var links []row.Linux
 	var sysctls []row.Sysctl
 	var notes []row.KubeAnnotation

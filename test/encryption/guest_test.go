@@ -6,7 +6,7 @@ package encryption
 const (
 	place  = "the guest kernel"
 	engine = "the kernel"
-	// turns is false: the kernel's WireGuard is on from the beginning, beside the default tunnels. Two faults of the product are why, both in
-	// the known limits of docs/operating.md: a connection reset when it takes over, and large IPv6 datagrams beside vxlan.
+	// turns is false: the kernel's WireGuard is on from the beginning. A fault of the product is why, in the known limits of
+	// docs/operating.md: a connection reset when it takes over.
 	turns = false
 )

@@ -11,13 +11,20 @@ import (
 )
 
 // Self plans this node's end. While its key is unknown there is none.
-func Self(m *model.Model) (*intent.Wire, []model.Remark) {
+//
+// The tunnel carries no larger packets than pods' links do (0: unknown). What a pod sends in fragments is one packet again in the node's
+// bridge, where its fragments' size is forgotten (br_netfilter); fragments that the tunnel made larger would be too big for the other
+// node's bridge, and IPv6 has no other way on.
+func Self(m *model.Model, pods int) (*intent.Wire, []model.Remark) {
 	s, self := &m.Settings.Encryption, m.Self()
 	key := m.Identity().Key
 	if !On(m) || self == nil || key == (model.WireKey{}) {
 		return nil, nil
 	}
 	w := &intent.Wire{Key: intent.WireKey(key), Port: uint16(s.Port), MTU: mtu(m), User: s.Where == model.WireUser}
+	if pods > 0 && w.MTU > 0 {
+		w.MTU = min(w.MTU, pods)
+	}
 	for _, p := range self.PodCIDRs {
 		if m.Settings.Has(model.FamilyOf(p.Addr())) {
 			w.Pods = append(w.Pods, p.Masked())

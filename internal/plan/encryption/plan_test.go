@@ -115,19 +115,22 @@ func TestMTU(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*model.Model)
+		pods   int
 		want   int
 	}{
-		{"IPv4 outside", func(*model.Model) {}, 1440},
+		{"IPv4 outside", func(*model.Model) {}, 0, 1440},
+		{"pods' links carry less", func(*model.Model) {}, 1430, 1430},
+		{"pods' links carry more", func(*model.Model) {}, 1460, 1440},
 		{"IPv6 outside", func(m *model.Model) {
 			m.Put(node("a", "fd00::1 10.0.0.1", "10.244.1.0/24", 1))
-		}, 1420},
-		{"one node by IPv6", func(m *model.Model) { m.Put(node("c", "fd00::3", "10.244.3.0/24", 3)) }, 1420},
-		{"a node by IPv6 without a key doesn't count", func(m *model.Model) { m.Put(node("c", "fd00::3", "10.244.3.0/24", 0)) }, 1440},
+		}, 0, 1420},
+		{"one node by IPv6", func(m *model.Model) { m.Put(node("c", "fd00::3", "10.244.3.0/24", 3)) }, 0, 1420},
+		{"a node by IPv6 without a key doesn't count", func(m *model.Model) { m.Put(node("c", "fd00::3", "10.244.3.0/24", 0)) }, 0, 1440},
 		{"a large uplink", func(m *model.Model) {
 			m.Put(&model.Link{Name: "eth0", MTU: 9001, Up: true, Addrs: []netip.Prefix{pfx("10.0.0.1/24")}})
-		}, 8941},
+		}, 0, 8941},
 	} {
-		w, _ := Self(cluster(false, c.change))
+		w, _ := Self(cluster(false, c.change), c.pods)
 		if w == nil || w.MTU != c.want {
 			t.Errorf("%s: %v, want MTU %d", c.name, w, c.want)
 		}
@@ -140,7 +143,7 @@ func TestNothingWithout(t *testing.T) {
 		"encryption": func() *model.Model { m := cluster(true); m.Settings.Encryption.On = false; return m }(),
 		"a router":   func() *model.Model { m := cluster(true); m.Settings.Router = false; return m }(),
 	} {
-		w, _ := Self(m)
+		w, _ := Self(m, 0)
 		p, remarks := Peer(m, "b")
 		if w != nil || p != nil || len(remarks) > 0 || Guard(m) != nil || Unrouted(m) != nil {
 			t.Errorf("without %s: %v %v %v %v", name, w, p, remarks, Guard(m))
@@ -149,7 +152,7 @@ func TestNothingWithout(t *testing.T) {
 	// The guard stands before there is a key.
 	m := cluster(true)
 	m.Delete((&model.WireIdentity{}).Ref())
-	if w, _ := Self(m); w != nil || Guard(m) == nil || !Guard(m).Drop {
+	if w, _ := Self(m, 0); w != nil || Guard(m) == nil || !Guard(m).Drop {
 		t.Errorf("without a key: %v %v", w, Guard(m))
 	}
 }
