@@ -139,17 +139,8 @@ func kindAt(m *model.Model, s *model.Service, a netip.Addr, owner *model.Service
 	return best, ok
 }
 
-// At are the frontends that Services have at an address by naming it, each with its holder: the oldest Service first,
-// then by port and protocol. Node ports, which are named by no Service's address, are not among them.
-func At(m *model.Model, a netip.Addr) []Claim {
-	var list []Claim
-	for _, s := range m.ServicesAt(a) {
-		list = append(list, Has(m, s, a)...)
-	}
-	return list
-}
-
-// Has are those of At that are a Service's, by port and protocol.
+// Has are the frontends that a Service has at an address by naming it, each with its holder, by port and protocol. Node ports, which
+// are named by no Service's address, are not among them.
 func Has(m *model.Model, s *model.Service, a netip.Addr) []Claim {
 	var list []Claim
 	for _, p := range s.Ports {

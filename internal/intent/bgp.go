@@ -196,9 +196,6 @@ type Held struct {
 	Min, Max uint8
 }
 
-// String prints "held 10.244.1.0/24 24..32".
-func (h *Held) String() string { return fmt.Sprintf("held %s %d..%d", h.Prefix, h.Min, h.Max) }
-
 // BGP is everything about the speaker but the addresses of Services.
 type BGP struct {
 	Speaker   *Speaker

@@ -1,7 +1,6 @@
 package intent
 
 import (
-	"fmt"
 	"net/netip"
 )
 
@@ -21,12 +20,4 @@ type Port struct {
 	Pod   string       // "namespace/name"
 	MAC   [6]byte      // Ethernet address of the pod's end
 	Addrs []netip.Addr // that the pod may send from, its link-local address among them; sorted
-}
-
-// String prints one line.
-func (p *Port) String() string {
-	if p.Kind == FreePort {
-		return fmt.Sprintf("%s at port %s sends what it wants", p.Pod, p.Name)
-	}
-	return fmt.Sprintf("%s at port %s is %x %v", p.Pod, p.Name, p.MAC, p.Addrs)
 }

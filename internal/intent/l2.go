@@ -1,7 +1,6 @@
 package intent
 
 import (
-	"fmt"
 	"net/netip"
 )
 
@@ -10,9 +9,6 @@ type Answer struct {
 	Addr netip.Addr
 	Link string
 }
-
-// String prints "192.0.2.7 on eth0".
-func (a Answer) String() string { return fmt.Sprintf("%s on %s", a.Addr, a.Link) }
 
 // Watch is a node whose silence would be ours to answer.
 type Watch struct {

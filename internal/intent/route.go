@@ -103,8 +103,3 @@ type TunnelGuard struct {
 	Port   uint16         // UDP, of fou and vxlan
 	Own    []netip.Prefix // addresses that nothing out of a tunnel comes from: this node's pods', and Services'; none overlaps another
 }
-
-// String prints one line.
-func (g *TunnelGuard) String() string {
-	return fmt.Sprintf("nodes alone to %s port %d, nothing from %v out of it", g.Encap, g.Port, g.Own)
-}

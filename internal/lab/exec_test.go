@@ -15,7 +15,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -23,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/transport/spdy"
 	utilexec "k8s.io/client-go/util/exec"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"kube-router/internal/lab"
 )
@@ -184,11 +184,11 @@ func TestPortForward(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tunnel, err := portforward.NewSPDYOverWebsocketDialer(request.URL(), config)
+	tunnel, err := portforward.NewSPDYOverWebsocketDialerForStreaming(request.URL(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, request.URL())
+	plain := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, request.URL())
 	for protocol, dialer := range map[string]httpstream.Dialer{"SPDY": plain, "WebSocket": tunnel} {
 		forward(t, ctx, protocol, dialer)
 	}
@@ -199,7 +199,7 @@ func forward(t *testing.T, ctx context.Context, protocol string, dialer httpstre
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ready := make(chan struct{})
-	f, err := portforward.NewOnAddressesWithContext(ctx, dialer, []string{"127.0.0.1"}, []string{"0:8080", "0:9"}, ready, io.Discard, io.Discard)
+	f, err := portforward.NewOnAddressesForStreamingWithContext(ctx, dialer, []string{"127.0.0.1"}, []string{"0:8080", "0:9"}, ready, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@
 package boundaries
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -129,7 +130,7 @@ func probed(to netip.AddrPort) error {
 	var once sync.Once
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		Dial: func(string, string) (c net.Conn, err error) {
+		DialContext: func(context.Context, string, string) (c net.Conn, err error) {
 			err = errors.New("asked twice")
 			once.Do(func() { c, err = conn, nil })
 			return c, err

@@ -106,7 +106,6 @@ func announcement(attrs []byte, nlri ...byte) []byte {
 
 var (
 	attrOrigin = []byte{0x40, 1, 1, 0}
-	attrPath   = []byte{0x40, 2, 6, 2, 1, 0, 0, 0xfd, 0xe9}
 	attrHop    = []byte{0x40, 3, 4, 172, 30, 0, 200}
 	prefix198  = []byte{24, 198, 51, 100}
 )
