@@ -43,6 +43,9 @@ func (n *Node) CNIDir() string { return filepath.Join(n.dir, "cni") }
 // RunDir is the node's /run as the lab sees it.
 func (n *Node) RunDir() string { return filepath.Join(n.dir, "run") }
 
+// PluginDir is where the CNI reference plugins are.
+func (n *Node) PluginDir() string { return n.lab.config.Plugins }
+
 // LogPath is the file that the node's daemon logs to, all its runs one after the other.
 func (n *Node) LogPath() string { return filepath.Join(n.dir, "daemon.log") }
 

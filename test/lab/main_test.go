@@ -20,6 +20,9 @@ import (
 var programs string
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 3 && os.Args[1] == "runtime" { // TestContainerRuntime runs this program on a node
+		os.Exit(containerRuntime(os.Args[2:]))
+	}
 	os.Exit(lab.Suite(func(dir string) int {
 		programs = dir
 		return m.Run()
