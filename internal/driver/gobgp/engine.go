@@ -34,6 +34,7 @@ type Engine struct {
 
 	heard   atomic.Int64 // when the daemon last asked, Unix nanoseconds
 	serving atomic.Int64 // calls being answered
+	stopped atomic.Bool  // BGP has been told to stop: see hush
 	haste   atomic.Pointer[haste]
 	watches watches
 }
@@ -98,6 +99,7 @@ func (e *Engine) wait(ctx context.Context, s *server.BgpServer, ended <-chan str
 			}
 			e.Log.Warn("no daemon any more: sessions end and routes are withdrawn", "after", e.Orphan)
 		}
+		e.stopped.Store(true)
 		if err := s.StopBgp(context.Background(), &api.StopBgpRequest{AllowGracefulRestart: graceful}); err != nil {
 			e.Log.Warn("stop BGP", "error", err)
 		}
@@ -157,6 +159,12 @@ func (e *Engine) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo, n
 	defer e.serving.Add(-1)
 	if came(ctx, socketName) {
 		e.heard.Store(time.Now().UnixNano())
+		switch info.FullMethod {
+		case api.GoBgpService_StopBgp_FullMethodName:
+			e.stopped.Store(true)
+		case api.GoBgpService_StartBgp_FullMethodName:
+			e.stopped.Store(false)
+		}
 	} else if !reads(info.FullMethod) {
 		if came(ctx, readName) {
 			return nil, e.readOnly()
@@ -182,15 +190,39 @@ func (e *Engine) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInf
 	}
 	e.heard.Store(time.Now().UnixNano())
 	h := e.haste.Load()
+	s = hush{s, e}
 	switch {
 	case info.FullMethod == api.GoBgpService_WatchEvent_FullMethodName:
 		w := e.watches.add(s)
 		defer e.watches.remove(w)
 		return next(srv, w)
+	case info.FullMethod == api.GoBgpService_ListPath_FullMethodName:
+		err := next(srv, s)
+		if err == nil && e.stopped.Load() {
+			err = errStopped // what was listed may be what is left
+		}
+		return err
 	case h != nil && info.FullMethod == api.GoBgpService_ListPeer_FullMethodName:
 		return h.list(srv, s, next)
 	}
 	return next(srv, s)
+}
+
+var errStopped = status.Error(codes.Unavailable, "the BGP speaker stops")
+
+// hush is a stream to a daemon, on which nothing is said any more once the speaker has been told to stop. It withdraws everything then, which
+// would pass for the peers' word: a daemon that stays, or the next of whatever version, is to keep what they taught.
+type hush struct {
+	grpc.ServerStream
+	engine *Engine
+}
+
+// SendMsg sends, or ends the stream.
+func (h hush) SendMsg(m any) error {
+	if h.engine.stopped.Load() {
+		return errStopped
+	}
+	return h.ServerStream.SendMsg(m)
 }
 
 // discreet is a stream to people: neighbours appear on it without their passwords.

@@ -3,11 +3,19 @@ package gobgp
 import (
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"kube-router/internal/lab/netns"
 )
@@ -93,4 +101,53 @@ func driver(t testing.TB, dir string) *Driver {
 	}
 	t.Cleanup(func() { d.Close() })
 	return d
+}
+
+// spoken is a daemon's end of a stream.
+type spoken struct {
+	grpc.ServerStream
+	ctx  context.Context
+	said int
+}
+
+func (s *spoken) Context() context.Context { return s.ctx }
+
+func (s *spoken) SendMsg(any) error { s.said++; return nil }
+
+// TestStopIsSilent tells a daemon nothing of what a speaker withdraws when it is told to stop: not on a watch that there is, nor in the
+// answer to a question. When BGP is begun anew it speaks again.
+func TestStopIsSilent(t *testing.T) {
+	ctx := peer.NewContext(t.Context(), &peer.Peer{LocalAddr: &net.UnixAddr{Name: filepath.Join(t.TempDir(), socketName), Net: "unix"}})
+	e := &Engine{Log: logger(t)}
+	call := func(method string) {
+		t.Helper()
+		_, err := e.unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: method}, func(context.Context, any) (any, error) { return nil, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for method, during := range map[string]bool{
+		api.GoBgpService_WatchEvent_FullMethodName: true, api.GoBgpService_ListPath_FullMethodName: true, api.GoBgpService_ListPeer_FullMethodName: false,
+	} {
+		for _, stops := range []bool{false, true} {
+			call(api.GoBgpService_StartBgp_FullMethodName)
+			if stops && !during {
+				call(api.GoBgpService_StopBgp_FullMethodName)
+			}
+			s := &spoken{ctx: ctx}
+			err := e.stream(nil, s, &grpc.StreamServerInfo{FullMethod: method}, func(_ any, s grpc.ServerStream) error {
+				if err := s.SendMsg(nil); err != nil || !stops || !during {
+					return err
+				}
+				call(api.GoBgpService_StopBgp_FullMethodName)
+				if method == api.GoBgpService_ListPath_FullMethodName {
+					return nil // it found nothing more
+				}
+				return s.SendMsg(nil)
+			})
+			if silent := status.Code(err) == codes.Unavailable; silent != stops || (s.said == 1) != (during || !stops) {
+				t.Errorf("%s, stopped %t: %v, said %d times", method, stops, err, s.said)
+			}
+		}
+	}
 }
