@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"kube-router/internal/driver/nflog"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
@@ -21,7 +22,7 @@ func (a *agent) asked() *view.Daemon {
 		Fronts: a.network.Services.Intents, Linux: a.ledgers.Linux, BGP: a.ledgers.BGP,
 		Rules: func(ctx context.Context) (map[row.NftKey]row.Nft, error) { return a.firewall.table.Dump(ctx) },
 		Wires: a.wireStates, InClear: a.inClear,
-		Dropped: a.dropCounts, Recent: a.recentDrops, Hits: a.ruleHits,
+		Dropped: a.dropCounts, Recent: recent(a.firewall.drops), Tried: recent(a.firewall.tried), Hits: a.ruleHits,
 	}
 	if a.o.Settings.AtSocket() {
 		d.AtSocket, d.Connects = stage.AtSocket, a.connects
@@ -54,13 +55,15 @@ func (t *tables) lines(name string) []reconcile.Line {
 	return e.lane.Lines()
 }
 
-// recentDrops are the latest packets that policies dropped.
-func (a *agent) recentDrops() (list []view.Packet, since time.Time, err error) {
-	drops, since, err := a.firewall.drops.Recent()
-	for _, d := range drops {
-		list = append(list, view.Packet(d))
+// recent are the latest packets of a reader.
+func recent(r *nflog.Reader) func() (list []view.Packet, since time.Time, err error) {
+	return func() (list []view.Packet, since time.Time, err error) {
+		drops, since, err := r.Recent()
+		for _, d := range drops {
+			list = append(list, view.Packet(d))
+		}
+		return list, since, err
 	}
-	return list, since, err
 }
 
 // asked describes the allocator.

@@ -32,6 +32,7 @@ type firewall struct {
 	cutter *conntrack.Cutter // nil: flows that stand may stay
 	turner *conntrack.Cutter // nil: no pod leaves by a gateway
 	drops  *nflog.Reader
+	tried  *nflog.Reader // what rehearsals would drop
 }
 
 // waiting is a lane that one can wait for.
@@ -47,7 +48,7 @@ type counting interface {
 // accompany prepares the firewall's companions on a real node.
 func (a *agent) accompany(o *config.Options, log *slog.Logger) error {
 	f := a.firewall
-	f.drops = nflog.NewReader(0, nft.PolicyLogGroup)
+	f.drops, f.tried = nflog.NewReader(0, nft.PolicyLogGroup), nflog.NewReader(0, nft.RehearsalLogGroup)
 	s := &o.Settings
 	if s.Guards() {
 		f.attach = cni.New(s.CNI.Socket, a.inbox, a, log)
@@ -90,7 +91,7 @@ func (f *firewall) synced() bool { return f.attach == nil || f.attach.Synced() }
 
 // parts are what runs beside the others for the firewall.
 func (f *firewall) parts() []part {
-	list := []part{{"drops", f.drops.Run}}
+	list := []part{{"drops", f.drops.Run}, {"rehearsals", f.tried.Run}}
 	if f.attach != nil {
 		list = append(list, part{"CNI socket", f.attach.Run})
 	}

@@ -64,9 +64,17 @@ type Firewall struct {
 	Addrs   []netip.Addr
 	Ingress []*Tier // two at most; none: everything may come
 	Egress  []*Tier // two at most; none: everything may go
+
+	// Rehearsal has by direction the tiers that the pod had if the policies were enforced that are only rehearsed; none: none is there.
+	Rehearsal [2][]*Tier
 }
 
-// Tiers are those of both directions.
+// Rehearsed are the tiers of its rehearsal.
+func (f *Firewall) Rehearsed() []*Tier {
+	return slices.Concat(f.Rehearsal[ToPod], f.Rehearsal[FromPod])
+}
+
+// Tiers are those of both directions that are enforced.
 func (f *Firewall) Tiers() []*Tier { return slices.Concat(f.Ingress, f.Egress) }
 
 // Key is the pod.
@@ -77,6 +85,9 @@ func (f *Firewall) String() string {
 	text := f.Pod + " " + fmt.Sprint(f.Addrs)
 	for _, t := range f.Tiers() {
 		text += ", " + t.String()
+	}
+	for _, t := range f.Rehearsed() {
+		text += ", rehearsed " + t.String()
 	}
 	return text
 }
@@ -114,6 +125,7 @@ type FirewallBase struct {
 	JudgeEcho bool           // echo requests obey policies
 	Ranges    []netip.Prefix // addresses there that are no known pod's are refused
 	Bridge    bool           // pods of this node hang on our bridge
+	Rehearsal bool           // what is enforced by nobody yet is judged as well
 	// Bridges are another CNI's on which pods hang, and Broadcasts are addresses that all pods hear there.
 	Bridges    []string
 	Broadcasts []netip.Addr

@@ -39,6 +39,7 @@ type Source struct {
 	UID    string
 	Index  int    // of the rule in its direction
 	Name   string // as the rule calls itself; may be empty, and need not be unique
+	Audit  bool   // the policy is only rehearsed
 }
 
 // String prints "policy rule 2 (name)", counting from 0 as fields do.
@@ -70,6 +71,22 @@ type Tier struct {
 	Direction Direction
 	Rules     []Rule
 	Default   Action
+
+	Rehearsal bool     // what would end here is counted, and goes on
+	Policies  []string // in a rehearsal: the NetworkPolicies to whose account goes what Default refuses
+}
+
+// Rehearsed is a tier as a rehearsal has it, where what none of its rules accepts goes to the account of policies. What it counts is
+// theirs alone, so they are in its name.
+func (t *Tier) Rehearsed(policies []string) *Tier {
+	r := *t
+	r.Rehearsal, r.Policies = true, policies
+	text := fmt.Sprintf("rehearsal %s %q", t.ID, policies)
+	for _, rule := range t.Rules {
+		text += fmt.Sprint(" ", rule.Source.Audit)
+	}
+	r.ID = Digest(text)
+	return &r
 }
 
 // NewTier makes a tier of ordered rules, which hands on what none of them matches. Its name has the sources of the rules in

@@ -16,6 +16,7 @@ type ClusterPolicy struct {
 	Subject  PodSelection
 	Ingress  []ClusterRule // in order; none: nothing about ingress
 	Egress   []ClusterRule
+	Audit    bool // rehearsed: judged, and not enforced
 	Remarks  []Remark
 }
 

@@ -9,6 +9,7 @@ type Policy struct {
 	Pods    Selector // spec.podSelector, within the policy's namespace
 	Ingress *Rules   // nil: the policy says nothing about ingress
 	Egress  *Rules   // nil: the policy says nothing about egress
+	Audit   bool     // rehearsed: judged, and not enforced
 	Remarks []Remark
 }
 

@@ -110,6 +110,12 @@ func namespaceNotes() []note {
 	}
 }
 
+func policyNotes() []note {
+	return []note{
+		on("enforcement", "audit", "", lines{"nft: policy-ingress4 { 10.244.1.5 :"}, lines{"nft: policy-rehearse-ingress4 { 10.244.1.5 :", "nft: policy-forward jump policy-rehearsal"}, "x"),
+	}
+}
+
 func podNotes() []note {
 	var list []note
 	for _, n := range []note{
@@ -138,6 +144,8 @@ func annotated(t *testing.T, k model.Kind, node string, all map[string]string) e
 		file, name = "pods.yaml", "web-1"
 	case model.KindNamespace:
 		file, name = "namespace.yaml", "default"
+	case model.KindPolicy:
+		file, name = "policy.yaml", "web"
 	}
 	var text strings.Builder
 	for _, f := range s.input.Files {
@@ -161,7 +169,7 @@ func annotated(t *testing.T, k model.Kind, node string, all map[string]string) e
 
 // TestAnnotationsDoWhatTheySay sets each annotation while the daemon runs, spoils it, and takes it away again.
 func TestAnnotationsDoWhatTheySay(t *testing.T) {
-	for kind, list := range map[model.Kind][]note{model.KindService: serviceNotes(), model.KindNode: append(nodeNotes(), wireNotes()...), model.KindPod: podNotes(), model.KindNamespace: namespaceNotes()} {
+	for kind, list := range map[model.Kind][]note{model.KindService: serviceNotes(), model.KindNode: append(nodeNotes(), wireNotes()...), model.KindPod: podNotes(), model.KindNamespace: namespaceNotes(), model.KindPolicy: policyNotes()} {
 		for _, n := range list {
 			t.Run(n.name, func(t *testing.T) {
 				with := func(value string) map[string]string {
@@ -210,7 +218,7 @@ func TestEveryAnnotationIsShown(t *testing.T) {
 		}
 	}
 	var cases []effect
-	for _, n := range slices.Concat(serviceNotes(), nodeNotes(), wireNotes(), podNotes(), namespaceNotes()) {
+	for _, n := range slices.Concat(serviceNotes(), nodeNotes(), wireNotes(), podNotes(), namespaceNotes(), policyNotes()) {
 		cases = append(cases, n.effect)
 	}
 	for _, name := range unshown(names, cases) {

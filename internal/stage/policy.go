@@ -66,8 +66,9 @@ func (p *Policies) note(c think.Change, add func(model.Ref)) {
 	if p.Planner == nil {
 		return
 	}
+	rehearsed := p.Planner.Rehearses()
 	p.Planner.Note(c.Old, c.New, add)
-	if c.Ref.Kind == model.KindNode || c.Ref.Kind == model.KindLink || c.Ref.Kind == model.KindPool {
+	if p.Planner.Rehearses() != rehearsed || c.Ref.Kind == model.KindNode || c.Ref.Kind == model.KindLink || c.Ref.Kind == model.KindPool {
 		add(baseUnit)
 	}
 }
@@ -77,6 +78,9 @@ func (p *Policies) plan(m *model.Model, u model.Ref) []model.Remark {
 	case p.Planner == nil:
 	case u == baseUnit:
 		base, remarks := policy.Base(m)
+		if base != nil {
+			base.Rehearsal = p.Planner.Rehearses()
+		}
 		p.nft.Claim(reconcile.Owner{Name: "policy"}, nft.FirewallBase(base)...)
 		return remarks
 	case u.Kind == policy.KindSet, u.Kind == policy.KindGone:
@@ -132,7 +136,7 @@ func (p *Policies) planPod(u model.Ref) {
 	var rows []row.Nft
 	var tiers []*intent.Tier
 	if wall != nil {
-		rows, tiers = nft.Firewall(wall), wall.Tiers()
+		rows, tiers = nft.Firewall(wall), slices.Concat(wall.Tiers(), wall.Rehearsed())
 		for _, t := range tiers {
 			p.render(t)
 		}

@@ -52,7 +52,8 @@ type Daemon struct {
 	Rules   func(context.Context) (map[row.NftKey]row.Nft, error) // what the kernel's table holds
 	Dropped func(context.Context) ([]Dropped, error)              // what policies dropped, most first
 	Recent  func() (list []Packet, since time.Time, err error)    // the latest dropped packets, and since when somebody listens
-	Hits    func(context.Context) ([]RuleHits, error)             // what rules of ClusterNetworkPolicies decided
+	Tried   func() (list []Packet, since time.Time, err error)    // the same of packets that rehearsals would drop
+	Hits    func(context.Context) ([]RuleHits, error)             // what rules of ClusterNetworkPolicies decided, and what rehearsals would
 
 	Wires   func() ([]WireState, error)                 // peers of WireGuard, as its device has them
 	InClear func(context.Context) ([]ClearCount, error) // what should have been encrypted and was not

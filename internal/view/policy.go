@@ -25,6 +25,7 @@ func (d *Daemon) policyViews() []show.View {
 		{Name: "policies", Args: "[CLUSTERPOLICY]", Doc: "network policies of both APIs in the order of their tiers, with the pods of this node that each selects; for one, what its rules decided here", Make: d.policiesView},
 		{Name: "firewalls", Args: "[POD]", Doc: "what each pod of this node lets in and out", Make: d.firewallsView},
 		{Name: "drops", Doc: "packets that policies dropped: counters, and the latest while somebody looks", Make: d.dropsView},
+		{Name: "rehearsal", Doc: "what audited policies would drop if they were enforced: counters by policy and rule, and the latest flows while somebody looks", Make: d.rehearsalView},
 	}
 }
 
@@ -40,7 +41,7 @@ func (d *Daemon) policiesView(ctx context.Context, args []string) (show.Page, er
 			list = w.Policies.Policies()
 		}
 	})
-	p := show.Page{Columns: []string{"policy", "tier", "pods here", "ingress", "egress"}, Data: list}
+	p := show.Page{Columns: []string{"policy", "tier", "pods here", "ingress", "egress", "enforcement"}, Data: list}
 	side := func(n int) string {
 		switch n {
 		case -1:
@@ -56,9 +57,16 @@ func (d *Daemon) policiesView(ctx context.Context, args []string) (show.Page, er
 			tier = fmt.Sprintf("%s %d", s.Tier, s.Priority)
 			s.Ingress, s.Egress = ordered(s.Ingress), ordered(s.Egress)
 		}
-		p.Rows = append(p.Rows, []string{s.Name.String(), tier, strconv.Itoa(s.Here), side(s.Ingress), side(s.Egress)})
+		p.Rows = append(p.Rows, []string{s.Name.String(), tier, strconv.Itoa(s.Here), side(s.Ingress), side(s.Egress), enforcement(s.Audit)})
 	}
 	return p, err
+}
+
+func enforcement(audit bool) string {
+	if audit {
+		return "audit"
+	}
+	return "enforced"
 }
 
 // ordered is the number of rules of a ClusterNetworkPolicy, which says nothing where it has none.
@@ -90,8 +98,14 @@ func (d *Daemon) firewallsView(ctx context.Context, args []string) (show.Page, e
 		}
 		return strings.Join(words, ", else ")
 	}
+	tried := func(tiers, rehearsal []*intent.Tier) string {
+		if len(rehearsal) == 0 {
+			return side(tiers)
+		}
+		return side(tiers) + "; rehearsed: " + side(rehearsal)
+	}
 	for _, f := range list {
-		p.Rows = append(p.Rows, []string{f.Pod, show.List(f.Addrs), side(f.Ingress), side(f.Egress)})
+		p.Rows = append(p.Rows, []string{f.Pod, show.List(f.Addrs), tried(f.Ingress, f.Rehearsal[intent.ToPod]), tried(f.Egress, f.Rehearsal[intent.FromPod])})
 	}
 	return p, err
 }
@@ -111,7 +125,7 @@ func (d *Daemon) dropsView(ctx context.Context, _ []string) (show.Page, error) {
 		return show.Page{}, err
 	}
 	recent, since, heard := d.Recent()
-	drops, err := d.explain(ctx, recent)
+	drops, err := d.explain(ctx, recent, (*policy.Planner).Judge, "allowed by now: ")
 	p := show.Page{Columns: []string{"when", "where", "from", "to", "why"}, Data: map[string]any{"counters": counts, "drops": drops}}
 	for _, c := range counts {
 		if c.Packets > 0 {
@@ -121,17 +135,23 @@ func (d *Daemon) dropsView(ctx context.Context, _ []string) (show.Page, error) {
 	for _, d := range drops {
 		p.Rows = append(p.Rows, []string{d.Time.Format(time.TimeOnly), d.At, d.From, d.To + " " + d.Protocol, d.Why})
 	}
-	switch {
-	case heard != nil:
-		p.Note = "the packets themselves can't be heard: " + heard.Error()
-	case since.IsZero():
-		p.Note = "listening from now on: ask again, or follow with -w"
-	}
+	p.Note = listening(since, heard)
 	return p, err
 }
 
-// explain names the ends of dropped packets and the policies that let them fall.
-func (d *Daemon) explain(ctx context.Context, recent []Packet) ([]drop, error) {
+// listening says what there is to say about who hears logged packets.
+func listening(since time.Time, heard error) string {
+	switch {
+	case heard != nil:
+		return "the packets themselves can't be heard: " + heard.Error()
+	case since.IsZero():
+		return "listening from now on: ask again, or follow with -w"
+	}
+	return ""
+}
+
+// explain names the ends of logged packets and the policies that a judge says let them fall.
+func (d *Daemon) explain(ctx context.Context, recent []Packet, judge func(*policy.Planner, policy.Flow) (egress, ingress policy.End), otherwise string) ([]drop, error) {
 	var list []drop
 	err := d.Think(ctx, func(w World) {
 		planner := w.Policies
@@ -149,14 +169,14 @@ func (d *Daemon) explain(ctx context.Context, recent []Packet) ([]drop, error) {
 			return text
 		}
 		for _, d := range recent {
-			egress, ingress := planner.Judge(policy.Flow{From: d.Src, To: d.Dst, Protocol: model.Protocol(d.Protocol), Port: model.Port(d.DstPort)})
+			egress, ingress := judge(planner, policy.Flow{From: d.Src, To: d.Dst, Protocol: model.Protocol(d.Protocol), Port: model.Port(d.DstPort)})
 			end := ingress
 			if strings.HasPrefix(d.Prefix, "from ") {
 				end = egress
 			}
 			why := end.String()
 			if end.Allowed {
-				why = "allowed by now: " + why
+				why = otherwise + why
 			}
 			list = append(list, drop{d.Time, d.Prefix, name(d.Src, d.SrcPort), name(d.Dst, d.DstPort), model.Protocol(d.Protocol).String(), why})
 		}

@@ -62,7 +62,7 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 		return show.Page{}, err
 	}
 	var flows []policy.Flow
-	var ends [][2]policy.End
+	var ends, rehearsed [][2]policy.End
 	own := map[netip.Addr]bool{}
 	var wires [][]string
 	var wrong error
@@ -86,6 +86,8 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 		for _, f := range flows {
 			egress, ingress := w.Policies.Judge(f)
 			ends = append(ends, [2]policy.End{egress, ingress})
+			egress, ingress = w.Policies.Rehearse(f)
+			rehearsed = append(rehearsed, [2]policy.End{egress, ingress})
 			if text := wireWhy(m, f.To); text != "" {
 				wires = append(wires, []string{"  wire: " + text})
 			}
@@ -101,12 +103,12 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 	if err != nil {
 		return show.Page{}, err
 	}
-	p, err := flowPage(kernel, flows, ends, own)
+	p, err := flowPage(kernel, flows, ends, rehearsed, own)
 	p.Rows = slices.Concat(through, p.Rows, wires)
 	return p, err
 }
 
-func flowPage(kernel *row.NftTracer, flows []policy.Flow, ends [][2]policy.End, own map[netip.Addr]bool) (show.Page, error) {
+func flowPage(kernel *row.NftTracer, flows []policy.Flow, ends, rehearsed [][2]policy.End, own map[netip.Addr]bool) (show.Page, error) {
 	type answer struct {
 		Flow            string
 		Model, Kernel   bool
@@ -127,6 +129,7 @@ func flowPage(kernel *row.NftTracer, flows []policy.Flow, ends [][2]policy.End, 
 		data = append(data, answer{text, allowed, trail.Accepted(), egress, ingress, trail.String()})
 		p.Rows = append(p.Rows, []string{text + "/" + f.Protocol.String() + ": " + allowedOr(allowed)},
 			[]string{"  " + egress.String() + elsewhere(egress)}, []string{"  " + ingress.String() + elsewhere(ingress)})
+		p.Rows = append(p.Rows, rehearsedWhy(ends[i], rehearsed[i])...)
 		rules := strings.TrimSpace(trail.String())
 		if rules == "" {
 			rules = "no rule of this node is about it"

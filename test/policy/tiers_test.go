@@ -54,14 +54,20 @@ spec: {tier: Admin, priority: 0, subject: {namespaces: {}}, ingress: [{action: D
 func (w *the) cluster(t *testing.T, texts ...string) (list []*clusterapi.ClusterNetworkPolicy) {
 	t.Helper()
 	for _, text := range texts {
-		p := &clusterapi.ClusterNetworkPolicy{}
-		if err := yaml.Unmarshal([]byte(text), p); err != nil {
-			t.Fatalf("%v in\n%s", err, text)
-		}
+		p := parseCluster(t, text)
 		list = append(list, p)
 		w.applyCluster(t, p)
 	}
 	return list
+}
+
+func parseCluster(t *testing.T, text string) *clusterapi.ClusterNetworkPolicy {
+	t.Helper()
+	p := &clusterapi.ClusterNetworkPolicy{}
+	if err := yaml.Unmarshal([]byte(text), p); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return p
 }
 
 func (w *the) applyCluster(t *testing.T, p *clusterapi.ClusterNetworkPolicy) {

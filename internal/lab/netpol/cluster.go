@@ -200,7 +200,7 @@ func (r Generator) protocol(named bool) (p clusterapi.Protocol) {
 
 // ClusterPolicy makes a ClusterNetworkPolicy of a name.
 func (r Generator) ClusterPolicy(name string) *clusterapi.ClusterNetworkPolicy {
-	p := &clusterapi.ClusterNetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: name, UID: "u"}}
+	p := &clusterapi.ClusterNetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: name, UID: "u", Annotations: r.audited()}}
 	p.Spec.Tier, p.Spec.Priority = pick(r, "Admin", "Baseline"), int32(r.IntN(4))
 	if r.IntN(2) == 0 {
 		s := r.selector(pick(r, "ns", "team"), []string{"x", "y", "red", ""})

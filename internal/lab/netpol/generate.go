@@ -12,7 +12,10 @@ import (
 
 // Generator makes up the objects of a world: 9 pods a, b, c in namespaces x, y, z on two nodes, with two
 // addresses each.
-type Generator struct{ *rand.Rand }
+type Generator struct {
+	*rand.Rand
+	Audits bool // some policies are audited
+}
 
 // Namespaces are the names of the world's namespaces.
 func Namespaces() []string { return []string{"x", "y", "z"} }
@@ -154,9 +157,22 @@ func (r Generator) rule() (peers []networkingv1.NetworkPolicyPeer, ports []netwo
 	return peers, ports
 }
 
+// audited are the annotations of a policy: a part of them is audited, and of some the annotation means nothing.
+func (r Generator) audited() map[string]string {
+	if r.Audits {
+		switch r.IntN(8) {
+		case 0, 1, 2:
+			return map[string]string{AuditKey: AuditValue}
+		case 3:
+			return map[string]string{AuditKey: pick(r, "enforce", "Audit", "")}
+		}
+	}
+	return nil
+}
+
 // Policy makes a policy of a name in some namespace.
 func (r Generator) Policy(name string) *networkingv1.NetworkPolicy {
-	p := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: pick(r, Namespaces()...), Name: name}}
+	p := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: pick(r, Namespaces()...), Name: name, Annotations: r.audited()}}
 	p.Spec.PodSelector = r.selector("pod", Pods())
 	p.Spec.PolicyTypes = pick(r, nil, nil,
 		[]networkingv1.PolicyType{networkingv1.PolicyTypeIngress}, []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},

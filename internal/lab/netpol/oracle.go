@@ -5,6 +5,7 @@ package netpol
 
 import (
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -23,6 +24,17 @@ type Oracle struct {
 	Policies   []*networkingv1.NetworkPolicy
 	Cluster    []*clusterapi.ClusterNetworkPolicy
 	Nodes      []*corev1.Node
+}
+
+// AuditKey is the annotation, with its value, of policies of both kinds that are judged and not enforced.
+const AuditKey, AuditValue = "kube-router.io/enforcement", "audit"
+
+// Enforced is the same world without the policies that are audited.
+func (o *Oracle) Enforced() *Oracle {
+	e := *o
+	e.Policies = slices.DeleteFunc(slices.Clone(o.Policies), func(p *networkingv1.NetworkPolicy) bool { return p.Annotations[AuditKey] == AuditValue })
+	e.Cluster = slices.DeleteFunc(slices.Clone(o.Cluster), func(p *clusterapi.ClusterNetworkPolicy) bool { return p.Annotations[AuditKey] == AuditValue })
+	return &e
 }
 
 // Flow is one end talking to another.

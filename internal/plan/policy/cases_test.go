@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +17,7 @@ import (
 	"kube-router/internal/lab/netpol"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"
+	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
 	"kube-router/internal/watch/kube"
 )
@@ -31,9 +33,9 @@ type generated struct {
 	nodes map[string]*node
 }
 
-func newGenerated(seed uint64, tiers bool) *generated {
+func newGenerated(seed uint64, tiers, audits bool) *generated {
 	g := &generated{
-		r: netpol.Generator{Rand: rand.New(rand.NewPCG(seed, 1))}, pods: map[string]*corev1.Pod{}, ps: map[string]*networkingv1.NetworkPolicy{},
+		r: netpol.Generator{Rand: rand.New(rand.NewPCG(seed, 1)), Audits: audits}, pods: map[string]*corev1.Pod{}, ps: map[string]*networkingv1.NetworkPolicy{},
 		cps: map[string]*clusterapi.ClusterNetworkPolicy{}, tiers: tiers,
 		nodes: map[string]*node{"n1": newNode(settings("n1")), "n2": newNode(settings("n2"))},
 	}
@@ -173,7 +175,7 @@ func (g *generated) flows(f func(netpol.Flow)) {
 // check compares the API's words with the rows of the nodes through which each flow goes.
 func (g *generated) check(t *testing.T) (n int) {
 	t.Helper()
-	tracers := map[string]*row.NftTracer{}
+	tracers, enforced := map[string]*row.NftTracer{}, g.api.Enforced()
 	for name, node := range g.nodes {
 		tracers[name] = node.tracer()
 	}
@@ -198,29 +200,71 @@ func (g *generated) check(t *testing.T) (n int) {
 				t.Fatalf("%s → %s %s/%d: the planner forbids it: %t, the rows allow it: %t", f.From, f.To, f.Protocol, f.Port, forbids, rows)
 			}
 		}
-		if want := g.api.Allowed(f); want != got {
+		if g.r.Audits {
+			g.rehearse(t, f, via, tracers, got, n%8 == 0)
+		}
+		if want := enforced.Allowed(f); want != got {
 			t.Fatalf("%s → %s %s/%d: the API says %t, the rows say %t", f.From, f.To, f.Protocol, f.Port, want, got)
 		}
 	})
 	return n
 }
 
+// rehearse compares what the rows of a rehearsal count of a flow that passes with what the API says if all policies are enforced.
+func (g *generated) rehearse(t *testing.T, f netpol.Flow, via map[string]bool, tracers map[string]*row.NftTracer, passes, judge bool) {
+	t.Helper()
+	counted := 0
+	for name := range via {
+		trail, err := tracers[name].Trace(row.NftForward, "policy-", row.NftPacket{
+			Src: f.From, Dst: f.To, Protocol: number(f.Protocol), SrcPort: 40000, DstPort: uint16(f.Port), State: row.NftStateNew,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		here := 0
+		for _, r := range trail.Rules {
+			if strings.HasPrefix(r.Chain, nft.RehearsedPrefix) && strings.Contains(r.Body.String(), "accept") {
+				here++
+			}
+		}
+		counted += here
+		flow := policy.Flow{From: f.From, To: f.To, Protocol: model.Protocol(number(f.Protocol)), Port: model.Port(f.Port)}
+		if here > 1 || here > 0 && !trail.Accepted() {
+			t.Fatalf("%s → %s %s/%d: counted %d times, accepted %t\n%s", f.From, f.To, f.Protocol, f.Port, here, trail.Accepted(), trail)
+		}
+		if !judge || !trail.Accepted() {
+			continue
+		}
+		egress, ingress := g.nodes[name].planner.Rehearse(flow)
+		if would := egress.Here && !egress.Allowed || ingress.Here && !ingress.Allowed; would != (here > 0) {
+			t.Fatalf("%s → %s %s/%d: the planner would forbid it: %t, the rows %t\n%s\n%s\n%s", f.From, f.To, f.Protocol, f.Port, would, here > 0, egress, ingress, trail)
+		}
+	}
+	if would := passes && !g.api.Allowed(f); passes && would != (counted > 0) {
+		t.Fatalf("%s → %s %s/%d: if all were enforced it would end: %t, counted %d times", f.From, f.To, f.Protocol, f.Port, would, counted)
+	}
+}
+
 // TestGenerated runs a thousand random sets of policies, each reached by changes from the one before, and
 // tries every flow among nine pods and strangers.
-func TestGenerated(t *testing.T) { generate(t, 20, false) }
+func TestGenerated(t *testing.T) { generate(t, 20, false, false) }
 
 // tierWorlds are worlds of fifty sets each: 20 of them are a thousand sets.
 var tierWorlds = flag.Int("tier-worlds", 4, "worlds of TestGeneratedTiers")
 
 // TestGeneratedTiers does the same with ClusterNetworkPolicies in both tiers around NetworkPolicies.
-func TestGeneratedTiers(t *testing.T) { generate(t, *tierWorlds, true) }
+func TestGeneratedTiers(t *testing.T) { generate(t, *tierWorlds, true, false) }
 
-func generate(t *testing.T, worlds int, tiers bool) {
+// TestGeneratedAudits does the same where some policies are audited: these change no verdict, and what a rehearsal says is what the API
+// says of a world in which they are enforced.
+func TestGeneratedAudits(t *testing.T) { generate(t, *tierWorlds, true, true) }
+
+func generate(t *testing.T, worlds int, tiers, audits bool) {
 	const steps = 50
 	flows := 0
 	for seed := range uint64(worlds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			g := newGenerated(seed, tiers)
+			g := newGenerated(seed, tiers, audits)
 			for i := range steps {
 				g.step()
 				flows += g.check(t)

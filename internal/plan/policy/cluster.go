@@ -22,11 +22,11 @@ type ordered struct {
 var actions = map[model.Action]intent.Action{model.Accept: intent.Accept, model.Deny: intent.Deny, model.Pass: intent.Pass}
 
 func compileCluster(p *model.ClusterPolicy) *compiled {
-	c := &compiled{ref: p.Ref(), cluster: p, target: podSelection(&p.Subject), using: map[intent.SetID]struct{}{}}
+	c := &compiled{ref: p.Ref(), cluster: p, target: podSelection(&p.Subject), audit: p.Audit, using: map[intent.SetID]struct{}{}}
 	for d, rules := range [2][]model.ClusterRule{p.Ingress, p.Egress} {
 		for i := range rules {
 			r := &rules[i]
-			o := ordered{action: actions[r.Action], source: intent.Source{Policy: p.Name, UID: p.UID, Index: i, Name: r.Name}}
+			o := ordered{action: actions[r.Action], source: intent.Source{Policy: p.Name, UID: p.UID, Index: i, Name: r.Name, Audit: p.Audit}}
 			ports := portsOf(intent.Direction(d), r.Ports, r.AnyPort)
 			for j := range r.Peers {
 				c.clusterPeer(&o.side, ports, &r.Peers[j])
@@ -74,8 +74,8 @@ func (c *compiled) clusterPeer(s *side, ports ruled, p *model.ClusterPeer) {
 
 // clusterTier is what the ClusterNetworkPolicies of one tier say about a pod in one direction, in order; nil: nothing. Pods with the
 // same policies get the same tier without its being made again.
-func (p *Planner) clusterTier(l intent.Level, d intent.Direction, pod *model.Pod, policies []*compiled) *intent.Tier {
-	key := []byte{'c', byte(l), byte(d)}
+func (p *Planner) clusterTier(l intent.Level, d intent.Direction, pod *model.Pod, policies []*compiled, rehearsal bool) *intent.Tier {
+	key := append(beginning(rehearsal, d), 'c', byte(l))
 	bare := len(key)
 	named := false
 	for _, c := range policies {
@@ -103,7 +103,11 @@ func (p *Planner) clusterTier(l intent.Level, d intent.Direction, pod *model.Pod
 				rules = append(rules, intent.Rule{Action: o.action, Source: o.source, Matches: o.matchesAt(pod)})
 			}
 		}
-		return intent.NewTier(l, d, rules)
+		t := intent.NewTier(l, d, rules)
+		if rehearsal {
+			return t.Rehearsed(nil)
+		}
+		return t
 	})
 }
 
@@ -201,10 +205,10 @@ func compareNames(a, b *compiled) int {
 // Denies tells whether any rule of a ClusterNetworkPolicy denies or passes, so that a peer that comes into a set may lose by it.
 func (p *Planner) Denies() bool { return p.denying > 0 }
 
-// denies tells whether a rule of the policy does.
+// denies tells whether a rule of the policy does, if it is enforced.
 func (c *compiled) denies() bool {
 	for _, rules := range c.rules {
-		if slices.ContainsFunc(rules, func(o ordered) bool { return o.action != intent.Accept }) {
+		if !c.audit && slices.ContainsFunc(rules, func(o ordered) bool { return o.action != intent.Accept }) {
 			return true
 		}
 	}
@@ -219,6 +223,9 @@ func (p *Planner) take(o *model.ClusterPolicy) *compiled {
 	if c.denies() {
 		p.denying++
 	}
+	if c.audit {
+		p.audited++
+	}
 	return c
 }
 
@@ -232,6 +239,9 @@ func (p *Planner) drop(name string) *compiled {
 	delete(p.cluster, name)
 	if c.denies() {
 		p.denying--
+	}
+	if c.audit {
+		p.audited--
 	}
 	return c
 }

@@ -22,6 +22,7 @@ type compiled struct {
 	targets int                       // pods of this node that it selects
 	serial  uint64                    // tells this compilation from any other
 	parts   int                       // how much it is, see limit.go
+	audit   bool                      // it is only rehearsed
 }
 
 // level is the tier of the policy.
@@ -69,7 +70,7 @@ func defineSet(from selection, p *model.PolicyPort) setDef {
 }
 
 func compile(p *model.Policy) *compiled {
-	c := &compiled{ref: p.Ref(), policy: p, target: selection{scope: p.Name.Namespace, pods: &p.Pods}, using: map[intent.SetID]struct{}{}}
+	c := &compiled{ref: p.Ref(), policy: p, target: selection{scope: p.Name.Namespace, pods: &p.Pods}, audit: p.Audit, using: map[intent.SetID]struct{}{}}
 	for d, rules := range [2]*model.Rules{p.Ingress, p.Egress} {
 		if rules == nil {
 			continue

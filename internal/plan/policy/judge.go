@@ -60,7 +60,10 @@ func plural(n int, one, many string) string {
 }
 
 // Judge tells what both ends' policies say about a flow.
-func (p *Planner) Judge(f Flow) (egress, ingress End) {
+func (p *Planner) Judge(f Flow) (egress, ingress End) { return p.judge(f, false) }
+
+// judge goes by what is enforced, or in a rehearsal by all.
+func (p *Planner) judge(f Flow, rehearsal bool) (egress, ingress End) {
 	from, to := p.podAt(f.From), p.podAt(f.To)
 	if from != nil && from == to {
 		self := End{Pod: from.Name, Here: p.isLocal(from), Allowed: true, Why: "a pod reaches itself"}
@@ -69,8 +72,8 @@ func (p *Planner) Judge(f Flow) (egress, ingress End) {
 		egress.Addr, ingress.Addr = f.From, f.To
 		return egress, ingress
 	}
-	egress = p.end("egress", f, f.From, from, f.To, to)
-	ingress = p.end("ingress", f, f.To, to, f.From, from)
+	egress = p.end("egress", f, f.From, from, f.To, to, rehearsal)
+	ingress = p.end("ingress", f, f.To, to, f.From, from, rehearsal)
 	if from == nil && to != nil && p.isLocal(to) && p.ownAddr(f.From) {
 		ingress.Allowed, ingress.By, ingress.Rule, ingress.Why = true, model.Ref{}, "", "a node reaches its own pods"
 		ingress.Tier = ""
@@ -88,7 +91,7 @@ func (p *Planner) Forbids(f Flow) bool {
 func (p *Planner) Vacant(a netip.Addr) bool { return p.podAt(a) == nil }
 
 // end judges one end: addr with its pod, against the peer at the other.
-func (p *Planner) end(direction string, f Flow, addr netip.Addr, pod *model.Pod, other netip.Addr, peer *model.Pod) End {
+func (p *Planner) end(direction string, f Flow, addr netip.Addr, pod *model.Pod, other netip.Addr, peer *model.Pod, rehearsal bool) End {
 	e := End{Direction: direction, Addr: addr, Allowed: true, Why: "no pod, so no policy is about it"}
 	if pod == nil {
 		return e
@@ -98,8 +101,11 @@ func (p *Planner) end(direction string, f Flow, addr netip.Addr, pod *model.Pod,
 	if direction == "egress" {
 		j.server = peer
 	}
-	policies := p.selecting(pod)
-	_, j.beyond = p.limited(p.matching(pod))
+	policies, matching := p.selecting(pod), p.matching(pod)
+	if !rehearsal {
+		policies, matching = p.enforced(policies), p.enforced(matching)
+	}
+	_, j.beyond = p.limited(matching)
 	if !j.tier(intent.AdminLevel, policies) && !j.network(policies) {
 		j.tier(intent.BaselineLevel, policies)
 	}

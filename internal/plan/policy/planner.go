@@ -20,6 +20,7 @@ type Planner struct {
 	cluster  map[string]*compiled // ClusterNetworkPolicies
 	subjects *index[*compiled]    // of these
 	denying  int                  // how many of them have rules that deny or pass
+	audited  int                  // policies of both kinds that are only rehearsed
 	nodeSets map[*set]struct{}    // those sets whose members are nodes
 	sets     map[intent.SetID]*set
 	members  *index[*set]
@@ -40,15 +41,23 @@ type set struct {
 // state is what is known of a pod.
 type state struct {
 	sets     map[*set]struct{}
-	policies []*compiled       // that select it, if it is of this node, when they were last looked for
-	beyond   []*compiled       // that select it and are not among them, for it has too many
-	leaving  []*compiled       // that did before: their sets stay until the tiers are made without them
-	tiers    [2][]*intent.Tier // by direction, of policies or of those before
-	decided  bool              // the tiers have been made once
-	waits    bool              // the tiers of policies are made once their new sets have their members
-	found    uint64            // the serial when policies were looked for
-	news     bool              // the pod itself changed since
+	policies []*compiled // that select it, if it is of this node, when they were last looked for
+	enforced []*compiled // those of them that its tiers are made of
+	rehearse []*compiled // those that its rehearsal is made of: these and the audited ones; nil: no audited one is among them
+	beyond   []*compiled // that select it and are not among them, for it has too many
+	leaving  []*compiled // that did before: their sets stay until the tiers are made without them
+	tiers    tiers       // of policies or of those before
+	decided  bool        // the tiers have been made once
+	waits    bool        // the tiers of policies are made once their new sets have their members
+	found    uint64      // the serial when policies were looked for
+	news     bool        // the pod itself changed since
 }
+
+// tiers are those that are enforced by direction, and behind them those of the rehearsal.
+type tiers [4][]*intent.Tier
+
+// rehearsals is where the rehearsal's begin.
+const rehearsals = 2
 
 // New makes a planner of a model. Nothing is planned before Units is called.
 func New(m *model.Model) *Planner {
@@ -60,7 +69,7 @@ func New(m *model.Model) *Planner {
 func (p *Planner) reset() {
 	p.policies, p.targets = map[model.Name]*compiled{}, newIndex[*compiled]()
 	p.shut, p.crowd = shutters(), crowd{}
-	p.denying = 0
+	p.denying, p.audited = 0, 0
 	p.cluster, p.subjects, p.nodeSets = map[string]*compiled{}, newIndex[*compiled](), map[*set]struct{}{}
 	p.sets, p.members = map[intent.SetID]*set{}, newIndex[*set]()
 	p.tiers = newShelf()
@@ -81,10 +90,8 @@ func (p *Planner) Units() []model.Ref {
 			enter(p.here, name)
 		}
 	}
-	for name, o := range p.model.Policies {
-		c := p.numbered(compile(o))
-		p.policies[name] = c
-		p.targets.add(c.target, c)
+	for _, o := range p.model.Policies {
+		p.enlist(o)
 	}
 	for _, o := range p.model.Cluster {
 		p.take(o)
@@ -254,12 +261,13 @@ func (p *Planner) notePolicy(name model.Name, add func(model.Ref)) {
 	if old != nil {
 		p.targets.remove(old.target, old)
 		delete(p.policies, name)
+		if old.audit {
+			p.audited--
+		}
 	}
 	var now *compiled
 	if o := p.model.Policies[name]; o != nil {
-		now = p.numbered(compile(o))
-		p.policies[name] = now
-		p.targets.add(now.target, now)
+		now = p.enlist(o)
 	}
 	p.serial++
 	for pod := range p.here[name.Namespace] {
@@ -274,6 +282,17 @@ func (p *Planner) notePolicy(name model.Name, add func(model.Ref)) {
 	}
 }
 
+// enlist takes a NetworkPolicy into the index.
+func (p *Planner) enlist(o *model.Policy) *compiled {
+	c := p.numbered(compile(o))
+	p.policies[o.Name] = c
+	p.targets.add(c.target, c)
+	if c.audit {
+		p.audited++
+	}
+	return c
+}
+
 func (p *Planner) state(name model.Name) *state {
 	s := p.pods[name]
 	if s == nil {
@@ -286,7 +305,7 @@ func (p *Planner) state(name model.Name) *state {
 // tidy forgets pods of which nothing is to be known.
 func (p *Planner) tidy(name model.Name, s *state) {
 	if len(s.sets) == 0 && len(s.policies) == 0 && len(s.leaving) == 0 && !p.isLocal(p.model.Pods[name]) {
-		p.tiers.use(s, [2][]*intent.Tier{})
+		p.tiers.use(s, tiers{})
 		delete(p.pods, name)
 	}
 }

@@ -67,6 +67,7 @@ type Summary struct {
 	Priority        int32  // of a ClusterNetworkPolicy
 	Here            int    // pods of this node that it selects
 	Ingress, Egress int    // rules; -1: it says nothing about that direction
+	Audit           bool   // it is judged, and not enforced
 	Resolved        bool   // it selects a pod of this node, so its peers are known
 }
 
@@ -76,7 +77,7 @@ func (p *Planner) Policies() []Summary {
 	slices.SortFunc(all, compareNames)
 	list := make([]Summary, 0, len(all))
 	for _, c := range all {
-		s := Summary{Name: c.ref.Name, Here: c.targets, Resolved: c.targets > 0}
+		s := Summary{Name: c.ref.Name, Here: c.targets, Resolved: c.targets > 0, Audit: c.audit}
 		if o := c.cluster; o != nil {
 			s.Tier, s.Priority, s.Ingress, s.Egress = o.Tier.String(), o.Priority, len(o.Ingress), len(o.Egress)
 		} else {

@@ -30,13 +30,16 @@ func (p *Planner) Decide(name model.Name, add func(model.Ref)) bool {
 		add(rulesRef(name)) // meanwhile others may have come
 	}
 	s.waits, s.decided = false, true
-	var tiers [2][]*intent.Tier
+	var now tiers
 	if o := p.model.Pods[name]; p.isLocal(o) {
-		for d := range tiers {
-			tiers[d] = p.tiersOf(intent.Direction(d), o, s.policies)
+		for _, d := range []intent.Direction{intent.ToPod, intent.FromPod} {
+			now[d] = p.tiersOf(d, o, s.enforced, false)
+			if rehearsed(d, s.rehearse) {
+				now[rehearsals+d] = p.tiersOf(d, o, s.rehearse, true)
+			}
 		}
 	}
-	p.tiers.use(s, tiers)
+	p.tiers.use(s, now)
 	leaving := s.leaving
 	s.leaving = nil
 	for _, c := range leaving {
@@ -60,11 +63,17 @@ func (p *Planner) Decided(name model.Name) bool {
 // find looks for the policies that select a pod, and gives the sets that are needed now and weren't.
 func (p *Planner) find(name model.Name, s *state) []*set {
 	var now []*compiled
+	s.enforced, s.rehearse, s.beyond = nil, nil, nil
 	if o := p.model.Pods[name]; p.isLocal(o) {
-		now, s.beyond = p.limited(p.matching(o))
-		now = slices.Concat(now, p.choosing(o))
-	} else {
-		s.beyond = nil
+		matching, choosing := p.matching(o), p.choosing(o)
+		now, s.beyond = p.limited(p.enforced(matching))
+		now = slices.Concat(now, p.enforced(choosing))
+		s.enforced = now
+		if p.audited > 0 && (slices.ContainsFunc(matching, audited) || slices.ContainsFunc(choosing, audited)) {
+			all, _ := p.limited(matching)
+			s.rehearse = slices.Concat(all, choosing)
+			now = union(now, s.rehearse)
+		}
 	}
 	s.found, s.news = p.serial, false
 	if slices.Equal(s.policies, now) {
@@ -123,13 +132,13 @@ func (p *Planner) selecting(o *model.Pod) []*compiled {
 
 // tiersOf are a pod's tiers in one direction. NetworkPolicies that isolate it decide what the tier before them passes, so that
 // nothing is left for the one behind.
-func (p *Planner) tiersOf(d intent.Direction, pod *model.Pod, policies []*compiled) (list []*intent.Tier) {
-	if t := p.clusterTier(intent.AdminLevel, d, pod, policies); t != nil {
+func (p *Planner) tiersOf(d intent.Direction, pod *model.Pod, policies []*compiled, rehearsal bool) (list []*intent.Tier) {
+	if t := p.clusterTier(intent.AdminLevel, d, pod, policies, rehearsal); t != nil {
 		list = append(list, t)
 	}
-	last := p.tier(d, pod, policies)
+	last := p.tier(d, pod, policies, rehearsal)
 	if last == nil {
-		last = p.clusterTier(intent.BaselineLevel, d, pod, policies)
+		last = p.clusterTier(intent.BaselineLevel, d, pod, policies, rehearsal)
 	}
 	if last != nil {
 		list = append(list, last)
@@ -139,8 +148,9 @@ func (p *Planner) tiersOf(d intent.Direction, pod *model.Pod, policies []*compil
 
 // tier is what a pod's policies together accept in one direction; nil: none of them is about it. Pods with
 // the same policies get the same tier without its being made again.
-func (p *Planner) tier(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.Tier {
-	key := []byte{byte(d)}
+func (p *Planner) tier(d intent.Direction, pod *model.Pod, policies []*compiled, rehearsal bool) *intent.Tier {
+	key := beginning(rehearsal, d)
+	bare := len(key)
 	named := false
 	for _, c := range policies {
 		if s := c.sides[d]; s != nil {
@@ -148,14 +158,20 @@ func (p *Planner) tier(d intent.Direction, pod *model.Pod, policies []*compiled)
 			named = named || len(s.named) > 0
 		}
 	}
-	if len(key) == 1 {
+	if len(key) == bare {
 		return nil
 	}
 	if named {
 		key = fmt.Append(key, pod.Ports)
 	}
 	sum := sha256.Sum256(key)
-	return p.tiers.get(sum, func() *intent.Tier { return accepts(d, pod, policies) })
+	return p.tiers.get(sum, func() *intent.Tier {
+		t := accepts(d, pod, policies)
+		if rehearsal {
+			return t.Rehearsed(accounts(d, policies))
+		}
+		return t
+	})
 }
 
 func accepts(d intent.Direction, pod *model.Pod, policies []*compiled) *intent.Tier {

@@ -29,7 +29,7 @@ func (s *shelf) get(key [32]byte, made func() *intent.Tier) *intent.Tier {
 }
 
 // use gives a pod other tiers than it had.
-func (s *shelf) use(pod *state, tiers [2][]*intent.Tier) {
+func (s *shelf) use(pod *state, tiers tiers) {
 	for _, list := range tiers {
 		for _, t := range list {
 			s.of[t].pods++

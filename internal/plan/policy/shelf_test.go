@@ -13,15 +13,15 @@ func TestShelfForgets(t *testing.T) {
 	pods := make([]state, 3)
 	for round := range 100 {
 		for i := range pods {
-			var tiers [2][]*intent.Tier
-			for d := range tiers {
+			var now tiers
+			for d := range now {
 				if (round+i)%5 == 0 {
 					continue // nothing selects the pod
 				}
 				key := [32]byte{byte(round), byte(i / 2), byte(d)} // the first two have the same
-				tiers[d] = append(tiers[d], s.get(key, func() *intent.Tier { return &intent.Tier{ID: fmt.Sprint(key)} }))
+				now[d] = append(now[d], s.get(key, func() *intent.Tier { return &intent.Tier{ID: fmt.Sprint(key)} }))
 			}
-			s.use(&pods[i], tiers)
+			s.use(&pods[i], now)
 		}
 		held := map[*intent.Tier]bool{}
 		for _, pod := range pods {
@@ -36,7 +36,7 @@ func TestShelfForgets(t *testing.T) {
 		}
 	}
 	for i := range pods {
-		s.use(&pods[i], [2][]*intent.Tier{})
+		s.use(&pods[i], tiers{})
 	}
 	if len(s.byKey)+len(s.of) > 0 {
 		t.Errorf("%d tiers left without a pod", len(s.byKey))

@@ -37,14 +37,20 @@ func newNode(s model.Settings, objects ...model.Object) *node {
 	for _, o := range objects {
 		n.m.Put(o)
 	}
-	base, _ := policy.Base(n.m)
-	n.rows.Claim(reconcile.Owner{Name: "base"}, nft.FirewallBase(base)...)
 	n.planner = policy.New(n.m)
 	for _, u := range n.planner.Units() {
 		n.queue(u)
 	}
+	n.base()
 	n.drain()
 	return n
+}
+
+// base claims what stands around the pods' tiers.
+func (n *node) base() {
+	base, _ := policy.Base(n.m)
+	base.Rehearsal = n.planner.Rehearses()
+	n.rows.Claim(reconcile.Owner{Name: "base"}, nft.FirewallBase(base)...)
 }
 
 // change brings changes to the model and plans what they touch. A nil object means that ref is gone.
@@ -63,8 +69,12 @@ func (n *node) change(changes map[model.Ref]model.Object) {
 		list = append(list, noted{old, o})
 	}
 	n.touched = 0
+	rehearsed := n.planner.Rehearses()
 	for _, c := range list {
 		n.planner.Note(c.old, c.new, n.queue)
+	}
+	if n.planner.Rehearses() != rehearsed {
+		n.base()
 	}
 	n.drain()
 }
@@ -129,7 +139,7 @@ func (n *node) plan(u model.Ref) {
 	var tiers []*intent.Tier
 	if f != nil {
 		rows = append(rows, nft.Firewall(f)...)
-		tiers = f.Tiers()
+		tiers = slices.Concat(f.Tiers(), f.Rehearsed())
 	}
 	if m != nil {
 		rows = append(rows, nft.Membership(m)...)

@@ -22,6 +22,9 @@ import (
 // PolicyLogGroup is the group of NFLOG that drops are logged to, as kube-router always did.
 const PolicyLogGroup = 100
 
+// RehearsalLogGroup is the group of NFLOG that packets are logged to which policies would drop that are only rehearsed.
+const RehearsalLogGroup = 101
+
 // Of each pod and direction ten drops a minute are logged, after a first ten at once.
 const (
 	policyLogRate  = 10
@@ -42,13 +45,26 @@ type way struct {
 	prefix string // of the log's text
 	pod    row.NftTermOp
 	peer   row.NftTermOp
+	group  uint32 // of NFLOG
+	common string // chain that tiers of NetworkPolicies begin with
+	errors string // chain that tiers of ClusterNetworkPolicies begin with
 }
 
 func wayOf(d intent.Direction) way {
 	if d == intent.ToPod {
-		return way{"policy-ingress", "policy-in", "policy-drop-in", "policy-deny-in", "policy-next-in", "policy-log-in", "to", row.NftDaddr, row.NftSaddr}
+		return way{"policy-ingress", "policy-in", "policy-drop-in", "policy-deny-in", "policy-next-in", "policy-log-in", "to", row.NftDaddr, row.NftSaddr,
+			PolicyLogGroup, chainCommon, chainErrors}
 	}
-	return way{"policy-egress", "policy-out", "policy-drop-out", "policy-deny-out", "policy-next-out", "policy-log-out", "from", row.NftSaddr, row.NftDaddr}
+	return way{"policy-egress", "policy-out", "policy-drop-out", "policy-deny-out", "policy-next-out", "policy-log-out", "from", row.NftSaddr, row.NftDaddr,
+		PolicyLogGroup, chainCommon, chainErrors}
+}
+
+// wayOfTier is that of a tier, which may be a rehearsal's.
+func wayOfTier(t *intent.Tier) way {
+	if t.Rehearsal {
+		return rehearsing(t.Direction)
+	}
+	return wayOf(t.Direction)
 }
 
 // Firewall renders what guards one pod. The chains of its tiers are rendered by Tier.
@@ -58,7 +74,7 @@ func Firewall(fw *intent.Firewall) []row.Nft {
 		f := familyOf(a)
 		rows = append(rows, member(f.known(), a))
 	}
-	for _, tiers := range [][]*intent.Tier{fw.Ingress, fw.Egress} {
+	for _, tiers := range [][]*intent.Tier{fw.Ingress, fw.Egress, fw.Rehearsal[intent.ToPod], fw.Rehearsal[intent.FromPod]} {
 		if len(tiers) > 0 {
 			rows = append(rows, guard(fw, tiers)...)
 		}
@@ -67,16 +83,15 @@ func Firewall(fw *intent.Firewall) []row.Nft {
 }
 
 func guard(fw *intent.Firewall, tiers []*intent.Tier) []row.Nft {
-	d := tiers[0].Direction
-	w := wayOf(d)
+	d, w := tiers[0].Direction, wayOfTier(tiers[0])
 	log := w.log + "-" + intent.Digest(fw.Pod)
 	rows := []row.Nft{row.NftChain{Name: log}}
 	rows = append(rows, row.NftRules(log, body(
 		row.NftStmt{Op: row.NftCounter},
 		row.NftStmt{Op: row.NftLimit, Num: policyLogRate, Last: policyLogBurst},
-		row.NftStmt{Op: row.NftLog, Num: PolicyLogGroup, Last: logSnap, Text: LogPrefix(d, fw.Pod)},
+		row.NftStmt{Op: row.NftLog, Num: w.group, Last: logSnap, Text: LogPrefix(d, fw.Pod)},
 	))...)
-	ends := slices.ContainsFunc(tiers, (*intent.Tier).Ends)
+	ends := !tiers[0].Rehearsal && slices.ContainsFunc(tiers, (*intent.Tier).Ends)
 	if ends {
 		rows = append(rows, closing()...)
 	}
@@ -175,5 +190,5 @@ func (f family) peers(id intent.SetID) row.NftSet {
 // tierChain is the chain of a tier.
 func (f family) tierChain(t *intent.Tier) string {
 	level := [...]string{intent.AdminLevel: "-admin", intent.NetworkLevel: "", intent.BaselineLevel: "-base"}[t.Level]
-	return wayOf(t.Direction).chain + level + f.suffix + "-" + t.ID
+	return wayOfTier(t).chain + level + f.suffix + "-" + t.ID
 }

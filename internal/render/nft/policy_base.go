@@ -49,6 +49,11 @@ func FirewallBase(b *intent.FirewallBase) []row.Nft {
 		strangers = append(strangers, f.itself(), f.judge(from), f.judge(to))
 		forward, output = append(forward, strangers...), append(output, strangers...)
 	}
+	if b.Rehearsal {
+		rows = append(rows, rehearsal(b)...)
+		try := body(row.NftStmt{Op: row.NftJumpTo, Chain: chainRehearsal})
+		forward, input, output = append(forward, try), append(input, try), append(output, try)
+	}
 	for _, c := range []struct {
 		name  string
 		hook  row.NftHook
@@ -146,8 +151,8 @@ func common(b *intent.FirewallBase) []row.Nft {
 		name  string
 		rules []row.NftBody
 	}{
-		{chainPolicyICMP4, accepting(row.NftTerm{Op: row.NftICMPType}, icmp4)},
-		{chainPolicyICMP6, accepting(row.NftTerm{Op: row.NftICMPType, V6: true}, icmp6)},
+		{chainPolicyICMP4, tried(b, row.NftTerm{Op: row.NftICMPType}, icmp4)},
+		{chainPolicyICMP6, tried(b, row.NftTerm{Op: row.NftICMPType, V6: true}, icmp6)},
 		{chainCommon, []row.NftBody{
 			body(row.NftStmt{Op: row.NftMatchState, Num: row.NftStateInvalid}, row.NftStmt{Op: row.NftCounter}, row.NftStmt{Op: row.NftDropPkt}),
 			body(match(row.NftTerm{Op: row.NftL4proto}, protoICMP), row.NftStmt{Op: row.NftGotoChain, Chain: chainPolicyICMP4}),

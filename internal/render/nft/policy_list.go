@@ -17,9 +17,13 @@ const chainCommon = "policy-common"
 // next, and ends in what becomes of the rest.
 func Tier(t *intent.Tier) []row.Nft {
 	var rows []row.Nft
-	w, begin := wayOf(t.Direction), chainCommon
+	w := wayOfTier(t)
+	begin := w.common
 	if t.Level != intent.NetworkLevel {
-		rows, begin = append(rows, ordered(t.Direction)...), chainErrors
+		begin = w.errors
+		if !t.Rehearsal { // else it stands already
+			rows = append(rows, ordered(t.Direction)...)
+		}
 	}
 	for _, a := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 		f := familyOf(a)
@@ -34,16 +38,24 @@ func Tier(t *intent.Tier) []row.Nft {
 				bodies = append(bodies, body(append(stmts, f.end(t, r.Action)...)...))
 			}
 		}
-		bodies = append(bodies, body(f.end(t, t.Default)...))
+		bodies = append(bodies, body(append(f.counted(t), f.end(t, t.Default)...)...))
 		rows = append(rows, row.NftChain{Name: f.tierChain(t)})
 		rows = append(rows, row.NftRules(f.tierChain(t), bodies...)...)
 	}
 	return rows
 }
 
+// counted counts what a rehearsal of NetworkPolicies refuses.
+func (f family) counted(t *intent.Tier) []row.NftStmt {
+	if t.Rehearsal && t.Level == intent.NetworkLevel {
+		return []row.NftStmt{{Op: row.NftCounter}}
+	}
+	return nil
+}
+
 // end is what becomes of a packet. What Rules of ClusterNetworkPolicies decide is counted, rule by rule.
 func (f family) end(t *intent.Tier, a intent.Action) (stmts []row.NftStmt) {
-	w := wayOf(t.Direction)
+	w := wayOfTier(t)
 	if t.Level != intent.NetworkLevel {
 		stmts = append(stmts, row.NftStmt{Op: row.NftCounter})
 	}

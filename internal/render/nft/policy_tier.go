@@ -37,12 +37,7 @@ func ordered(d intent.Direction) []row.Nft {
 		log = append(log, body(row.NftStmt{Op: row.NftVmap, Key: pod, Set: f.toChain(w.log).Name}))
 		next = append(next, body(row.NftStmt{Op: row.NftVmap, Key: pod, Set: f.toChain(w.next).Name}))
 	}
-	for _, c := range []struct {
-		name  string
-		rules []row.NftBody
-	}{
-		{chainErrors4, accepting(row.NftTerm{Op: row.NftICMPType}, []uint32{3, 11})},
-		{chainErrors6, accepting(row.NftTerm{Op: row.NftICMPType, V6: true}, []uint32{1, 2, 3, 4, 130, 131, 132, 133, 135, 136, 143})},
+	for _, c := range append(errorChains(), []chainOf{
 		{chainErrors, []row.NftBody{
 			body(row.NftStmt{Op: row.NftMatchState, Num: row.NftStateInvalid}, row.NftStmt{Op: row.NftCounter}, row.NftStmt{Op: row.NftDropPkt}),
 			body(match(row.NftTerm{Op: row.NftL4proto}, protoICMP), row.NftStmt{Op: row.NftGotoChain, Chain: chainErrors4}),
@@ -50,29 +45,55 @@ func ordered(d intent.Direction) []row.Nft {
 		}},
 		{w.deny, append(log, body(row.NftStmt{Op: row.NftDropPkt}))},
 		{w.next, next},
-	} {
-		rows = append(rows, row.NftChain{Name: c.name})
-		rows = append(rows, row.NftRules(c.name, c.rules...)...)
+	}...) {
+		rows = append(rows, c.rows()...)
 	}
 	return rows
 }
 
+// chainOf is a chain with its rules.
+type chainOf struct {
+	name  string
+	rules []row.NftBody
+}
+
+func (c chainOf) rows() []row.Nft {
+	return append([]row.Nft{row.NftChain{Name: c.name}}, row.NftRules(c.name, c.rules...)...)
+}
+
+// errorChains let pass what of ICMP no policy is about.
+func errorChains() []chainOf {
+	return []chainOf{
+		{chainErrors4, accepting(row.NftTerm{Op: row.NftICMPType}, []uint32{3, 11})},
+		{chainErrors6, accepting(row.NftTerm{Op: row.NftICMPType, V6: true}, []uint32{1, 2, 3, 4, 130, 131, 132, 133, 135, 136, 143})},
+	}
+}
+
+// OfDefault is the place of what none of a tier's rules accepts.
+const OfDefault = -1
+
 // RuleCounters are the rules that count what the rules of a tier of ClusterNetworkPolicies decide, with the places of these in the tier.
-// What a tier of NetworkPolicies accepts is not counted.
+// What a tier of NetworkPolicies accepts is not counted; in a rehearsal what it refuses is, at OfDefault.
 func RuleCounters(t *intent.Tier) map[row.NftKey]int {
 	of := map[row.NftKey]int{}
-	if t.Level == intent.NetworkLevel {
+	network := t.Level == intent.NetworkLevel
+	if network && !t.Rehearsal {
 		return of
 	}
 	for _, a := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 		f, pos := familyOf(a), 1 // behind the jump with which the chain begins
 		for i, r := range t.Rules {
 			for _, m := range r.Matches {
-				if _, _, ok := f.match(wayOf(t.Direction), m); ok {
-					of[row.NftRule{Chain: f.tierChain(t), Pos: pos}.Key()] = i
+				if _, _, ok := f.match(wayOfTier(t), m); ok {
+					if !network {
+						of[row.NftRule{Chain: f.tierChain(t), Pos: pos}.Key()] = i
+					}
 					pos++
 				}
 			}
+		}
+		if network {
+			of[row.NftRule{Chain: f.tierChain(t), Pos: pos}.Key()] = OfDefault
 		}
 	}
 	return of

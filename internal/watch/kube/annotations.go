@@ -22,7 +22,8 @@ type Annotation struct {
 // Annotations are all annotations that are honoured, those of Services first.
 func Annotations() []Annotation {
 	return slices.Concat(describe(model.KindService, serviceAnnotations()), describe(model.KindNode, nodeAnnotations()),
-		describe(model.KindPod, podAnnotations()), describe(model.KindNamespace, namespaceAnnotations()))
+		describe(model.KindPod, podAnnotations()), describe(model.KindNamespace, namespaceAnnotations()),
+		describe(model.KindPolicy, policyAnnotations()), describe(model.KindClusterPolicy, clusterPolicyAnnotations()))
 }
 
 // annotation is one annotation of objects that become a T: its description and its parser in one place.

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,11 +74,12 @@ func TestAnnotationsTable(t *testing.T) {
 			t.Errorf("bad or double entry: %+v", a)
 		}
 		seen[id] = true
-		if a.Kind != model.KindService && a.Kind != model.KindNode && a.Kind != model.KindNamespace && a.Kind != model.KindPod {
+		kinds := []model.Kind{model.KindService, model.KindNode, model.KindNamespace, model.KindPod, model.KindPolicy, model.KindClusterPolicy}
+		if !slices.Contains(kinds, a.Kind) {
 			t.Errorf("%s: kind %s carries no annotation", a.Key, a.Kind)
 		}
 	}
-	same(t, 43, len(seen))
+	same(t, 45, len(seen))
 }
 
 func TestParseCommunity(t *testing.T) {

@@ -45,6 +45,9 @@ func convertClusterPolicy(o any) (model.Object, bool) {
 func ConvertClusterPolicy(o *clusterapi.ClusterNetworkPolicy) *model.ClusterPolicy {
 	p := &model.ClusterPolicy{Name: o.Name, UID: string(o.UID), Priority: o.Spec.Priority}
 	r := &remarks{object: p.Ref()}
+	if ours(o.Annotations) {
+		parseAnnotations(p, r, clusterPolicyAnnotations(), o.Annotations)
+	}
 	c := clusterRules{remarks: r}
 	switch o.Spec.Tier {
 	case model.AdminTier.String():

@@ -21,6 +21,9 @@ import (
 func ConvertPolicy(o *networkingv1.NetworkPolicy) *model.Policy {
 	p := &model.Policy{Name: model.Name{Namespace: o.Namespace, Name: o.Name}, UID: string(o.UID)}
 	r := &remarks{object: p.Ref()}
+	if ours(o.Annotations) {
+		parseAnnotations(p, r, policyAnnotations(), o.Annotations)
+	}
 	p.Pods = selector(r, "spec.podSelector", &o.Spec.PodSelector)
 	ingress, egress := directions(r, &o.Spec)
 	room := mostParts
