@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -77,6 +78,36 @@ func whyCommand() *cobra.Command {
 		},
 	}
 	a.flags(cmd)
+	return cmd
+}
+
+func policyCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "policy", Short: "Look at policies before they are applied"}
+	var a asking
+	diff := &cobra.Command{
+		Use: "diff -f FILE", Short: "Tell what would change on this node if policies were applied", Args: cobra.NoArgs,
+		Long: "Tell from what a running kube-router knows what would change on this node if the NetworkPolicies and ClusterNetworkPolicies of a\n" +
+			"manifest were applied: which of its pods would get other rules, and what passes now and wouldn't, and the reverse. Nothing is changed.",
+	}
+	file := diff.Flags().StringP("filename", "f", "", "the manifest, - for standard input")
+	diff.RunE = func(cmd *cobra.Command, _ []string) error {
+		var text []byte
+		var err error
+		switch *file {
+		case "":
+			return errors.New("-f tells which manifest")
+		case "-":
+			text, err = io.ReadAll(cmd.InOrStdin())
+		default:
+			text, err = os.ReadFile(*file)
+		}
+		if err != nil {
+			return err
+		}
+		return a.run(cmd.Context(), "policy-diff", []string{string(text)})
+	}
+	a.flags(diff)
+	cmd.AddCommand(diff)
 	return cmd
 }
 

@@ -32,7 +32,11 @@ func Server(h http.Handler, answer time.Duration) *http.Server {
 
 // HTTP answers on a listener until ctx ends.
 func HTTP(ctx context.Context, l net.Listener, p *Pool, h http.Handler, answer time.Duration) error {
-	srv := Server(h, answer)
+	return Serve(ctx, l, p, Server(h, answer))
+}
+
+// Serve is HTTP with a server that was made by Server.
+func Serve(ctx context.Context, l net.Listener, p *Pool, srv *http.Server) error {
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
 	if err := srv.Serve(p.In(l)); !errors.Is(err, http.ErrServerClosed) && ctx.Err() == nil {

@@ -17,6 +17,9 @@ import (
 var ErrSilent = errors.New("kube-router runs on this node and gives no answer: it hangs. " +
 	"kill -QUIT its process: that ends it, with all its goroutines in its log; the kernel goes on with what it has")
 
+// longQuery is from how many bytes on arguments go in the question's body.
+const longQuery = 4 << 10
+
 // patience is how long an answer may take: a page of a hundred thousand rows long, the first look not at all.
 func patience(view string) time.Duration {
 	if view == "summary" || view == "settings" {
@@ -41,9 +44,16 @@ func AskInto(ctx context.Context, socket, view string, args []string, data any) 
 	ctx, cancel := context.WithTimeout(ctx, patience(view))
 	defer cancel()
 	u := url.URL{Scheme: "http", Host: "kube-router", Path: "/" + view, RawQuery: url.Values{"arg": args}.Encode()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	method, body := http.MethodGet, ""
+	if len(u.RawQuery) > longQuery {
+		method, body, u.RawQuery = http.MethodPost, u.RawQuery, ""
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), strings.NewReader(body))
 	if err != nil {
 		return Page{}, err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	resp, err := client.Do(req)
 	if errors.Is(err, context.DeadlineExceeded) {

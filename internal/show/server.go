@@ -15,6 +15,8 @@ import (
 const (
 	questions = 64
 	answering = time.Minute
+
+	questionBytes = 4 << 20 // with a manifest in it
 )
 
 // Server answers questions on a unix socket that only root may open.
@@ -32,7 +34,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	return listen.HTTP(ctx, l, listen.NewQueue(questions), http.HandlerFunc(s.answer), answering)
+	srv := listen.Server(http.HandlerFunc(s.answer), answering)
+	srv.Handler = http.MaxBytesHandler(http.HandlerFunc(s.answer), questionBytes) // whoever may ask is root
+	return listen.Serve(ctx, l, listen.NewQueue(questions), srv)
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +49,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("nothing to show by the name %q; there are %s", strings.TrimPrefix(r.URL.Path, "/"), strings.Join(names, ", ")), http.StatusNotFound)
 		return
 	}
-	page, err := v.Make(r.Context(), argsOf(r.URL.Query()))
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, fmt.Sprintf("the question can't be read: %v", err), http.StatusBadRequest)
+		return
+	}
+	page, err := v.Make(r.Context(), argsOf(r.Form))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return

@@ -25,6 +25,7 @@ func (d *Daemon) policyViews() []show.View {
 		{Name: "policies", Args: "[CLUSTERPOLICY]", Doc: "network policies of both APIs in the order of their tiers, with the pods of this node that each selects; for one, what its rules decided here", Make: d.policiesView},
 		{Name: "firewalls", Args: "[POD]", Doc: "what each pod of this node lets in and out", Make: d.firewallsView},
 		{Name: "drops", Doc: "packets that policies dropped: counters, and the latest while somebody looks", Make: d.dropsView},
+		{Name: "policy-diff", Args: "MANIFEST", Doc: "what would change on this node if policies were applied: asked by `kube-router policy diff -f FILE`", Make: d.diffView},
 		{Name: "rehearsal", Doc: "what audited policies would drop if they were enforced: counters by policy and rule, and the latest flows while somebody looks", Make: d.rehearsalView},
 	}
 }

@@ -70,6 +70,16 @@ func (o *Oracle) Allowed(f Flow) bool {
 		(to == nil || o.end(to, networkingv1.PolicyTypeIngress, f, f.From))
 }
 
+// End tells what one end of a flow says, the sender's egress or the receiver's ingress.
+func (o *Oracle) End(f Flow, sender bool) bool {
+	if sender {
+		from := o.PodAt(f.From)
+		return from == nil || o.end(from, networkingv1.PolicyTypeEgress, f, f.To)
+	}
+	to := o.PodAt(f.To)
+	return to == nil || o.end(to, networkingv1.PolicyTypeIngress, f, f.From)
+}
+
 // end: tiers are evaluated in the order Admin, NetworkPolicy, Baseline. Accept and Deny are final. NetworkPolicy makes a final decision
 // for the pods that it selects. What no tier decides is allowed.
 func (o *Oracle) end(pod *corev1.Pod, direction networkingv1.PolicyType, f Flow, peer netip.Addr) bool {

@@ -32,12 +32,7 @@ func (p *Planner) Decide(name model.Name, add func(model.Ref)) bool {
 	s.waits, s.decided = false, true
 	var now tiers
 	if o := p.model.Pods[name]; p.isLocal(o) {
-		for _, d := range []intent.Direction{intent.ToPod, intent.FromPod} {
-			now[d] = p.tiersOf(d, o, s.enforced, false)
-			if rehearsed(d, s.rehearse) {
-				now[rehearsals+d] = p.tiersOf(d, o, s.rehearse, true)
-			}
-		}
+		now = p.tiersBy(o, s.enforced, s.rehearse)
 	}
 	p.tiers.use(s, now)
 	leaving := s.leaving
@@ -65,13 +60,9 @@ func (p *Planner) find(name model.Name, s *state) []*set {
 	var now []*compiled
 	s.enforced, s.rehearse, s.beyond = nil, nil, nil
 	if o := p.model.Pods[name]; p.isLocal(o) {
-		matching, choosing := p.matching(o), p.choosing(o)
-		now, s.beyond = p.limited(p.enforced(matching))
-		now = slices.Concat(now, p.enforced(choosing))
-		s.enforced = now
-		if p.audited > 0 && (slices.ContainsFunc(matching, audited) || slices.ContainsFunc(choosing, audited)) {
-			all, _ := p.limited(matching)
-			s.rehearse = slices.Concat(all, choosing)
+		s.enforced, s.rehearse, s.beyond = p.lists(o)
+		now = s.enforced
+		if s.rehearse != nil {
 			now = union(now, s.rehearse)
 		}
 	}
@@ -88,6 +79,30 @@ func (p *Planner) find(name model.Name, s *state) []*set {
 	s.leaving = append(s.leaving, s.policies...)
 	s.policies = now
 	return fresh
+}
+
+// lists are the policies that a pod's tiers are made of; those that its rehearsal is, nil where no audited one is among them; and those
+// that are too many to be among the first.
+func (p *Planner) lists(o *model.Pod) (enforced, rehearse, beyond []*compiled) {
+	matching, choosing := p.matching(o), p.choosing(o)
+	enforced, beyond = p.limited(p.enforced(matching))
+	enforced = slices.Concat(enforced, p.enforced(choosing))
+	if p.audited > 0 && (slices.ContainsFunc(matching, audited) || slices.ContainsFunc(choosing, audited)) {
+		all, _ := p.limited(matching)
+		rehearse = slices.Concat(all, choosing)
+	}
+	return enforced, rehearse, beyond
+}
+
+// tiersBy are the tiers that are made of lists.
+func (p *Planner) tiersBy(o *model.Pod, enforced, rehearse []*compiled) (now tiers) {
+	for _, d := range []intent.Direction{intent.ToPod, intent.FromPod} {
+		now[d] = p.tiersOf(d, o, enforced, false)
+		if rehearsed(d, rehearse) {
+			now[rehearsals+d] = p.tiersOf(d, o, rehearse, true)
+		}
+	}
+	return now
 }
 
 // matching are the NetworkPolicies that select a pod, in the order in which they were compiled.
