@@ -1,6 +1,7 @@
 package model
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,24 +11,8 @@ import (
 // for different protocols. The map is not to be changed.
 func (m *Model) ServicesOnNodePort(p Port) map[Name]*Service { return m.nodePorts[p] }
 
-// SlicesAt are the EndpointSlices with an endpoint at an address, in no order. The list is not to be changed, and holds until
-// the model changes.
-func (m *Model) SlicesAt(a netip.Addr) []*Slice { return m.slicesAt[a] }
-
-func (m *Model) putSliceAt(a netip.Addr, s *Slice) {
-	if list := m.slicesAt[a]; len(list) == 0 || list[len(list)-1] != s { // it may name an address twice
-		m.slicesAt[a] = append(list, s)
-	}
-}
-
-func (m *Model) deleteSliceAt(a netip.Addr, s *Slice) {
-	list := slices.DeleteFunc(m.slicesAt[a], func(o *Slice) bool { return o == s })
-	if len(list) == 0 {
-		delete(m.slicesAt, a)
-		return
-	}
-	m.slicesAt[a] = list
-}
+// SlicesAt are the EndpointSlices with an endpoint at an address, with their names, in no order. The model must not change meanwhile.
+func (m *Model) SlicesAt(a netip.Addr) iter.Seq2[Name, *Slice] { return slicesIn(m.slicesAt[a]) }
 
 // NodesAt are the Nodes that have an address, by name; several only by mistake. The map is not to be changed.
 func (m *Model) NodesAt(a netip.Addr) map[string]*Node { return m.nodesBy[a] }

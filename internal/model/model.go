@@ -1,6 +1,9 @@
 package model
 
-import "net/netip"
+import (
+	"iter"
+	"net/netip"
+)
 
 // Object is a value of the model: a pointer to one of this package's kinds. It is never changed.
 type Object interface{ Ref() Ref }
@@ -35,10 +38,10 @@ type Model struct {
 	changes    uint64
 	balancer   []netip.Prefix // BalancerRanges; nil: not worked out since a pool changed
 
-	slicesOf map[Name]map[Name]*Slice
-	slicesTo map[Name]map[Name]*Slice
-	slicesAt map[netip.Addr][]*Slice
-	podsBy   map[netip.Addr]map[Name]*Pod
+	slicesOf map[Name]few[*Slice]
+	slicesTo map[Name]few[*Slice]
+	slicesAt map[netip.Addr]few[*Slice]
+	podsBy   map[netip.Addr]few[*Pod]
 	nodesBy  map[netip.Addr]map[string]*Node
 	ranges   ranges
 	pathsBy  map[netip.Addr]map[netip.Prefix]*Path
@@ -73,10 +76,10 @@ func New(s Settings) *Model {
 		Lacks:      map[string]*Lack{},
 		Gateways:   map[string]*EgressGateway{},
 		nodePorts:  map[Port]map[Name]*Service{},
-		slicesOf:   map[Name]map[Name]*Slice{},
-		slicesTo:   map[Name]map[Name]*Slice{},
-		slicesAt:   map[netip.Addr][]*Slice{},
-		podsBy:     map[netip.Addr]map[Name]*Pod{},
+		slicesOf:   map[Name]few[*Slice]{},
+		slicesTo:   map[Name]few[*Slice]{},
+		slicesAt:   map[netip.Addr]few[*Slice]{},
+		podsBy:     map[netip.Addr]few[*Pod]{},
 		nodesBy:    map[netip.Addr]map[string]*Node{},
 		ranges:     newRanges(),
 		pathsBy:    map[netip.Addr]map[netip.Prefix]*Path{},
@@ -89,15 +92,26 @@ func New(s Settings) *Model {
 // Self is the Node that we run on, or nil while it is unknown.
 func (m *Model) Self() *Node { return m.Nodes[m.Settings.Node] }
 
-// SlicesOf are the EndpointSlices of a Service, by name. The map is not to be changed.
-func (m *Model) SlicesOf(service Name) map[Name]*Slice { return m.slicesOf[service] }
+// SlicesOf are the EndpointSlices of a Service with their names, in no order. The model must not change meanwhile.
+func (m *Model) SlicesOf(service Name) iter.Seq2[Name, *Slice] { return slicesIn(m.slicesOf[service]) }
 
-// SlicesTo are the EndpointSlices with a pod among their endpoints, by name. The map is not to be changed.
-func (m *Model) SlicesTo(pod Name) map[Name]*Slice { return m.slicesTo[pod] }
+// SlicesTo are the EndpointSlices with a pod among their endpoints, with their names, in no order. The model must not change meanwhile.
+func (m *Model) SlicesTo(pod Name) iter.Seq2[Name, *Slice] { return slicesIn(m.slicesTo[pod]) }
+
+// Serves tells whether a pod is among the endpoints of any EndpointSlice.
+func (m *Model) Serves(pod Name) bool { return m.slicesTo[pod] != (few[*Slice]{}) }
+
+func slicesIn(f few[*Slice]) iter.Seq2[Name, *Slice] {
+	return all(f, func(s *Slice) Name { return s.Name })
+}
 
 // PodsAt are the pods that have an address; several only while one of them is finished or deleted late,
 // or for pods on the host network.
-func (m *Model) PodsAt(a netip.Addr) map[Name]*Pod { return m.podsBy[a] }
+//
+// They come with their names, in no order; the model must not change meanwhile.
+func (m *Model) PodsAt(a netip.Addr) iter.Seq2[Name, *Pod] {
+	return all(m.podsBy[a], func(p *Pod) Name { return p.Name })
+}
 
 // Put stores an object and returns the one it replaces, or nil.
 func (m *Model) Put(o Object) Object {
@@ -107,19 +121,19 @@ func (m *Model) Put(o Object) Object {
 		m.putService(o)
 	case *Slice:
 		m.Slices[o.Name] = o
-		index(m.slicesOf, o.Service, o.Name, o)
+		enter(m.slicesOf, o.Service, o)
 		for _, e := range o.Endpoints {
 			if e.Pod != (Name{}) {
-				index(m.slicesTo, e.Pod, o.Name, o)
+				enter(m.slicesTo, e.Pod, o)
 			}
 			for _, a := range e.Addrs {
-				m.putSliceAt(a, o)
+				enter(m.slicesAt, a, o)
 			}
 		}
 	case *Pod:
 		m.Pods[o.Name] = o
 		for _, a := range o.Addrs {
-			index(m.podsBy, a, o.Name, o)
+			enter(m.podsBy, a, o)
 		}
 	case *Namespace:
 		m.Namespaces[o.Name] = o
@@ -224,11 +238,11 @@ func (m *Model) deleteSlice(n Name) Object {
 		return nil
 	}
 	delete(m.Slices, n)
-	unindex(m.slicesOf, s.Service, n)
+	leave(m.slicesOf, s.Service, s)
 	for _, e := range s.Endpoints {
-		unindex(m.slicesTo, e.Pod, n)
+		leave(m.slicesTo, e.Pod, s)
 		for _, a := range e.Addrs {
-			m.deleteSliceAt(a, s)
+			leave(m.slicesAt, a, s)
 		}
 	}
 	return s
@@ -241,7 +255,7 @@ func (m *Model) deletePod(n Name) Object {
 	}
 	delete(m.Pods, n)
 	for _, a := range p.Addrs {
-		unindex(m.podsBy, a, n)
+		leave(m.podsBy, a, p)
 	}
 	return p
 }

@@ -1,6 +1,16 @@
 package model
 
-import "testing"
+import (
+	"iter"
+	"testing"
+)
+
+func count(list iter.Seq2[Name, *Slice]) (n int) {
+	for range list {
+		n++
+	}
+	return n
+}
 
 func TestSlicesToFollowEndpoints(t *testing.T) {
 	m, pod := New(Settings{}), Name{"default", "web-0"}
@@ -13,15 +23,15 @@ func TestSlicesToFollowEndpoints(t *testing.T) {
 	}
 	m.Put(slice("a", pod, Name{}))
 	m.Put(slice("b", pod))
-	if n := len(m.SlicesTo(pod)); n != 2 {
+	if n := count(m.SlicesTo(pod)); n != 2 {
 		t.Errorf("%d slices, want 2", n)
 	}
-	if n := len(m.SlicesTo(Name{})); n != 0 {
+	if n := count(m.SlicesTo(Name{})); n != 0 {
 		t.Errorf("%d slices to no pod", n)
 	}
 	m.Put(slice("a"))
 	m.Delete(slice("b").Ref())
-	if n := len(m.SlicesTo(pod)); n != 0 || len(m.slicesTo) != 0 {
+	if n := count(m.SlicesTo(pod)); n != 0 || len(m.slicesTo) != 0 {
 		t.Errorf("%d slices remain", n)
 	}
 }

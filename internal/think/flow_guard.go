@@ -56,7 +56,7 @@ func endpointPorts(m *model.Model, s *model.Slice, add func(model.Ref)) {
 func podPorts(m *model.Model, c Change, add func(model.Ref)) {
 	old, _ := c.Old.(*model.Pod)
 	now, _ := c.New.(*model.Pod)
-	if !m.Settings.Services.Engine.Can().Direct || len(m.SlicesTo(c.Ref.Name)) == 0 ||
+	if !m.Settings.Services.Engine.Can().Direct || !m.Serves(c.Ref.Name) ||
 		old != nil && now != nil && slices.Equal(old.Addrs, now.Addrs) && maps.Equal(old.Labels, now.Labels) {
 		return
 	}

@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -340,8 +341,8 @@ func TestHealth(t *testing.T) {
 // TestTooManyEndpoints: those of this node are served, then those of the slices that are first by name; and the Service is told.
 func TestTooManyEndpoints(t *testing.T) {
 	m := world(settings(), nil)
-	for _, sl := range m.SlicesOf(web) {
-		m.Delete(sl.Ref())
+	for name := range maps.Collect(m.SlicesOf(web)) {
+		m.Delete(model.Ref{Kind: model.KindSlice, Name: name})
 	}
 	for i := range 12 {
 		sl := &model.Slice{Name: model.Name{Namespace: web.Namespace, Name: fmt.Sprintf("s%02d", i)}, Service: web, Family: model.IPv4,
