@@ -40,6 +40,7 @@ type source struct {
 	onSync   func()
 
 	patience patience
+	shared   *shared
 	own      *group // of our own kinds; nil for others
 
 	mu      sync.Mutex
@@ -51,7 +52,7 @@ type source struct {
 }
 
 func newSource(r resource, c rest.Interface, inbox Inbox, log *slog.Logger, onSync func()) *source {
-	return &source{resource: r, lw: listWatch(r, c), inbox: inbox, log: log, onSync: onSync, patience: normal, state: SourceStatus{Kind: r.kind}}
+	return &source{resource: r, lw: listWatch(r, c), inbox: inbox, log: log, onSync: onSync, patience: normal, shared: newShared(), state: SourceStatus{Kind: r.kind}}
 }
 
 func listWatch(r resource, c rest.Interface) *cache.ListWatch {
@@ -205,6 +206,7 @@ func (s *source) convert(o any) (model.Object, error) {
 	if !ok {
 		return nil, fmt.Errorf("watch %s: the API server sent a %T", s.resource.kind, o)
 	}
+	s.shared.share(m)
 	return m, nil
 }
 
