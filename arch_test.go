@@ -53,7 +53,7 @@ var thirdParty = map[string]struct {
 	rooms  []string
 	reason string
 }{
-	"k8s.io/client-go":                       {[]string{"cluster", "watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes client: list-watch, credentials, leader election"},
+	"k8s.io/client-go":                       {[]string{"cluster", "watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes client: list-watch and credentials"},
 	"k8s.io/api":                             {[]string{"cluster", "watch", "driver", "lab", "doctor"}, "the Kubernetes API types"},
 	"k8s.io/apimachinery":                    {[]string{"api", "cluster", "watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes meta types and codecs"},
 	"k8s.io/cri-api":                         {[]string{"driver"}, "the container runtime's protocol, where no CNI record names a pod's namespace"},

@@ -68,7 +68,7 @@ func recent(r *nflog.Reader) func() (list []view.Packet, since time.Time, err er
 
 // asked describes the allocator.
 func (b *allocator) asked() view.Allocator {
-	return view.Allocator{Leader: b.elector.GetLeader(), Leading: b.elector.IsLeader(), Lines: b.lane.Lines(), Pools: b.plan.Usage()}
+	return view.Allocator{Leader: b.election.Leader(), Leading: b.election.Leading(), Lines: b.lane.Lines(), Pools: b.plan.Usage()}
 }
 
 var errNoFirewall = errors.New("network policies are not enforced here (--run-firewall=false), or the cluster is still being read")

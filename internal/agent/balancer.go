@@ -9,11 +9,7 @@ import (
 	"sync"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/leaderelection"
-	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
 	"kube-router/internal/config"
 	"kube-router/internal/driver/kubestatus"
@@ -23,7 +19,6 @@ import (
 	"kube-router/internal/row"
 	"kube-router/internal/show"
 	"kube-router/internal/stage"
-	"kube-router/internal/watch/kube"
 )
 
 // The lease by which nodes agree who gives addresses, with the reference's name and times.
@@ -37,11 +32,11 @@ const (
 // allocator gives LoadBalancer Services their addresses. Every node that may lead plans; only the leader's
 // lane runs. Nil: not asked for.
 type allocator struct {
-	plan    stage.Balancer
-	lane    *reconcile.Lane[row.KubeName, row.KubeIngress]
-	led     []lane // all that the leader alone writes
-	elector *leaderelection.LeaderElector
-	log     *slog.Logger
+	plan     stage.Balancer
+	lane     *reconcile.Lane[row.KubeName, row.KubeIngress]
+	led      []lane // all that the leader alone writes
+	election *kubestatus.Election
+	log      *slog.Logger
 }
 
 // newAllocator prepares the allocator, unless it is off.
@@ -62,32 +57,17 @@ func newAllocator(c *rest.Config, o *config.Options, a *agent) (*allocator, erro
 		return nil, fmt.Errorf("status of pools: %w", err)
 	}
 	b.led = []lane{b.lane, reconcile.NewLane(poolTable.name, b.plan.Pools, pools, poolTable.pace(&o.Settings), a.log)}
-	leases, err := coordination.NewForConfig(c)
-	if err != nil {
-		return nil, fmt.Errorf("leases: %w", err)
-	}
-	b.elector, err = leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Name: leaseName, Namespace: cmp.Or(o.Settings.Allocator.Namespace, "kube-system")},
-			Client:     leases,
-			LockConfig: resourcelock.ResourceLockConfig{Identity: cmp.Or(o.Settings.Allocator.Identity, o.Settings.Node)},
-		},
-		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
-		ReleaseOnCancel: true,
-		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(ctx context.Context) {
-				a.log.Info("this node gives LoadBalancer Services their addresses")
-				b.lead(ctx)
-			},
-			// Also called at the end of a node that never led.
-			OnStoppedLeading: func() { a.log.Debug("this node gives LoadBalancer Services no addresses") },
-		},
+	b.election, err = kubestatus.NewElection(c, kubestatus.ElectionOptions{
+		Lease:    row.KubeName{Namespace: cmp.Or(o.Settings.Allocator.Namespace, "kube-system"), Name: leaseName},
+		Identity: cmp.Or(o.Settings.Allocator.Identity, o.Settings.Node),
+		Duration: leaseDuration, Deadline: renewDeadline, Retry: retryPeriod, Lead: b.lead, Log: a.log,
 	})
 	return b, err
 }
 
 // lead runs the leader's lanes until the lease ends. A lane never fails as a whole.
 func (b *allocator) lead(ctx context.Context) {
+	b.log.Info("this node gives LoadBalancer Services their addresses")
 	var wg sync.WaitGroup
 	for _, l := range b.led {
 		wg.Go(func() { _ = l.Run(ctx) })
@@ -95,7 +75,7 @@ func (b *allocator) lead(ctx context.Context) {
 	wg.Wait()
 }
 
-// parts are what runs for the allocator: elections, one after the other, once the first plan is complete.
+// parts are what runs for the allocator: elections, once the first plan is complete.
 func (b *allocator) parts(started <-chan struct{}) []part {
 	if b == nil {
 		return nil
@@ -105,16 +85,13 @@ func (b *allocator) parts(started <-chan struct{}) []part {
 		case <-started:
 		case <-ctx.Done():
 		}
-		for ctx.Err() == nil {
-			b.elector.Run(kube.Quiet(ctx, b.log))
-		}
-		return nil
+		return b.election.Run(ctx)
 	}}}
 }
 
 // samples are what pools have left, told by the leader alone.
 func (b *allocator) samples() []show.Sample {
-	if b == nil || !b.elector.IsLeader() {
+	if b == nil || !b.election.Leading() {
 		return nil
 	}
 	var list []show.Sample
