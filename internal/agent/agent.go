@@ -16,6 +16,7 @@ import (
 	"kube-router/internal/driver/gobgp"
 	"kube-router/internal/driver/healthport"
 	"kube-router/internal/driver/l2"
+	"kube-router/internal/driver/pages"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/show"
@@ -66,6 +67,7 @@ type agent struct {
 // Run is the daemon: it follows the cluster and this node and keeps the kernel so, until ctx ends. The
 // kernel is left as it is then, so that traffic goes on. An error means that it could not work at all.
 func Run(ctx context.Context, o *config.Options, build Build, log *slog.Logger) error {
+	pages.Tune()
 	a, err := assemble(o, build, log)
 	if err != nil {
 		return err
@@ -98,6 +100,7 @@ func (a *agent) parts() []part {
 		{"the cluster", a.patience},
 		{"leftovers", a.takeOver},
 		{"chains of others", a.followChains},
+		{"memory", a.slim},
 	}...)
 }
 
@@ -114,6 +117,14 @@ func (a *agent) act(ctx context.Context) error {
 	}
 	a.log.Info("the first plan is complete; writing")
 	return a.tables.run(ctx)
+}
+
+// slim gives back the memory that the start needed.
+func (a *agent) slim(ctx context.Context) error {
+	if err := pages.Run(ctx, a.tables.settled); err != nil {
+		a.log.Debug("more memory is used than need be", "error", err)
+	}
+	return nil
 }
 
 // assemble builds everything and starts nothing.
@@ -199,7 +210,7 @@ func (a *agent) watch() error {
 	}
 	a.kube, err = kube.New(kube.Options{
 		Config: a.rest, Kinds: kube.Kinds(a.o.Settings), Inbox: a.inbox, Own: a.o.Settings.Node,
-		Log: a.log, Synced: a.inbox.Nudge,
+		Log: a.log, Synced: func() { a.log.Info("the cluster has been read"); a.inbox.Nudge() },
 	})
 	a.host, a.alive = host.New(netns.None(), a.inbox), alive.New(a.inbox, a.log)
 	if err == nil {
