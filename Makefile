@@ -61,7 +61,10 @@ demo:
 site:
 	mkdocs build --strict --quiet && rm -f bin/site/*.go bin/site/decisions/*.go
 
+# What it costs: memory, start and one change of the program as it is delivered, each beside its goal, which docs/performance.md keeps (needs root);
+# then every benchmark of the parts.
 bench:
+	go test -tags scale -count=1 -timeout 20m -v ./test/scale -page $(CURDIR)/docs/performance.md | grep -E '^(claim|[a-z0-9]+:|---|ok|FAIL)'
 	go test -run '^$$' -bench . -benchmem ./internal/...
 
 # Every fuzz target in turn: make fuzz TIME=10m, or only some: make fuzz TARGETS=Merge.
