@@ -36,7 +36,7 @@ type Lane[K comparable, R row.Row[K]] struct {
 	kick   chan struct{}
 
 	mu      sync.Mutex
-	have    map[K]R
+	have    *keyed[K, R] // nil: not read yet
 	failing map[K]*failure
 	waiting map[K]time.Time // rows whose removal takes time, and when to ask again
 	broken  failure         // of the whole table
@@ -133,7 +133,10 @@ func (l *Lane[K, R]) look(ctx context.Context) bool {
 		return false
 	}
 	l.drift(have)
-	l.have = have
+	l.have = newKeyed(R.Key)
+	for k, r := range have {
+		l.have.put(k, r)
+	}
 	l.ledger.touch(have, l.rests)
 	return true
 }
@@ -147,7 +150,7 @@ func (l *Lane[K, R]) drift(now map[K]R) {
 		return // half of a failed change may be there
 	}
 	var lost []K
-	for k, was := range l.have {
+	for k, was := range l.have.all() {
 		want, wanted := l.ledger.Want(k)
 		if r, there := now[k]; wanted && was == want && (!there || r != want) && !l.rests(k) {
 			lost = append(lost, k)
@@ -158,8 +161,9 @@ func (l *Lane[K, R]) drift(now map[K]R) {
 		return
 	}
 	l.told = time.Now()
+	one, _ := l.have.get(lost[0])
 	l.log.Warn("rows of ours were changed or removed by others, or went with what they depend on; they are made again",
-		"rows", len(lost), "one of them", l.have[lost[0]].String())
+		"rows", len(lost), "one of them", one.String())
 }
 
 // rests tells whether a row has its own time of retry, which a look must not shorten.
@@ -217,7 +221,7 @@ func (l *Lane[K, R]) changes(now time.Time) (list []row.Change[K, R], turn <-cha
 	all, turn := l.ledger.take(l.due(now))
 	list = all[:0]
 	for _, c := range all {
-		if have, ok := l.have[c.Key]; ok {
+		if have, ok := l.have.get(c.Key); ok {
 			c.Old = &have
 		}
 		if l.differs(c) {
@@ -267,9 +271,9 @@ func (l *Lane[K, R]) settle(c row.Change[K, R], err error, now time.Time) {
 	l.forget(c.Key)
 	l.stats.Changes++
 	if c.New == nil {
-		delete(l.have, c.Key)
+		l.have.drop(c.Key)
 	} else {
-		l.have[c.Key] = *c.New
+		l.have.put(c.Key, *c.New)
 	}
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
 		l.log.Debug("changed", "change", c.String())

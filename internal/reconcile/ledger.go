@@ -38,7 +38,7 @@ type entry[R any] struct {
 // Ledger holds the claims of all owners to the rows of one table. It may be used by many goroutines.
 type Ledger[K comparable, R row.Row[K]] struct {
 	mu     sync.Mutex
-	want   map[K]*entry[R]
+	want   *keyed[K, *entry[R]]
 	claims map[Owner][]R
 	dirty  map[K]struct{}
 	wake   chan struct{}
@@ -49,7 +49,7 @@ type Ledger[K comparable, R row.Row[K]] struct {
 // NewLedger makes an empty ledger.
 func NewLedger[K comparable, R row.Row[K]]() *Ledger[K, R] {
 	return &Ledger[K, R]{
-		want:   map[K]*entry[R]{},
+		want:   newKeyed(func(e *entry[R]) K { return e.row.Key() }),
 		claims: map[Owner][]R{},
 		dirty:  map[K]struct{}{},
 		wake:   make(chan struct{}, 1),
@@ -86,10 +86,10 @@ func (l *Ledger[K, R]) Claim(owner Owner, rows ...R) {
 // put records that owner wants r.
 func (l *Ledger[K, R]) put(owner Owner, r R) {
 	k := r.Key()
-	e := l.want[k]
+	e, _ := l.want.get(k)
 	switch {
 	case e == nil:
-		l.want[k] = &entry[R]{row: r, owner: owner}
+		l.want.put(k, &entry[R]{row: r, owner: owner})
 		l.dirty[k] = struct{}{}
 	case e.owner == owner:
 		if e.row != r {
@@ -119,7 +119,7 @@ func (l *Ledger[K, R]) contend(k K, e *entry[R], owner Owner, r R) {
 
 // drop records that owner no longer wants the row at k.
 func (l *Ledger[K, R]) drop(owner Owner, k K) {
-	e := l.want[k]
+	e, _ := l.want.get(k)
 	if e == nil {
 		return
 	}
@@ -150,7 +150,7 @@ func (l *Ledger[K, R]) drop(owner Owner, k K) {
 func (l *Ledger[K, R]) inherit(k K, e *entry[R]) {
 	l.dirty[k] = struct{}{}
 	if len(e.others) == 0 {
-		delete(l.want, k)
+		l.want.drop(k)
 		return
 	}
 	first := Owner{}
@@ -225,7 +225,7 @@ func (l *Ledger[K, R]) take(due []K) (list []row.Change[K, R], turn <-chan struc
 	list = make([]row.Change[K, R], 0, len(keys))
 	for k := range keys {
 		c := row.Change[K, R]{Key: k}
-		if e := l.want[k]; e != nil {
+		if e, _ := l.want.get(k); e != nil {
 			want := e.row
 			c.New = &want
 		}
@@ -238,7 +238,7 @@ func (l *Ledger[K, R]) take(due []K) (list []row.Change[K, R], turn <-chan struc
 func (l *Ledger[K, R]) Want(k K) (r R, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.want[k]
+	e, _ := l.want.get(k)
 	if e == nil {
 		return r, false
 	}
@@ -249,7 +249,7 @@ func (l *Ledger[K, R]) Want(k K) (r R, ok bool) {
 func (l *Ledger[K, R]) Owners(k K) []Owner {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.want[k]
+	e, _ := l.want.get(k)
 	if e == nil {
 		return nil
 	}
@@ -272,7 +272,7 @@ func (l *Ledger[K, R]) Claims(owner Owner) []R {
 func (l *Ledger[K, R]) All(yield func(K, R) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for k, e := range l.want {
+	for k, e := range l.want.all() {
 		if !yield(k, e.row) {
 			return
 		}
@@ -283,5 +283,5 @@ func (l *Ledger[K, R]) All(yield func(K, R) bool) {
 func (l *Ledger[K, R]) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.want)
+	return l.want.len()
 }

@@ -73,7 +73,7 @@ func (l *Lane[K, R]) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := Status{
-		Table: l.name, Want: l.ledger.Len(), Have: len(l.have), Known: l.have != nil,
+		Table: l.name, Want: l.ledger.Len(), Have: l.have.len(), Known: l.have != nil,
 		Waiting: len(l.waiting), Dirty: l.ledger.dirtyLen(), Stats: l.stats,
 	}
 	if l.broken.err != nil {
@@ -112,7 +112,7 @@ func (l *Lane[K, R]) Lines() []Line {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	keys := map[K]struct{}{}
-	for k := range l.have {
+	for k := range l.have.all() {
 		keys[k] = struct{}{}
 	}
 	for k := range l.ledger.All {
@@ -127,7 +127,7 @@ func (l *Lane[K, R]) Lines() []Line {
 }
 
 func (l *Lane[K, R]) line(k K) Line {
-	have, there := l.have[k]
+	have, there := l.have.get(k)
 	want, wanted := l.ledger.Want(k)
 	line := Line{Have: there && wanted && have == want, Foreign: !wanted}
 	if wanted {
@@ -156,11 +156,11 @@ func (l *Ledger[K, R]) touch(have map[K]R, rests func(K) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for k, r := range have {
-		if e := l.want[k]; (e == nil || e.row != r) && !rests(k) {
+		if e, _ := l.want.get(k); (e == nil || e.row != r) && !rests(k) {
 			l.dirty[k] = struct{}{}
 		}
 	}
-	for k := range l.want {
+	for k := range l.want.all() {
 		if _, ok := have[k]; !ok && !rests(k) {
 			l.dirty[k] = struct{}{}
 		}

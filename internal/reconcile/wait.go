@@ -54,7 +54,7 @@ func (l *Lane[K, R]) Wait(ctx context.Context, keys ...K) error {
 func (l *Lane[K, R]) missing(keys []K) (K, bool) {
 	for _, k := range keys {
 		want, wanted := l.ledger.Want(k)
-		if have, has := l.have[k]; wanted != has || wanted && have != want {
+		if have, has := l.have.get(k); wanted != has || wanted && have != want {
 			return k, false
 		}
 	}
