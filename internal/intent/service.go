@@ -90,13 +90,13 @@ type Service struct {
 
 // Backend is one endpoint of a Service.
 type Backend struct {
-	Addr  netip.Addr
-	Port  uint16
-	Local bool          // runs on this node
-	Pod   string        // "namespace/name" when it is a pod
-	Grace time.Duration // of a pod on its way out: how long its connections may take; 0: unknown
+	Addr netip.Addr
+	Port uint16
 	// Weight is the share that was asked for it, where the scheduler goes by weights; 0: none was.
 	Weight uint16
+	Local  bool          // runs on this node
+	Pod    string        // "namespace/name" when it is a pod
+	Grace  time.Duration // of a pod on its way out: how long its connections may take; 0: unknown
 }
 
 // String prints "10.244.1.5:8080", and "10.244.1.5:8080*3" with a weight.

@@ -132,8 +132,19 @@ type Endpoint struct {
 	Addrs                       []netip.Addr
 	Ready, Serving, Terminating bool
 	Node, Zone                  string
-	ForZones, ForNodes          []string // topology hints
-	Pod                         Name     // targetRef, when it is a Pod
+	Hints                       *Hints // topology hints; nil: there are none
+	Pod                         Name   // targetRef, when it is a Pod
+}
+
+// Hints say for whom an endpoint is meant; an empty list: for everybody.
+type Hints struct{ ForZones, ForNodes []string }
+
+// For are the zones and the nodes that an endpoint is meant for; empty: all.
+func (e *Endpoint) For() (zones, nodes []string) {
+	if e.Hints == nil {
+		return nil, nil
+	}
+	return e.Hints.ForZones, e.Hints.ForNodes
 }
 
 // Ref names the EndpointSlice.

@@ -73,6 +73,7 @@ func ported(m *model.Model, s *model.Service, p model.ServicePort, f model.Famil
 }
 
 func candidateOf(m *model.Model, e model.Endpoint, port model.Port) candidate {
+	zones, nodes := e.For()
 	c := candidate{
 		Backend: intent.Backend{
 			Addr:  e.Addrs[0],
@@ -80,7 +81,7 @@ func candidateOf(m *model.Model, e model.Endpoint, port model.Port) candidate {
 			Local: e.Node != "" && e.Node == m.Settings.Node,
 		},
 		ready: e.Ready, serving: e.Serving, terminating: e.Terminating,
-		zones: e.ForZones, nodes: e.ForNodes,
+		zones: zones, nodes: nodes,
 	}
 	if e.Pod.Name != "" {
 		c.Pod = e.Pod.String()

@@ -117,8 +117,8 @@ func byHints(m *model.Model, ready []ep) []ep {
 		here  string
 		hints func(ep) []string
 	}{
-		{m.Settings.Node, func(e ep) []string { return e.ForNodes }},
-		{m.Nodes[m.Settings.Node].Zone, func(e ep) []string { return e.ForZones }},
+		{m.Settings.Node, func(e ep) []string { _, nodes := e.For(); return nodes }},
+		{m.Nodes[m.Settings.Node].Zone, func(e ep) []string { zones, _ := e.For(); return zones }},
 	} {
 		var mine []ep
 		complete := true
@@ -247,11 +247,14 @@ func randomSlice(rnd *rand.Rand, i int, hinted bool) *model.Slice {
 		e := model.Endpoint{Addrs: addrs(a), Node: []string{"self", "other", ""}[at%3],
 			Ready: rnd.IntN(2) == 0, Terminating: rnd.IntN(2) == 0}
 		e.Serving = e.Ready || rnd.IntN(2) == 0
+		if hinted {
+			e.Hints = &model.Hints{}
+		}
 		if hinted && at != 5 {
-			e.ForZones = [][]string{{"a"}, {"b"}, {"a", "b"}}[at%3]
+			e.Hints.ForZones = [][]string{{"a"}, {"b"}, {"a", "b"}}[at%3]
 		}
 		if hinted && at%4 != 1 {
-			e.ForNodes = [][]string{{"self"}, {"other"}}[at%2]
+			e.Hints.ForNodes = [][]string{{"self"}, {"other"}}[at%2]
 		}
 		sl.Endpoints = append(sl.Endpoints, e)
 	}

@@ -71,8 +71,16 @@ func dying(e model.Endpoint) model.Endpoint {
 	return e
 }
 
-func zones(e model.Endpoint, z ...string) model.Endpoint { e.ForZones = z; return e }
-func nodes(e model.Endpoint, n ...string) model.Endpoint { e.ForNodes = n; return e }
+func zones(e model.Endpoint, z ...string) model.Endpoint {
+	_, nodes := e.For()
+	e.Hints = &model.Hints{ForZones: z, ForNodes: nodes}
+	return e
+}
+func nodes(e model.Endpoint, n ...string) model.Endpoint {
+	zones, _ := e.For()
+	e.Hints = &model.Hints{ForZones: zones, ForNodes: n}
+	return e
+}
 
 func lines(list []*intent.Service) string {
 	var out []string

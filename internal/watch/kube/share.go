@@ -3,16 +3,18 @@ package kube
 import (
 	"hash/maphash"
 	"maps"
+	"slices"
 
 	"kube-router/internal/model"
 )
 
-// shared are texts and sets of labels that came of late, so that objects which have the same hold one: the pods of a Deployment come one
+// shared are texts, ports and sets of labels that came of late, so that objects which have the same hold one: the pods of a Deployment come one
 // after the other and differ in nothing but their names. What is forgotten is held twice, no more. One goroutine uses it.
 type shared struct {
 	seed  maphash.Seed
 	texts [2048]string
 	sets  [1024]map[string]string
+	ports [256][]model.PodPort
 }
 
 func newShared() *shared { return &shared{seed: maphash.MakeSeed()} }
@@ -45,6 +47,18 @@ func (s *shared) set(m *map[string]string) {
 	*m = *at
 }
 
+// named makes a pod's ports those that are held already. Nobody changes them.
+func (s *shared) named(list *[]model.PodPort) {
+	if len(*list) == 0 {
+		return
+	}
+	at := &s.ports[maphash.Comparable(s.seed, (*list)[0])%uint64(len(s.ports))]
+	if !slices.Equal(*at, *list) {
+		*at = slices.Clip(slices.Clone(*list))
+	}
+	*list = *at
+}
+
 // share lets an object that was just made hold what others hold, where there are tens of thousands of its kind.
 func (s *shared) share(o model.Object) {
 	switch o := o.(type) {
@@ -52,9 +66,7 @@ func (s *shared) share(o model.Object) {
 		s.text(&o.Name.Namespace)
 		s.text(&o.Node)
 		s.set(&o.Labels)
-		for i := range o.Ports {
-			s.text(&o.Ports[i].Name)
-		}
+		s.named(&o.Ports)
 	case *model.Slice:
 		s.text(&o.Name.Namespace)
 		s.text(&o.Service.Namespace)
@@ -66,8 +78,9 @@ func (s *shared) share(o model.Object) {
 			s.text(&e.Node)
 			s.text(&e.Zone)
 			s.text(&e.Pod.Namespace)
-			for j := range e.ForZones {
-				s.text(&e.ForZones[j])
+			zones, _ := e.For()
+			for j := range zones {
+				s.text(&zones[j])
 			}
 		}
 	case *model.Service:

@@ -145,12 +145,13 @@ func endpoint(namespace string, o discoveryv1.Endpoint) model.Endpoint {
 	if t := o.TargetRef; t != nil && t.Kind == "Pod" {
 		e.Pod = model.Name{Namespace: cmp.Or(t.Namespace, namespace), Name: t.Name}
 	}
-	if o.Hints != nil {
+	if o.Hints != nil && len(o.Hints.ForZones)+len(o.Hints.ForNodes) > 0 {
+		e.Hints = &model.Hints{}
 		for _, z := range o.Hints.ForZones {
-			e.ForZones = append(e.ForZones, z.Name)
+			e.Hints.ForZones = append(e.Hints.ForZones, z.Name)
 		}
 		for _, n := range o.Hints.ForNodes {
-			e.ForNodes = append(e.ForNodes, n.Name)
+			e.Hints.ForNodes = append(e.Hints.ForNodes, n.Name)
 		}
 	}
 	return e

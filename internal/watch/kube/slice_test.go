@@ -30,7 +30,7 @@ endpoints:
 		Ports: []model.SlicePort{{Protocol: model.TCP, Port: 8080}, {Name: "dns", Protocol: model.UDP, Port: 5353}},
 		Endpoints: []model.Endpoint{
 			{Addrs: addrs("10.1.0.1"), Ready: true, Serving: true, Node: "n1", Zone: "z1", Pod: model.Name{Namespace: "a", Name: "p1"}},
-			{Addrs: addrs("10.1.0.2"), Serving: true, Terminating: true, ForZones: []string{"z2"}, ForNodes: []string{"n2"}},
+			{Addrs: addrs("10.1.0.2"), Serving: true, Terminating: true, Hints: &model.Hints{ForZones: []string{"z2"}, ForNodes: []string{"n2"}}},
 			{Addrs: addrs("10.1.0.3"), Serving: true},
 		},
 		Trigger: time.Date(2026, 8, 1, 10, 0, 0, 5e8, time.UTC),
