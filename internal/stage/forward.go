@@ -31,11 +31,13 @@ func (l Ledgers) planForward(m *model.Model, _ model.Ref) []model.Remark {
 	}
 	l.Forward.Claim(reconcile.Owner{Name: "forward"}, rows...)
 	var list []string
+	var remarks []model.Remark
 	for _, c := range host.Blocked(m) {
 		list = append(list, c.String())
+		remarks = append(remarks, model.Remark{Object: c.Ref(), Message: "drops packets of pods; " + host.OpenIt})
 	}
 	l.Blocked.chains.Store(&list)
-	return nil
+	return remarks
 }
 
 // Why tells which chains of others drop packets of pods; empty: none is known to.

@@ -127,3 +127,59 @@ spec: {podSelector: {}, policyTypes: [Ingress]}
 	w.sh(n1.Host, "nft delete table inet firewalld")
 	judge("ready once it is gone", func() error { return w.says(n1.Host, readyz, "OK") })
 }
+
+// TestLegacyDropsAtForward has iptables-legacy drop what it doesn't know: no rule of ours may stand there, so the node says that its pods reach nobody,
+// at once where it starts so and within seconds where it comes later, until the operator lets them pass.
+func TestLegacyDropsAtForward(t *testing.T) {
+	w := begin(t, lab.Config{Nodes: 2})
+	const group = "iptables-legacy drops at hook forward"
+	n1 := w.Node("n1")
+	bin := filepath.Join(programs, "kube-router")
+	legacy := func(command string) { w.sh(n1.Host, "%s", strings.ReplaceAll(both(command), "-nft", "-legacy")) }
+	says := func(what, command string, words ...string) {
+		t.Helper()
+		took, err := w.within(20*time.Second, func() error { return w.says(n1.Host, command, words...) })
+		w.judge(group, what, err, "after %s", took)
+	}
+	pass := func(what string, want bool) {
+		t.Helper()
+		for f, name := range families {
+			_, err := w.within(20*time.Second, func() error {
+				if err := reaches(w.pod("n1"), w.pod("n2"), f, "tcp"); (err == nil) != want {
+					return fmt.Errorf("passes: %t: %v", !want, err)
+				}
+				return nil
+			})
+			w.judge(group, what+", "+name, err, "")
+		}
+	}
+	const readyz = "curl -s http://127.0.0.1:20244/readyz; true"
+	told := func(when string) {
+		t.Helper()
+		says(when+": not ready, and why", readyz, "iptables-legacy filter FORWARD", "ip6tables-legacy filter FORWARD", "kube-bridge")
+		says(when+": shown", bin+" show", "iptables-legacy filter FORWARD")
+		says(when+": a remark", bin+" show remarks", "ForwardChain ip6tables-legacy filter FORWARD", "drops packets of pods")
+	}
+	pass("before", true)
+	legacy("Y -P FORWARD DROP; Y -A FORWARD -i docker0 -j ACCEPT")
+	pass("policy drop", false)
+	told("policy drop while the daemon runs")
+	w.check(n1.RestartDaemon())
+	told("before it starts")
+	legacy("Y -A FORWARD -i kube-bridge -j ACCEPT; Y -A FORWARD -o kube-bridge -j ACCEPT")
+	pass("with rules of the operator's", true)
+	says("with rules of the operator's: ready", readyz, "OK")
+	legacy("Y -F FORWARD; Y -P FORWARD ACCEPT; Y -A FORWARD -p tcp -j REJECT; Y -A FORWARD -j DROP")
+	pass("rules that reject and drop", false)
+	told("rules that reject and drop")
+	legacy("Y -F FORWARD")
+	pass("after a flush", true)
+	says("after a flush: ready", readyz, "OK")
+	took, err := w.within(time.Second, func() error {
+		if out := w.sh(n1.Host, "iptables-legacy-save; ip6tables-legacy-save"); strings.Contains(out, "kube-router") {
+			return fmt.Errorf("ours is in\n%s", out)
+		}
+		return nil
+	})
+	w.judge(group, "nothing is written there", err, "after %s", took)
+}

@@ -157,7 +157,7 @@ func TestLook(t *testing.T) {
 	iptables := func(rules string) string {
 		return "for p in iptables-nft ip6tables-nft; do " + strings.ReplaceAll(rules, "R ", "$p ") + "; done"
 	}
-	for name, c := range map[string]struct{ script, want string }{
+	cases := map[string]struct{ script, want string }{
 		"nothing":            {"true", "[]"},
 		"docker":             {docker, both(Foreign{Policy: true, Closed: true})},
 		"plain iptables":     {iptables("R -A FORWARD -i mine -j ACCEPT"), both(Foreign{})},
@@ -175,7 +175,14 @@ func TestLook(t *testing.T) {
 		"all jump":           {native("drop", "jump other"), mine(Foreign{Policy: true, Closed: true, Open: true})},
 		"reject at the end":  {native("accept", "ct state established accept\nct state invalid drop\nreject with icmpx admin-prohibited"), mine(Foreign{Drops: true, Closed: true})},
 		"accept":             {native("accept", "accept\ndrop"), mine(Foreign{Drops: true, Open: true})},
-	} {
+	}
+	for name, c := range cases {
+		if strings.Contains(c.script, "iptables-nft") && !strings.Contains(name, "legacy") { // the same by the other tool
+			legacy := strings.ReplaceAll(c.want, "Legacy:false", "Legacy:true")
+			cases[name+", legacy"] = struct{ script, want string }{strings.ReplaceAll(c.script, "tables-nft", "tables-legacy"), legacy}
+		}
+	}
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			in(t, c.script)
 			list, err := Look()

@@ -21,14 +21,24 @@ type Foreign struct {
 	Drops               bool // a rule of it, or of a chain that it leads to, drops or rejects
 	Closed              bool // it drops or rejects whatever none of its rules accepts
 	Open                bool // it has a rule that accepts by kube-bridge, by ranges of addresses, or everything: packets of pods may pass
+	Legacy              bool // of iptables-legacy, outside of nftables
 }
 
 var names = map[nftables.TableFamily]string{
 	nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
 }
 
-// Look reads the base chains of others at hook forward, sorted by their names.
+// Look reads the base chains of others at hook forward, sorted by their names; those of iptables-legacy come last.
 func Look() ([]Foreign, error) {
+	list, err := lookNft()
+	if err != nil {
+		return nil, err
+	}
+	legacy, err := lookLegacy()
+	return append(list, legacy...), err
+}
+
+func lookNft() ([]Foreign, error) {
 	c, err := open()
 	if err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)
@@ -85,22 +95,28 @@ func (w *walk) chain(ch *nftables.Chain, all, pods bool, depth int) error {
 			continue
 		}
 		f := read(r.Exprs)
-		every, about := all && !f.narrow, pods || f.pods
-		switch {
-		case f.drop:
-			w.Drops = true
-			w.Closed = w.Closed || every && !w.Open
-		case f.accept:
-			w.Open = w.Open || every && (w.Policy || !w.Closed) || about && !f.state
-		case f.maps:
-			w.Open = w.Open || about
-		case f.chain != "" && !kubernetes(f.chain):
+		if every, about := w.judge(f, all, pods); f.chain != "" && !kubernetes(f.chain) {
 			if err := w.chain(&nftables.Chain{Name: f.chain, Table: ch.Table}, every, about, depth+1); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// judge takes in one rule of a chain that all packets come to, or those of pods are looked for, and tells the same of what it leads to.
+func (w *walk) judge(f facts, all, pods bool) (every, about bool) {
+	every, about = all && !f.narrow, pods || f.pods
+	switch {
+	case f.drop:
+		w.Drops = true
+		w.Closed = w.Closed || every && !w.Open
+	case f.accept:
+		w.Open = w.Open || every && (w.Policy || !w.Closed) || about && !f.state
+	case f.maps:
+		w.Open = w.Open || about
+	}
+	return every, about
 }
 
 // kubernetes tells the chains of kube-proxy, kubelet, kube-router v2 and of network policy: what they drop is meant so.

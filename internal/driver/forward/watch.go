@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -19,14 +20,15 @@ func (d *Driver) Watch(ctx context.Context, changed func()) error {
 	}, changed)
 }
 
-// The least and the most time between two looks of Follow.
+// The least and the most time between two looks of Follow, and the time between two at iptables-legacy, which tells nobody.
 const (
-	rest = time.Second
-	slow = time.Minute
+	rest  = time.Second
+	slow  = time.Minute
+	quick = 5 * time.Second
 )
 
 // Follow looks whenever a chain or a rule of another table than ours changed, at most once a second, and every minute, also
-// when the kernel tells of changes no more. It ends with ctx; what fails is told as well.
+// when the kernel tells of changes no more; a change of iptables-legacy is seen within some seconds. It ends with ctx; what fails is told as well.
 func Follow(ctx context.Context, tell func([]Foreign, error)) {
 	changed, ended := make(chan struct{}, 1), make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
@@ -45,23 +47,36 @@ func Follow(ctx context.Context, tell func([]Foreign, error)) {
 		}
 	}()
 	for {
-		tell(Look())
+		list, err := Look()
+		tell(list, err)
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(rest):
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case err := <-ended:
-			if ended = nil; ctx.Err() == nil {
-				tell(nil, err)
+		again := time.After(slow)
+		for waiting := true; waiting; {
+			waiting = false
+			select {
+			case <-ctx.Done():
+				return
+			case err := <-ended:
+				if ended = nil; ctx.Err() == nil {
+					tell(nil, err)
+				}
+			case <-changed:
+			case <-again:
+			case <-time.After(quick):
+				waiting = sameLegacy(list)
 			}
-		case <-changed:
-		case <-time.After(slow):
 		}
 	}
+}
+
+// sameLegacy tells whether a look at iptables-legacy alone finds what is in a list of Look's.
+func sameLegacy(list []Foreign) bool {
+	now, err := lookLegacy()
+	return err == nil && slices.Equal(now, slices.DeleteFunc(slices.Clone(list), func(f Foreign) bool { return !f.Legacy }))
 }
 
 // listen calls f for notifications about chains and rules of the tables that concern it.

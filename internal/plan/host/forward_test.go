@@ -33,6 +33,9 @@ func TestForward(t *testing.T) {
 			m.Settings.Firewall = false
 			m.Put(&model.ForwardChain{Family: "ip6", Table: "filter", Name: "FORWARD", Drops: true})
 		}, "[forward pods [10.244.0.0/22] after what others drop]", "[inet firewalld f]"},
+		{"iptables-legacy, where nothing is written", func(m *model.Model) {
+			m.Put(&model.ForwardChain{Family: "ip6", Table: "filter", Name: "FORWARD", Policy: true, Closed: true, Legacy: true})
+		}, "[forward pods [10.244.0.0/22] whatever others drop]", "[inet firewalld f ip6tables-legacy filter FORWARD]"},
 		{"forbidden", func(m *model.Model) { m.Settings.Accept = false }, "[]", "[inet firewalld f ip filter FORWARD]"},
 		{"pods may pass", func(m *model.Model) {
 			m.Settings.Accept = false
