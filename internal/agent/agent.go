@@ -16,6 +16,7 @@ import (
 	"kube-router/internal/driver/gobgp"
 	"kube-router/internal/driver/healthport"
 	"kube-router/internal/driver/l2"
+	"kube-router/internal/driver/nft"
 	"kube-router/internal/driver/pages"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
@@ -140,6 +141,9 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	targets, err := kernelTargets(o)
 	if err != nil {
 		return nil, err
+	}
+	if rules, ok := targets.Nft.(*nft.Driver); ok && !rules.Own() {
+		log.Info("this kernel lets others flush our tables (Linux 6.9 would not); what they remove is made again")
 	}
 	if err = a.newWire(&targets); err != nil {
 		return nil, err

@@ -66,10 +66,10 @@ func (d *Driver) applyTo(ctx context.Context, bridge bool, edits []*edit) error 
 	d.sock.bridge = bridge
 	defer func() { d.sock.bridge = false }()
 	if err := d.apply(ctx, edits); err != nil {
-		return fmt.Errorf("nftables: change %s: %w", tableOf(bridge), err)
+		return fmt.Errorf("nftables: change %s: %w", tableOf(bridge), d.owned(err))
 	}
 	if err := d.dropEmpty(edits); err != nil {
-		return fmt.Errorf("nftables: delete %s: %w", tableOf(bridge), err)
+		return fmt.Errorf("nftables: delete %s: %w", tableOf(bridge), d.owned(err))
 	}
 	return nil
 }
@@ -174,7 +174,7 @@ func (d *Driver) round(ctx context.Context, edits []*edit) error {
 // batches are the transactions of one round.
 func (d *Driver) batches(ctx context.Context, edits []*edit) ([]*batch, error) {
 	if table, rest := whole(edits); table != nil {
-		return d.one(replaced(table, newPlan(rest)))
+		return d.one(replaced(table, d.sock.flags, newPlan(rest)))
 	}
 	if err := d.findClashes(ctx, edits); err != nil {
 		return nil, err
@@ -189,10 +189,12 @@ func (d *Driver) batches(ctx context.Context, edits []*edit) ([]*batch, error) {
 // build writes the operations into as few transactions as the socket allows.
 func (d *Driver) build(ops []op) (batches []*batch) {
 	b := newBatch(d.sock.bridge, d.sock.seq+1, d.sock.out)
+	b.flags = d.sock.flags
 	for _, o := range ops {
 		if len(b.owners) > 0 && (o == nil || len(b.buf) >= d.sock.most) {
 			batches = append(batches, b)
 			b = newBatch(d.sock.bridge, b.base+uint32(len(b.owners))+2, make([]byte, 0, d.sock.most))
+			b.flags = d.sock.flags
 		}
 		if o != nil {
 			o(b)

@@ -45,7 +45,14 @@ func (d *Driver) dumpAll(ctx context.Context, rows map[row.NftKey]row.Nft) error
 }
 
 func (d *Driver) dump(ctx context.Context, rows map[row.NftKey]row.Nft) error {
-	if strange, err := d.strange(ctx); err != nil || strange {
+	t, err := d.look()
+	if err == nil {
+		err = d.take(t)
+	}
+	if err != nil {
+		return err
+	}
+	if strange, err := d.strange(ctx); err != nil || strange || t.strange(d.sock.flags) {
 		other := otherTable(d.sock.bridge)
 		rows[other.Key()] = other
 		return err

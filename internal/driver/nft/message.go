@@ -71,6 +71,7 @@ func closeAttr(b []byte, at int) {
 type batch struct {
 	buf    []byte
 	bridge bool   // it is about the table of family bridge
+	flags  uint32 // of the table that it makes or takes
 	base   uint32 // the sequence number of the opening message
 	owners []owner
 	edits  []*edit // what is done when this transaction and all the others that it is in are

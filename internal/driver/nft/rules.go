@@ -131,6 +131,9 @@ func (b *batch) flush(chain string, e *edit) {
 func (b *batch) newTable() {
 	b.message(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE)
 	b.buf = appendTable(b.buf)
+	if b.flags != 0 {
+		b.buf = append32(b.buf, unix.NFTA_TABLE_FLAGS, b.flags)
+	}
 	b.endFor(nil, false)
 }
 

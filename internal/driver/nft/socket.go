@@ -32,6 +32,8 @@ type socket struct {
 	in   []byte
 	most int // bytes of one transaction
 
+	flags uint32 // of the tables that we make
+
 	bridge bool // for as long as the table of family bridge is spoken of
 }
 

@@ -32,16 +32,18 @@ func whole(edits []*edit) (table *edit, rest []*edit) {
 
 // replaced is a plan for an empty table in one transaction, with the removal of the one that is there before it. A packet
 // meets the old table or the new one: both have sets of their own, so that what plan.ops keeps apart need not be.
-func replaced(table *edit, p *plan) []op {
+func replaced(table *edit, flags uint32, p *plan) []op {
 	for name := range p.rules {
 		p.know(name, nil)
 	}
 	table.left = 0
 	ops := []op{func(b *batch) {
+		b.flags = 0
 		b.newTable() // to remove what isn't there would fail
 		b.message(unix.NFT_MSG_DELTABLE, 0)
 		b.buf = appendTable(b.buf)
 		b.endFor(table, true)
+		b.flags = flags
 	}}
 	for _, o := range p.ops() {
 		if o != nil {
@@ -77,7 +79,7 @@ func (d *Driver) strange(ctx context.Context) (bool, error) {
 	}
 	all := func(uint16, []byte) bool { return true }
 	for typ, strange := range map[int]func(uint16, []byte) bool{
-		unix.NFT_MSG_GETTABLE: strangeTable, unix.NFT_MSG_GETSET: strangeSet, unix.NFT_MSG_GETCHAIN: strangeChain, unix.NFT_MSG_GETOBJ: all, unix.NFT_MSG_GETFLOWTABLE: all,
+		unix.NFT_MSG_GETSET: strangeSet, unix.NFT_MSG_GETCHAIN: strangeChain, unix.NFT_MSG_GETOBJ: all, unix.NFT_MSG_GETFLOWTABLE: all,
 	} {
 		if err := d.sock.list(ctx, typ, filter(typ), func(data []byte) { note(data, strange) }); err != nil {
 			return false, err
@@ -88,7 +90,7 @@ func (d *Driver) strange(ctx context.Context) (bool, error) {
 
 // filter names the table, but for the lists that the kernel gives whole.
 func filter(typ int) []byte {
-	if typ == unix.NFT_MSG_GETTABLE || typ == unix.NFT_MSG_GETCHAIN {
+	if typ == unix.NFT_MSG_GETCHAIN {
 		return nil
 	}
 	return appendTable(nil)
@@ -115,9 +117,4 @@ func strangeChain(typ uint16, data []byte) (is bool) {
 		})
 	}
 	return is
-}
-
-// strangeTable knows one that is asleep: none of its rules counts.
-func strangeTable(typ uint16, data []byte) bool {
-	return typ == unix.NFTA_TABLE_FLAGS && number32(data)&unix.NFT_TABLE_F_DORMANT != 0
 }
