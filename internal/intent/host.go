@@ -51,10 +51,11 @@ func (e *Egress) String() string {
 // Peer says by which addresses a node, be it ours, is known. It and its pods see the addresses of our pods.
 type Peer struct {
 	Ranges []netip.Prefix // of its pods, which see pod addresses; none lies within another, of whatever node
+	Away   []netip.Prefix // of its pods, if it is another node; none lies within another, of whatever node. Clients of Services have our address there
 	Addrs  []netip.Addr
 }
 
 // String prints the ranges and addresses.
 func (p *Peer) String() string {
-	return fmt.Sprintf("node at %v, no masquerade to %v", p.Addrs, p.Ranges)
+	return fmt.Sprintf("node at %v, no masquerade to %v, away %v", p.Addrs, p.Ranges, p.Away)
 }

@@ -20,6 +20,7 @@ type Flows struct {
 	Near   string // as To
 	Plain  bool   // and keep their own source address
 	Inside string // of the row without a front: the blocks of clients that are not outside, see FlowsInside
+	As     string // of the same: the node's addresses, which clients are given; of one that was changed for another all flows end
 }
 
 // FlowsKey is a front: what the client sends to.
@@ -46,14 +47,29 @@ func FlowsTo(list ...netip.AddrPort) string {
 	return string(b)
 }
 
-// FlowsInside makes the row that tells which clients are not outside.
-func FlowsInside(blocks ...netip.Prefix) Flows {
+// FlowsInside makes the row that tells by which addresses the node is known, of each family one at most, and which clients are not outside.
+func FlowsInside(as []netip.Addr, blocks ...netip.Prefix) Flows {
 	var list []string
 	for _, p := range blocks {
 		list = append(list, p.Masked().String())
 	}
 	slices.Sort(list)
-	return Flows{Inside: strings.Join(slices.Compact(list), " ")}
+	var own []string
+	for _, a := range as {
+		own = append(own, a.String())
+	}
+	return Flows{Inside: strings.Join(slices.Compact(list), " "), As: strings.Join(own, " ")}
+}
+
+// Given unpacks As.
+func (f Flows) Given() []netip.Addr {
+	var list []netip.Addr
+	for _, text := range strings.Fields(f.As) {
+		if a, err := netip.ParseAddr(text); err == nil {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // Blocks unpacks Inside.
@@ -89,7 +105,7 @@ func (f Flows) unpack(packed string) []netip.AddrPort {
 // String prints "udp 10.96.0.10:53 flows only to 10.244.1.5:53 10.244.2.5:53; from outside only to 10.244.1.5:53".
 func (f Flows) String() string {
 	if f.Front == (FlowsKey{}) {
-		return "flows from outside come from all but " + f.Inside
+		return "flows from outside come from all but " + f.Inside + "; clients are given " + f.As
 	}
 	text := fmt.Sprintf("%s flows only to %s", f.Front, endpoints(f.Endpoints()))
 	if f.Far {

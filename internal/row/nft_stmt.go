@@ -36,7 +36,7 @@ const (
 	NftNotrack           // bypass conntrack
 	NftMSS               // lower the TCP MSS option to Num where it is more
 	NftDnatTo            // dnat to Key map @Set, whose values are address . port, or an address where Num is 1; without Set to Key, an address
-	NftSnatTo            // snat to Prefix's address, or without one to Key, an address
+	NftSnatTo            // snat to Prefix's address, or without one to Key, an address; fully-random where Num is 1
 	NftMasquerade        // masquerade fully-random
 	NftVmap              // Key vmap @Set; with Via: (Data map @Via) vmap @Set
 	NftMarkFrom          // packet mark = what map @Set has for Key; no value: no match
@@ -245,10 +245,14 @@ func (s NftStmt) action() string {
 		}
 		return fmt.Sprintf("dnat %s to %s map @%s", family(s.Key.V6()), s.Key, s.Set)
 	case NftSnatTo:
-		if !s.Prefix.IsValid() {
-			return fmt.Sprintf("snat %s to %s", family(s.Key.V6()), s.Key)
+		text := fmt.Sprintf("snat %s to %s", family(s.Key.V6()), s.Key)
+		if s.Prefix.IsValid() {
+			text = "snat " + family(s.Prefix.Addr().Is6()) + " to " + s.Prefix.Addr().String()
 		}
-		return "snat " + family(s.Prefix.Addr().Is6()) + " to " + s.Prefix.Addr().String()
+		if s.Num == 1 {
+			text += " fully-random"
+		}
+		return text
 	case NftMasquerade:
 		return "masquerade fully-random"
 	case NftMarkFrom:

@@ -66,14 +66,14 @@ func flowsInside(m *model.Model) []row.Flows {
 			blocks = append(blocks, netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
 		}
 	}
-	return []row.Flows{row.FlowsInside(blocks...)}
+	return []row.Flows{row.FlowsInside(bestOf(m), blocks...)}
 }
 
 // serviceParams are what the static rules of Services depend on, with either engine.
 func serviceParams(m *model.Model) nft.ServiceParams {
 	set := &m.Settings
 	return nft.ServiceParams{
-		IPv4: set.IPv4, IPv6: set.IPv6, Inside: insideOf(m), Self: selfOf(m), Best: bestOf(m), Open: !set.Services.PermitAll, Ports: ownPorts(m),
+		IPv4: set.IPv4, IPv6: set.IPv6, Inside: insideOf(m), Self: selfOf(m), Best: bestOf(m), Sure: sureOf(m), Open: !set.Services.PermitAll, Ports: ownPorts(m),
 	}
 }
 
@@ -118,6 +118,11 @@ func bestOf(m *model.Model) []netip.Addr {
 		}
 	}
 	return list
+}
+
+// sureOf are those of bestOf that a link of this node has.
+func sureOf(m *model.Model) []netip.Addr {
+	return slices.DeleteFunc(bestOf(m), func(a netip.Addr) bool { return m.LinkOwning(a) == nil })
 }
 
 // insideOf are the ranges of this node's pods.

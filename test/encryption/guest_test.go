@@ -8,5 +8,5 @@ const (
 	engine = "the kernel"
 	// turns is false: the kernel's WireGuard is on from the beginning. A fault of the product is why, in the known limits of
 	// docs/operating.md: a connection reset when it takes over.
-	turns = false
+	turns = true
 )

@@ -52,15 +52,20 @@ func (t *Table) Dump(ctx context.Context) (map[row.FlowsKey]row.Flows, error) {
 // Apply deletes the flows that changed rows don't allow.
 func (t *Table) Apply(ctx context.Context, changes []row.Change[row.FlowsKey, row.Flows]) error {
 	check := map[row.FlowsKey]*row.Flows{}
+	var lost []netip.Addr
 	for _, c := range changes {
 		if c.Key == (row.FlowsKey{}) {
 			t.learn(c)
+			lost = changed(c)
 		} else if narrows(c) {
 			check[c.Key] = c.New
 		}
 	}
 	broken, err := t.broken(ctx, check)
 	if err != nil {
+		return err
+	}
+	if broken[row.FlowsKey{}], err = t.givenAs(ctx, lost); err != nil {
 		return err
 	}
 	failed := row.Failed[row.FlowsKey]{}
@@ -91,6 +96,37 @@ func (t *Table) learn(c row.Change[row.FlowsKey, row.Flows]) {
 	}
 }
 
+// changed are the node's addresses that are others now. Of a family that it has none of any more, nothing is known that would be better.
+func changed(c row.Change[row.FlowsKey, row.Flows]) []netip.Addr {
+	if c.Old == nil || c.New == nil {
+		return nil
+	}
+	now := c.New.Given()
+	return slices.DeleteFunc(c.Old.Given(), func(a netip.Addr) bool {
+		return slices.Contains(now, a) || !slices.ContainsFunc(now, func(b netip.Addr) bool { return a.Is6() == b.Is6() })
+	})
+}
+
+// givenAs are the flows whose clients were given an address of the node. The kernel ends masqueraded ones itself when a link loses
+// its address, and these not: no answer would come, and a client of UDP that never falls silent would never have another.
+func (t *Table) givenAs(ctx context.Context, lost []netip.Addr) ([]Flow, error) {
+	var list []Flow
+	for _, a := range lost {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		err := t.kernel.Flows(Filter{V6: a.Is6()}, func(w Flow) {
+			if w.Reply.Dst.Addr() == a && w.Orig.Src.Addr() != a {
+				list = append(list, w)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
 // narrows tells whether a flow that was allowed may no longer be. A front that had nobody may have flows to
 // where routing took them before it was a front.
 func narrows(c row.Change[row.FlowsKey, row.Flows]) bool {
@@ -112,7 +148,7 @@ func lacks(now, some []netip.AddrPort) bool {
 // unsure tells whether the change is to be looked at once more: something was there to take away, and this
 // was the first time.
 func (t *Table) unsure(c row.Change[row.FlowsKey, row.Flows], found bool) bool {
-	if c.Key == (row.FlowsKey{}) {
+	if c.Key == (row.FlowsKey{}) && !found {
 		return false
 	}
 	var want row.Flows

@@ -202,7 +202,7 @@ func TestClientsOutside(t *testing.T) {
 	if n := len(k.All()); n != 5 {
 		t.Fatalf("%d flows are left", n)
 	}
-	inside := row.FlowsInside(netip.MustParsePrefix("10.244.1.0/24"), netip.MustParsePrefix("192.0.2.1/32"))
+	inside := row.FlowsInside(nil, netip.MustParsePrefix("10.244.1.0/24"), netip.MustParsePrefix("192.0.2.1/32"))
 	turn(t, tab, nil, &inside)
 	local := old
 	local.Far, local.Plain, local.Near = true, true, row.FlowsTo(ap("10.244.1.1:53"))
@@ -217,5 +217,42 @@ func TestClientsOutside(t *testing.T) {
 	}
 	if have, err := tab.Dump(t.Context()); err != nil || len(have) != 2 || have[inside.Key()] != inside || have[local.Key()] != local {
 		t.Errorf("have %v, %v", have, err)
+	}
+}
+
+// TestNodeChangesItsAddress: flows whose clients were given the one before end; of a family that has none now all stay.
+func TestNodeChangesItsAddress(t *testing.T) {
+	k := NewFake()
+	given := func(client, front, by, as string) {
+		w := flow(17, client, front, by)
+		w.Reply.Dst = ap(as)
+		k.Add(w)
+	}
+	given("198.51.100.7:4000", "192.0.2.1:30080", "10.244.2.1:53", "192.0.2.1:4000")
+	given("198.51.100.8:4000", "192.0.2.1:30080", "10.244.2.1:53", "192.0.2.2:4000")
+	given("[2001:db8::7]:4000", "[fd00::1]:30080", "[fd00:244::1]:53", "[fd00::1]:4000")
+	k.Add(flow(17, "192.0.2.1:4001", "10.96.0.10:53", "10.244.2.1:53")) // its own
+	tab := NewTable(k)
+	as := func(list ...string) *row.Flows {
+		var addrs []netip.Addr
+		for _, s := range list {
+			addrs = append(addrs, netip.MustParseAddr(s))
+		}
+		r := row.FlowsInside(addrs)
+		return &r
+	}
+	turn(t, tab, nil, as("192.0.2.1", "fd00::1"))
+	turn(t, tab, as("192.0.2.1", "fd00::1"), as("192.0.2.1", "fd00::1"))
+	if n := len(k.All()); n != 4 {
+		t.Fatalf("%d flows are left, want all 4", n)
+	}
+	turn(t, tab, as("192.0.2.1", "fd00::1"), as("192.0.2.2"))
+	want := []string{
+		"udp 192.0.2.1:30080 from 198.51.100.8:4000 answered by 10.244.2.1:53",
+		"udp [fd00::1]:30080 from [2001:db8::7]:4000 answered by [fd00:244::1]:53",
+		"udp 10.96.0.10:53 from 192.0.2.1:4001 answered by 10.244.2.1:53",
+	}
+	if diff := cmp.Diff(want, answered(k)); diff != "" {
+		t.Error(diff)
 	}
 }

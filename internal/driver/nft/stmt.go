@@ -237,12 +237,12 @@ func (p *program) nat(s row.NftStmt) {
 		if !addr.IsValid() {
 			p.needFamily(s.Key.V6())
 			p.load(s.Key, 0)
-			p.emit(&expr.NAT{Type: expr.NATTypeSourceNAT, Family: uint32(p.family), RegAddrMin: reg0})
+			p.emit(&expr.NAT{Type: expr.NATTypeSourceNAT, Family: uint32(p.family), RegAddrMin: reg0, FullyRandom: s.Num == 1})
 			return
 		}
 		p.needFamily(addr.Is6())
 		p.emit(&expr.Immediate{Register: reg0, Data: addr.AsSlice()},
-			&expr.NAT{Type: expr.NATTypeSourceNAT, Family: uint32(p.family), RegAddrMin: reg0})
+			&expr.NAT{Type: expr.NATTypeSourceNAT, Family: uint32(p.family), RegAddrMin: reg0, FullyRandom: s.Num == 1})
 	case row.NftDnatTo:
 		p.needFamily(s.Key.V6())
 		p.load(s.Key, 0)

@@ -38,6 +38,9 @@ func Peer(m *model.Model, name string) []*intent.Peer {
 			return m.RangeAround(r) || slices.ContainsFunc(settings, func(k netip.Prefix) bool { return k.Bits() <= r.Bits() && k.Contains(r.Addr()) })
 		})
 	}
+	if name != s.Node && s.Router && s.Proxy {
+		p.Away = slices.DeleteFunc(merge(s, n.PodCIDRs), m.RangeAround)
+	}
 	for _, a := range slices.Concat(n.InternalIPs, n.ExternalIPs) {
 		if s.Has(model.FamilyOf(a)) {
 			p.Addrs = append(p.Addrs, a)

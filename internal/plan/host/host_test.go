@@ -111,9 +111,9 @@ func TestPlan(t *testing.T) {
 
 func TestEgress(t *testing.T) {
 	const keep = "masquerade [10.244.1.0/24 fd01::/64] except to "
-	const a = "a: node at [10.0.0.1 fd00::1], no masquerade to [10.244.1.0/24 fd01::/64]\n"
-	const b = "b: node at [10.0.0.2 fd00::2], no masquerade to [10.244.2.0/24 fd02::/64]\n"
-	const nodes = "a: node at [10.0.0.1 fd00::1], no masquerade to []\nb: node at [10.0.0.2 fd00::2], no masquerade to []\n"
+	const a = "a: node at [10.0.0.1 fd00::1], no masquerade to [10.244.1.0/24 fd01::/64], away []\n"
+	const b = "b: node at [10.0.0.2 fd00::2], no masquerade to [10.244.2.0/24 fd02::/64], away [10.244.2.0/24 fd02::/64]\n"
+	const nodes = "a: node at [10.0.0.1 fd00::1], no masquerade to [], away []\nb: node at [10.0.0.2 fd00::2], no masquerade to [], away [10.244.2.0/24 fd02::/64]\n"
 	for _, c := range []struct {
 		name   string
 		change func(*model.Model)
@@ -125,16 +125,16 @@ func TestEgress(t *testing.T) {
 			m.Settings.Routes.ClusterCIDRs = pfxs("10.244.0.0/16")
 			m.Settings.Routes.EgressExclude = pfxs("10.0.0.0/8 10.1.2.3/16")
 		}, keep + "[10.0.0.0/8], refuse to []\n" +
-			"a: node at [10.0.0.1 fd00::1], no masquerade to [fd01::/64]\nb: node at [10.0.0.2 fd00::2], no masquerade to [fd02::/64]\n"},
+			"a: node at [10.0.0.1 fd00::1], no masquerade to [fd01::/64], away []\nb: node at [10.0.0.2 fd00::2], no masquerade to [fd02::/64], away [10.244.2.0/24 fd02::/64]\n"},
 		{"ranges of nodes hold others", func(m *model.Model) {
 			m.Settings.Routes.EgressExclude = pfxs("10.244.2.128/25 10.244.1.0/24 10.9.0.0/16")
 			m.Put(node("c", "10.0.0.3", "fd00::3", "10.244.0.0/16"))
 		}, keep + "[10.9.0.0/16], refuse to []\n" +
-			"a: node at [10.0.0.1 fd00::1], no masquerade to [fd01::/64]\nb: node at [10.0.0.2 fd00::2], no masquerade to [fd02::/64]\n" +
-			"c: node at [10.0.0.3 fd00::3], no masquerade to [10.244.0.0/16]\n"},
+			"a: node at [10.0.0.1 fd00::1], no masquerade to [fd01::/64], away []\nb: node at [10.0.0.2 fd00::2], no masquerade to [fd02::/64], away [fd02::/64]\n" +
+			"c: node at [10.0.0.3 fd00::3], no masquerade to [10.244.0.0/16], away [10.244.0.0/16]\n"},
 		{"a family that is off", func(m *model.Model) { m.Settings.IPv6 = false },
 			"masquerade [10.244.1.0/24] except to [], refuse to []\n" +
-				"a: node at [10.0.0.1], no masquerade to [10.244.1.0/24]\nb: node at [10.0.0.2], no masquerade to [10.244.2.0/24]\n"},
+				"a: node at [10.0.0.1], no masquerade to [10.244.1.0/24], away []\nb: node at [10.0.0.2], no masquerade to [10.244.2.0/24], away [10.244.2.0/24]\n"},
 		{"egress off", func(m *model.Model) { m.Settings.Routes.PodEgress = false }, nodes},
 		{"advertised service ranges end here", func(m *model.Model) {
 			m.Settings.Routes.PodEgress = false

@@ -17,6 +17,7 @@ const (
 	hostPods       = "host-pods"
 	hostKeep       = "host-keep"
 	hostNodes      = "host-nodes"
+	hostAway       = "host-away" // other nodes' pods
 	hostRefuse     = "host-refuse"
 )
 
@@ -68,6 +69,9 @@ func Peer(p *intent.Peer) []row.Nft {
 	for _, f := range hostFamilies {
 		if list := f.only(p.Ranges); len(list) > 0 {
 			rows = append(rows, f.set(hostKeep, list)...)
+		}
+		if list := f.only(p.Away); len(list) > 0 {
+			rows = append(rows, f.set(hostAway, list)...)
 		}
 		rows = append(rows, f.nodes(p.Addrs)...)
 	}

@@ -21,7 +21,7 @@ func IpvsSkeleton(p IpvsParams) []row.Nft {
 		for _, b := range disjoint(plain, p.Inside) {
 			rows = append(rows, e.span(row.NftWire{}.Addr(b.Addr()), row.NftWire{}.Addr(lastOf(b))))
 		}
-		rows = append(rows, f.hiding(f.hide(), p.ServiceParams)...)
+		rows = append(rows, f.hiding(f.hide(), f.pods(), p.ServiceParams)...)
 		marking = append(marking, f.marking()...)
 		keep = append(keep, f.keeping()...)
 		refuse = append(refuse, f.ipvsRefusals(!p.Open)...)

@@ -14,6 +14,7 @@ type ServiceParams struct {
 	Inside     []netip.Prefix // this node's pods; a reply to any other client need not come back through this node
 	Self       []netip.Addr   // the addresses by which others know this node
 	Best       []netip.Addr   // of each family the one by which other nodes know it, if there is one
+	Sure       []netip.Addr   // those of Best that a link has
 	Ports      []OwnPort      // at which kube-router itself listens on every node
 }
 
@@ -38,7 +39,7 @@ func ServiceSkeleton(p ServiceParams) []row.Nft {
 		// its two look-ups. It would find nothing, and be refused as if it were for nobody. A second look finds what is there now.
 		dnat = append(dnat, body(f.is(), class), body(f.is(), class), f.keepRefused(), f.echo())
 		refuse = append(refuse, f.refusals(p.Open)...)
-		rows = append(rows, f.hiding(f.hide(), p)...)
+		rows = append(rows, f.hiding(f.hide(), f.inside(), p)...)
 		snat = append(snat, f.masqueradeMarked(), f.masqueradeHairpin())
 		rows = append(rows, inside(f, p.Inside)...)
 		for _, a := range p.Self {
@@ -171,13 +172,16 @@ func (f family) hide() string { return "services-hide-v" + f.suffix }
 // have none; then the kernel takes the first that it finds on any link, be it one to which the other node knows
 // no way. So there the address is said: that by which nodes know this one.
 //
+// It also is towards other nodes' pods, and for pods towards nodes, by whatever link: a masqueraded connection ends when its packets leave by
+// another link than the first did (nf_nat_oif_changed), and where encryption or a tunnel begins or ceases they do.
+//
 // Nodes trust each other's addresses at the ports of kube-router itself. So nobody else gets one on his way there:
 // a Service may have any endpoint.
-func (f family) hiding(chain string, p ServiceParams) []row.Nft {
+func (f family) hiding(chain string, pods row.NftSet, p ServiceParams) []row.Nft {
 	var rules []row.NftBody
 	ports := row.NftSet{Name: "services-own-ports", Keys: row.NftTypesOf(row.NftProto, row.NftPort)}
-	nodes := f.set(hostNodes, []row.NftType{f.addr}, nil)
-	rows := []row.Nft{ports, nodes, row.NftChain{Name: chain}}
+	nodes, away := f.set(hostNodes, []row.NftType{f.addr}, nil), f.away()
+	rows := []row.Nft{ports, nodes, away, row.NftChain{Name: chain}}
 	for _, o := range p.Ports {
 		rows = append(rows, elementsOf(ports).key(row.NftWire{}.Proto(o.Proto).Port(o.Port)))
 	}
@@ -189,12 +193,32 @@ func (f family) hiding(chain string, p ServiceParams) []row.Nft {
 		for _, link := range []string{"tun-*", row.VxlanName + "*", row.WireName} {
 			if a.Is6() == f.v6 {
 				leaves := row.NftStmt{Op: row.NftMatchName, Key: row.NftKeyOf(row.NftTerm{Op: row.NftOif}), Text: link}
-				rules = append(rules, body(f.is(), leaves, row.NftStmt{Op: row.NftSnatTo, Prefix: netip.PrefixFrom(a, a.BitLen())}))
+				rules = append(rules, body(f.is(), leaves, as(a)))
 			}
+		}
+	}
+	for _, a := range p.Sure {
+		if a.Is6() == f.v6 {
+			rules = append(rules,
+				body(f.is(), row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.daddr()), Set: away.Name}, as(a)),
+				body(f.is(), row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.daddr()), Set: nodes.Name},
+					row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.saddr()), Set: pods.Name}, as(a)))
 		}
 	}
 	rules = append(rules, body(row.NftStmt{Op: row.NftMasquerade}))
 	return append(rows, row.NftRules(chain, rules...)...)
+}
+
+// as gives a packet an address for its source, and any free port, as masquerading does.
+func as(a netip.Addr) row.NftStmt {
+	return row.NftStmt{Op: row.NftSnatTo, Prefix: netip.PrefixFrom(a, a.BitLen()), Num: 1}
+}
+
+// away are the ranges of other nodes' pods.
+func (f family) away() row.NftSet {
+	s := f.set(hostAway, []row.NftType{f.addr}, nil)
+	s.Interval = true
+	return s
 }
 
 func goTo(chain string) row.NftStmt { return row.NftStmt{Op: row.NftGotoChain, Chain: chain} }

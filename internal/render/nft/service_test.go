@@ -53,7 +53,8 @@ func TestGoldenServices(t *testing.T) {
 		fmt.Fprintf(&out, "# %s\n%s\n\n", title, script(rows))
 	}
 	show("skeleton", ServiceSkeleton(ServiceParams{IPv4: true, Self: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")},
-		Best: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}, Inside: []netip.Prefix{
+		Best: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
+		Sure: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Inside: []netip.Prefix{
 			netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("10.244.1.0/24"), netip.MustParsePrefix("fd00:244::/64")}}))
 	for _, c := range []struct {
 		title string
