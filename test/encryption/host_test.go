@@ -6,5 +6,6 @@ package encryption
 const (
 	place  = "this kernel"
 	engine = "user space"
-	turns  = true // encryption is switched on and off under load
+	// tunnels are those before encryption and after it.
+	tunnels = "vxlan"
 )

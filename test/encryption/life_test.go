@@ -26,7 +26,10 @@ type load struct {
 	err     error
 }
 
-// begins starts a load of new connections, each of two seconds at most.
+// lines is how many connections of a stranger to a node port stay open: some to pods of every node.
+const lines = 6
+
+// begins starts a load of new connections, each of five seconds at most, and of some that stay open.
 func (w *world) begins(rate int) *load {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.ctx)
@@ -45,7 +48,22 @@ func (w *world) begins(rate int) *load {
 			to := w.pod(nodes[(i+1)%len(nodes)].Name)
 			ask(fmt.Sprintf("%s, pod of %s to pod of %s", family, n.Name, to.NodeName()), w.pod(n.Name), netip.AddrPortFrom(to.Addrs()[f], port))
 		}
-		ask(family+", a stranger to a node port", w.Outside(), netip.AddrPortFrom(nodes[0].Addrs()[f], nodePort))
+		front := netip.AddrPortFrom(nodes[0].Addrs()[f], nodePort)
+		ask(family+", a stranger to a node port", w.Outside(), front)
+		// Of another node: IPVS takes an answer that a pod here had asked an endpoint for itself for its own, where the ports are the same.
+		ask(family+", a pod to a node port", w.pod(nodes[1].Name), front)
+		for range lines {
+			line, err := w.Outside().Open(probe.Request{To: front, Timeout: 15 * time.Second})
+			w.check(err)
+			l.done.Go(func() {
+				defer line.Close()
+				if err := line.Keep(ctx, 200*time.Millisecond); err != nil {
+					l.mu.Lock()
+					defer l.mu.Unlock()
+					l.err = errors.Join(l.err, fmt.Errorf("%s, a stranger's long connection to a node port, pod %s: %w", family, line.Answer.Pod, err))
+				}
+			})
+		}
 	}
 	return l
 }
@@ -63,7 +81,7 @@ func (l *load) ends() (total int, err error) {
 		if !t.OK() {
 			err = errors.Join(err, fmt.Errorf("%s: %s", name, t))
 			for _, f := range t.Failures[:min(3, len(t.Failures))] {
-				err = errors.Join(err, fmt.Errorf("  %s", f))
+				err = errors.Join(err, fmt.Errorf("  %s: %s", f.At.UTC().Format("15:04:05.000"), f))
 			}
 		}
 	}
@@ -73,16 +91,10 @@ func (l *load) ends() (total int, err error) {
 // TestLife turns encryption on in a running cluster, node by node, makes it strict, changes keys, kills what can be killed, lets a node
 // join and leave, and turns it off again, while clients ask.
 func TestLife(t *testing.T) {
-	args := []string{"--overlay-encap=vxlan"}
-	if !turns {
-		args = encrypted
-	}
-	w := begin(t, lab.Config{Nodes: 3, Subnets: 2}, args...)
+	w := begin(t, lab.Config{Nodes: 3, Subnets: 2}, "--overlay-encap="+tunnels)
 	w.tap()
-	if turns {
-		w.control()
-		w.turnOn()
-	}
+	w.control()
+	w.turnOn()
 	if t.Failed() {
 		return
 	}
@@ -90,9 +102,7 @@ func TestLife(t *testing.T) {
 	w.rotate()
 	w.kill()
 	w.join()
-	if turns {
-		w.turnOff()
-	}
+	w.turnOff()
 }
 
 // control shows that what watches the wire sees packets in clear.
