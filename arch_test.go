@@ -19,6 +19,7 @@ import (
 var rooms = map[string][]string{
 	"model":     {},                            // because a noun knows nobody
 	"intent":    {},                            // because a noun knows nobody
+	"flow":      {},                            // because a noun knows nobody; the plugin merges what nodes print of it
 	"row":       {},                            // because a noun knows nobody
 	"api":       {},                            // because it is how users write our own kinds, and it knows nobody
 	"listen":    {},                            // because whoever listens does so in the same way, and it knows nobody
@@ -28,22 +29,23 @@ var rooms = map[string][]string{
 	"render":    {"intent", "row"},             // because it puts what should be in a facility's words
 	"reconcile": {"row"},                       // because it compares rows, whatever they are
 	"driver":    {"row", "listen", "api"},      // because it writes rows and knows nothing of why
+	"observe":   {"flow", "model", "driver"},   // because it keeps what drivers read, with names of what is true
 	"config":    {"model"},                     // because settings are part of what is true
 	"show":      {"model", "intent", "row", "reconcile", "listen"},
-	"agent":     {"engine", "model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "think", "stage", "holder"},
-	"think":     {"model", "plan", "holder"},                                                            // because what a change touches follows from what is true, and units are plan's
-	"engine":    {"engine", "model", "intent", "row", "render"},                                         // because an engine is words of several facilities for one intent
-	"stage":     {"engine", "model", "plan", "holder", "intent", "render", "row", "reconcile", "think"}, // because it carries what is true on to rows, and claims them
-	"view":      {"model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"},   // because it tells what is, wanted and there, and asks through its own nouns
-	"doctor":    {"engine", "model", "row", "watch", "plan", "driver", "config", "show", "api"},         // because it examines what the daemon works with, without one
+	"agent":     {"engine", "flow", "observe", "model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "think", "stage", "holder"},
+	"think":     {"model", "plan", "holder"},                                                                  // because what a change touches follows from what is true, and units are plan's
+	"engine":    {"engine", "model", "intent", "row", "render"},                                               // because an engine is words of several facilities for one intent
+	"stage":     {"engine", "model", "plan", "holder", "intent", "render", "row", "reconcile", "think"},       // because it carries what is true on to rows, and claims them
+	"view":      {"flow", "model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"}, // because it tells what is, wanted and there, and asks through its own nouns
+	"doctor":    {"engine", "model", "row", "watch", "plan", "driver", "config", "show", "api"},               // because it examines what the daemon works with, without one
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
-	"cluster":   {},             // because it runs on the operator's machine and knows the daemon by what that prints
+	"cluster":   {"flow"},       // because it runs on the operator's machine and knows the daemon by what that prints
 	"lab":       {"lab", "api"}, // because it is the world around the binary and must not share its mistakes, but users write the same objects
-	"cmd":       {"agent", "cluster", "doctor", "view", "config", "show", "lab", "model", "driver", "row"},
+	"cmd":       {"agent", "cluster", "flow", "doctor", "view", "config", "show", "lab", "model", "driver", "row"},
 }
 
 // pure rooms do no I/O, read no clock and log nothing: they return values and remarks.
-var pure = []string{"model", "intent", "row", "holder", "plan", "render"}
+var pure = []string{"model", "flow", "intent", "row", "holder", "plan", "render"}
 
 // mayWait are the rooms in which time passes.
 var mayWait = []string{"reconcile", "cluster", "lab", "driver", "watch", "listen", "cmd"}
@@ -98,11 +100,11 @@ const (
 // budgets bound rooms that would grow back: lines and files without tests. A room that needs more is two rooms, or the
 // budget is raised here with a reason.
 var budgets = map[string]struct{ lines, files int }{
-	"agent":  {3300, 32}, // wiring: sources, what runs beside what, tables and their lanes
+	"agent":  {3450, 33}, // wiring, of flows too: sources, what runs beside what, tables and their lanes
 	"think":  {1600, 13}, // the loop and the change table; what a stage plans is elsewhere
 	"stage":  {1800, 16}, // plans to rows; decisions are plan's and the engines'
 	"engine": {600, 8},   // grows by a package an engine
-	"view":   {2100, 17},
+	"view":   {2250, 19}, // flows and drops have a page each
 	"doctor": {1200, 7},
 }
 

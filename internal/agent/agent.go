@@ -19,6 +19,7 @@ import (
 	"kube-router/internal/driver/nft"
 	"kube-router/internal/driver/pages"
 	"kube-router/internal/model"
+	"kube-router/internal/observe"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/show"
 	"kube-router/internal/stage"
@@ -59,8 +60,9 @@ type agent struct {
 	latency   *latency
 	tally     tally
 	wire      *wire
-	counter   counter     // of Services' traffic; nil: nobody asks
-	meters    []part      // what runs for it
+	counter   counter // of Services' traffic; nil: nobody asks
+	meters    []part  // what runs for it
+	recorder  *observe.Recorder
 	leaving   atomic.Bool // our Node is being deleted
 	homeless  atomic.Bool // the cluster has been read, and knows no Node of our name
 }
@@ -92,7 +94,7 @@ type part struct {
 }
 
 func (a *agent) parts() []part {
-	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.Started()), a.proxyParts(), a.doors(), a.wireParts(), a.meters), []part{
+	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.Started()), a.proxyParts(), a.doors(), a.wireParts(), a.meters, a.flowParts()), []part{
 		{"Kubernetes", a.kube.Run},
 		{"links", a.host.Run},
 		{"silence", a.alive.Run},
@@ -169,11 +171,12 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	if err := a.newCounter(); err != nil {
 		return nil, err
 	}
+	a.newRecorder()
 	a.meter = show.NewMeter(build.Version, a.tables.statuses, a.samples)
 	a.latency = &latency{born: a.born, observe: a.meter.Observe}
 	a.thinker = think.New(m, a.inbox, a.stages(), think.Hooks{
 		Synced: a.synced, Begin: a.network.Begin, Settle: a.settle, Said: a.reports.planned, Failed: planFailed(log),
-		Heard: []func(think.Change){a.reports.heard, a.latency.heard, a.tally.heard, a.firewall.detached},
+		Heard: []func(think.Change){a.reports.heard, a.latency.heard, a.tally.heard, a.firewall.detached, a.named},
 	})
 	a.listen()
 	return a, a.accompany(o, log)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"kube-router/internal/driver/nflog"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
@@ -22,7 +21,7 @@ func (a *agent) asked() *view.Daemon {
 		Fronts: a.network.Services.Intents, Linux: a.ledgers.Linux, BGP: a.ledgers.BGP,
 		Rules: func(ctx context.Context) (map[row.NftKey]row.Nft, error) { return a.firewall.table.Dump(ctx) },
 		Wires: a.wireStates, InClear: a.inClear,
-		Dropped: a.dropCounts, Recent: recent(a.firewall.drops), Tried: recent(a.firewall.tried), Hits: a.ruleHits,
+		Dropped: a.dropCounts, Recent: a.recorder.Recent, Flows: a.recorder.Answer, Unheard: a.recorder.Troubles, Tried: a.recentTried, Hits: a.ruleHits,
 	}
 	if a.o.Settings.AtSocket() {
 		d.AtSocket, d.Connects = stage.AtSocket, a.connects
@@ -55,15 +54,14 @@ func (t *tables) lines(name string) []reconcile.Line {
 	return e.lane.Lines()
 }
 
-// recent are the latest packets of a reader.
-func recent(r *nflog.Reader) func() (list []view.Packet, since time.Time, err error) {
-	return func() (list []view.Packet, since time.Time, err error) {
-		drops, since, err := r.Recent()
-		for _, d := range drops {
-			list = append(list, view.Packet(d))
-		}
-		return list, since, err
+// recentTried are the latest packets that rehearsals would drop.
+func (a *agent) recentTried() (list []view.Packet, since time.Time, err error) {
+	drops, since, err := a.firewall.tried.Recent()
+	for i := range drops {
+		d := &drops[i]
+		list = append(list, view.Packet{Time: d.Time, Prefix: d.Prefix, Src: d.Src, Dst: d.Dst, Protocol: d.Protocol, SrcPort: d.SrcPort, DstPort: d.DstPort})
 	}
+	return list, since, err
 }
 
 // asked describes the allocator.

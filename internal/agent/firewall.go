@@ -31,8 +31,7 @@ type firewall struct {
 	attach *cni.Server       // nil: nobody asks before a pod starts
 	cutter *conntrack.Cutter // nil: flows that stand may stay
 	turner *conntrack.Cutter // nil: no pod leaves by a gateway
-	drops  *nflog.Reader
-	tried  *nflog.Reader // what rehearsals would drop
+	tried  *nflog.OnDemand   // what rehearsals would drop
 }
 
 // waiting is a lane that one can wait for.
@@ -48,7 +47,7 @@ type counting interface {
 // accompany prepares the firewall's companions on a real node.
 func (a *agent) accompany(o *config.Options, log *slog.Logger) error {
 	f := a.firewall
-	f.drops, f.tried = nflog.NewReader(0, nft.PolicyLogGroup), nflog.NewReader(0, nft.RehearsalLogGroup)
+	f.tried = nflog.NewOnDemand(0, nft.RehearsalLogGroup)
 	s := &o.Settings
 	if s.Guards() {
 		f.attach = cni.New(s.CNI.Socket, a.inbox, a, log)
@@ -91,7 +90,7 @@ func (f *firewall) synced() bool { return f.attach == nil || f.attach.Synced() }
 
 // parts are what runs beside the others for the firewall.
 func (f *firewall) parts() []part {
-	list := []part{{"drops", f.drops.Run}, {"rehearsals", f.tried.Run}}
+	list := []part{{"rehearsals", f.tried.Run}}
 	if f.attach != nil {
 		list = append(list, part{"CNI socket", f.attach.Run})
 	}

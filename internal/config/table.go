@@ -19,6 +19,7 @@ const (
 	groupBGP       = "BGP"
 	groupBalancer  = "Load balancer addresses"
 	groupInterface = "Pod interfaces (CNI)"
+	groupFlow      = "Flows"
 )
 
 // Table is every flag, in the order in which the guide lists them.
@@ -33,6 +34,7 @@ func Table() []Flag {
 		grouped(groupInterface, interfaceFlags()),
 		grouped(groupBGP, slices.Concat(speakerFlags(), peerFlags(), advertFlags())),
 		grouped(groupBalancer, balancerFlags()),
+		grouped(groupFlow, flowFlags()),
 	)
 }
 

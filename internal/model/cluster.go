@@ -18,9 +18,13 @@ type Pod struct {
 	Grace       time.Duration // spec.terminationGracePeriodSeconds
 	AtSocket    *bool         // annotation kube-router.io/socket-lb; nil: the Namespace, and what the pod is, decide
 	Packets     string        // what of the pod must see Services' packets: a mesh's sidecar, a virtual machine; empty: nothing
+	Workload    Workload      // what made it; zero: nobody, or who can't be told
 	Weight      uint16        // annotation pod.weight (ours): its share of a Service's connections; 0: not given
 	Remarks     []Remark
 }
+
+// Workload is what made a pod: a Deployment, a DaemonSet, a Job.
+type Workload struct{ Kind, Name string }
 
 // PodPort is a named container port.
 type PodPort struct {

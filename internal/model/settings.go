@@ -28,6 +28,26 @@ type Settings struct {
 	Allocator AllocatorSettings
 
 	Encryption EncryptionSettings
+	Flows      FlowSettings
+}
+
+// FlowMode says what of the traffic is kept for who asks.
+type FlowMode string
+
+// The modes.
+const (
+	FlowsOff   FlowMode = "off"   // nothing: nobody listens
+	FlowsDrops FlowMode = "drops" // what rules of ours ended
+	FlowsAll   FlowMode = "all"   // and every connection
+)
+
+// FlowSettings configure what is seen of the traffic.
+type FlowSettings struct {
+	Mode   FlowMode // --flows (ours)
+	Buffer uint32   // --flows-buffer (ours): connections that are kept
+	Drops  uint32   // --flows-drops-buffer (ours): ended beginnings that are kept
+	Rate   uint32   // --flows-rate (ours): events of connection tracking that are taken each second
+	Sample uint32   // --flows-sample (ours): one connection of so many is kept
 }
 
 // Families are the enabled address families, IPv4 first.

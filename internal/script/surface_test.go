@@ -18,7 +18,9 @@ const beside = "../../test/operate/flags_test.go"
 func elsewhere() map[string]string {
 	return map[string]string{
 		"runtime-endpoint": "../driver/podns/cri_test.go", "keep-pods": "../../test/operate/cleanup_test.go",
-		"bpf-root":               "../driver/bpf/kernel_test.go",
+		"bpf-root": "../driver/bpf/kernel_test.go",
+		"flows":    "../../test/flows/world_test.go", "flows-buffer": "../../test/flows/load_test.go", "flows-drops-buffer": "../../test/flows/load_test.go",
+		"flows-rate": "../../test/flows/load_test.go", "flows-sample": "../../test/flows/load_test.go",
 		"foreign-forward-accept": "../../test/routes/forward_test.go", "wireguard-key-file": "../../test/encryption/world_test.go",
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kube-router/internal/config"
+	"kube-router/internal/flow"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"
@@ -51,7 +52,9 @@ type Daemon struct {
 
 	Rules   func(context.Context) (map[row.NftKey]row.Nft, error) // what the kernel's table holds
 	Dropped func(context.Context) ([]Dropped, error)              // what policies dropped, most first
-	Recent  func() (list []Packet, since time.Time, err error)    // the latest dropped packets, and since when somebody listens
+	Recent  func(most int) ([]flow.Flow, time.Time)               // the latest that rules of ours ended, and since when they are kept
+	Flows   func(flow.Question) (flow.Answer, error)              // what was seen of the traffic
+	Unheard func() []string                                       // what of it can't be seen, each with why
 	Tried   func() (list []Packet, since time.Time, err error)    // the same of packets that rehearsals would drop
 	Hits    func(context.Context) ([]RuleHits, error)             // what rules of ClusterNetworkPolicies decided, and what rehearsals would
 
@@ -94,7 +97,7 @@ func (d Dropped) where() string {
 	return d.Direction + " of " + d.Pod
 }
 
-// Packet is one packet that a policy dropped.
+// Packet is one packet that a rehearsed policy would drop.
 type Packet struct {
 	Time             time.Time
 	Prefix           string // of the rule that logged it

@@ -24,7 +24,8 @@ func (d *Daemon) policyViews() []show.View {
 		{Name: "why", Args: "ADDRESS:PORT/PROTOCOL | SERVICE | FROM TO PORT/PROTOCOL", Doc: "what serves an address, or whether one pod may talk to another", Make: d.why},
 		{Name: "policies", Args: "[CLUSTERPOLICY]", Doc: "network policies of both APIs in the order of their tiers, with the pods of this node that each selects; for one, what its rules decided here", Make: d.policiesView},
 		{Name: "firewalls", Args: "[POD]", Doc: "what each pod of this node lets in and out", Make: d.firewallsView},
-		{Name: "drops", Doc: "packets that policies dropped: counters, and the latest while somebody looks", Make: d.dropsView},
+		{Name: "drops", Doc: "what policies and Services ended: counters, and the latest", Make: d.dropsView},
+		{Name: "flows", Args: "[KEY=VALUE...]", Doc: "who talked to whom, and what was ended; see kube-router flows --help", Make: d.flowsView},
 		{Name: "policy-diff", Args: "MANIFEST", Doc: "what would change on this node if policies were applied: asked by `kube-router policy diff -f FILE`", Make: d.diffView},
 		{Name: "rehearsal", Doc: "what audited policies would drop if they were enforced: counters by policy and rule, and the latest flows while somebody looks", Make: d.rehearsalView},
 	}
@@ -118,26 +119,6 @@ type drop struct {
 	From, To string
 	Protocol string
 	Why      string
-}
-
-func (d *Daemon) dropsView(ctx context.Context, _ []string) (show.Page, error) {
-	counts, err := d.Dropped(ctx)
-	if err != nil {
-		return show.Page{}, err
-	}
-	recent, since, heard := d.Recent()
-	drops, err := d.explain(ctx, recent, (*policy.Planner).Judge, "allowed by now: ")
-	p := show.Page{Columns: []string{"when", "where", "from", "to", "why"}, Data: map[string]any{"counters": counts, "drops": drops}}
-	for _, c := range counts {
-		if c.Packets > 0 {
-			p.Rows = append(p.Rows, []string{"since its start", c.where(), "", "", show.Count(c.Packets, "packet") + ", " + show.Count(c.Bytes, "byte")})
-		}
-	}
-	for _, d := range drops {
-		p.Rows = append(p.Rows, []string{d.Time.Format(time.TimeOnly), d.At, d.From, d.To + " " + d.Protocol, d.Why})
-	}
-	p.Note = listening(since, heard)
-	return p, err
 }
 
 // listening says what there is to say about who hears logged packets.

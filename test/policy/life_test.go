@@ -230,7 +230,7 @@ spec: {podSelector: {matchLabels: {pod: a}}}`)...)
 		w.until(t, "a drop is told", func() bool {
 			ask(place{do: w.Pod("y/b").Do}, f, 200*time.Millisecond)
 			out = show(t, "show", "drops")
-			return strings.Contains(out, "to x/a") && strings.Contains(out, "(y/b)") && strings.Contains(out, "isolated by policy [x/nobody]") &&
+			return strings.Contains(out, " y/b:") && strings.Contains(out, "-> x/a:81 DROPPED (TCP)") && strings.Contains(out, "refused: default deny (ingress) by NetworkPolicy x/nobody") &&
 				strings.Contains(out, "ingress of x/a")
 		})
 		t.Log("\n" + out)

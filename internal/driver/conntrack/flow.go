@@ -15,6 +15,8 @@ type Flow struct {
 	Protocol    uint8
 	Orig, Reply Tuple  // as the client sends, and as the answer comes: Reply.Src is who really answers
 	ID          uint32 // tells this flow from a later one of the same tuple; 0: any
+
+	ICMPType, ICMPCode uint8 // of the first message
 }
 
 // String prints "udp 10.244.1.5:4000 -> 10.96.0.10:53 answered by 10.244.2.5:53".

@@ -20,6 +20,8 @@ const (
 	ctaOrig, ctaReply, ctaID, ctaZone, ctaFilter = 1, 2, 12, 18, 25
 	ctaTupleIP, ctaTupleProto                    = 1, 2
 	ctaProtoNum, ctaProtoSrc, ctaProtoDst        = 1, 2, 3
+	ctaICMPType, ctaICMPCode                     = 5, 6
+	ctaICMP6Type, ctaICMP6Code                   = 8, 9
 	ctaFilterOrig                                = 1
 
 	filterIPDst, filterProto, filterPortDst = 1 << 1, 1 << 3, 1 << 5

@@ -20,7 +20,9 @@ func parse(data []byte) (Flow, bool) {
 		case typ == ctaOrig:
 			f.Orig = f.direction(b)
 		case typ == ctaReply:
+			first, code := f.ICMPType, f.ICMPCode
 			f.Reply = f.direction(b)
+			f.ICMPType, f.ICMPCode = first, code
 		case typ == ctaID && len(b) == 4:
 			f.ID = binary.BigEndian.Uint32(b)
 		case typ == ctaZone:
@@ -45,6 +47,10 @@ func (f *Flow) direction(data []byte) Tuple {
 				switch {
 				case typ == ctaProtoNum && len(b) == 1:
 					f.Protocol = b[0]
+				case (typ == ctaICMPType || typ == ctaICMP6Type) && len(b) == 1:
+					f.ICMPType = b[0]
+				case (typ == ctaICMPCode || typ == ctaICMP6Code) && len(b) == 1:
+					f.ICMPCode = b[0]
 				case (typ == ctaProtoSrc || typ == ctaProtoDst) && len(b) == 2:
 					port[typ-ctaProtoSrc] = binary.BigEndian.Uint16(b)
 				}

@@ -1,4 +1,3 @@
-// Package nflog reads what the firewall's rules log: packets that policies dropped, with the prefix that
-// names pod and direction. The kernel hands them to one listener a group; without one it drops the copies,
-// so nothing listens unless somebody asks.
+// Package nflog reads what rules of ours log: packets that policies and Services ended, with the prefix that names why. The kernel hands
+// them in batches to one listener a group; without one it drops the copies.
 package nflog

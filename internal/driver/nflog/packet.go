@@ -16,34 +16,89 @@ type Drop struct {
 	Prefix           string // of the rule that logged it, without spaces around
 	Src, Dst         netip.Addr
 	Protocol         uint8
-	SrcPort, DstPort uint16 // of TCP, UDP and SCTP
+	SrcPort, DstPort uint16         // of TCP, UDP and SCTP
+	Front            netip.AddrPort // what its sender sent to, where the kernel tells and that is another
+	Flags            uint8          // of TCP
+	ICMPType         uint8
+	ICMPCode         uint8
+	seq              uint32
 }
 
 // Attributes of a logged packet (linux/netfilter/nfnetlink_log.h).
 const (
 	attrPayload = 9
 	attrPrefix  = 10
+	attrSeq     = 12
+	attrCT      = 18 // a nested message of conntrack
+
+	ctOrig, ctIP, ctProto = 1, 1, 2 // linux/netfilter/nfnetlink_conntrack.h
+	ctIPv4Dst, ctIPv6Dst  = 2, 4
+	ctDstPort             = 3
 )
 
 // parse reads one message; false for what is no IP packet.
 func parse(data []byte) (Drop, bool) {
 	var d Drop
-	ok := false
-	for len(data) >= 4 {
-		size := int(binary.NativeEndian.Uint16(data))
-		typ := binary.NativeEndian.Uint16(data[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-		if size < 4 || size > len(data) {
-			return d, false
-		}
-		switch b := data[4:size]; typ {
+	ok, cut := false, true
+	for typ, b := range attributes(data, &cut) {
+		switch typ {
 		case attrPrefix:
 			d.Prefix = strings.TrimSpace(strings.TrimRight(string(b), "\x00"))
 		case attrPayload:
 			ok = d.packet(b)
+		case attrSeq:
+			if len(b) == 4 {
+				d.seq = binary.BigEndian.Uint32(b)
+			}
+		case attrCT:
+			d.Front = front(b)
 		}
-		data = data[min((size+3)&^3, len(data)):]
 	}
-	return d, ok
+	if d.Front == netip.AddrPortFrom(d.Dst, d.DstPort) {
+		d.Front = netip.AddrPort{}
+	}
+	return d, ok && !cut
+}
+
+// attributes goes through netlink attributes, and notes whether the last was cut short.
+func attributes(data []byte, cut *bool) func(func(uint16, []byte) bool) {
+	return func(yield func(uint16, []byte) bool) {
+		for len(data) >= unix.SizeofNlAttr {
+			size := int(binary.NativeEndian.Uint16(data))
+			typ := binary.NativeEndian.Uint16(data[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
+			if size < unix.SizeofNlAttr || size > len(data) || !yield(typ, data[unix.SizeofNlAttr:size]) {
+				return
+			}
+			data = data[min((size+3)&^3, len(data)):]
+		}
+		*cut = false
+	}
+}
+
+// front reads what the first packet of a connection was sent to.
+func front(ct []byte) netip.AddrPort {
+	var cut bool
+	var addr netip.Addr
+	var port uint16
+	for typ, tuple := range attributes(ct, &cut) {
+		if typ != ctOrig {
+			continue
+		}
+		for part, b := range attributes(tuple, &cut) {
+			for typ, b := range attributes(b, &cut) {
+				switch {
+				case part == ctIP && (typ == ctIPv4Dst || typ == ctIPv6Dst):
+					addr, _ = netip.AddrFromSlice(b)
+				case part == ctProto && typ == ctDstPort && len(b) == 2:
+					port = binary.BigEndian.Uint16(b)
+				}
+			}
+		}
+	}
+	if !addr.IsValid() {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(addr, port)
 }
 
 // packet reads the headers of an IP packet. Ports behind IPv6 extension headers are left unknown.
@@ -69,6 +124,13 @@ func (d *Drop) packet(b []byte) bool {
 	case unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_SCTP:
 		if len(rest) >= 4 {
 			d.SrcPort, d.DstPort = binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:])
+		}
+		if d.Protocol == unix.IPPROTO_TCP && len(rest) >= 14 {
+			d.Flags = rest[13]
+		}
+	case unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6:
+		if len(rest) >= 2 {
+			d.ICMPType, d.ICMPCode = rest[0], rest[1]
 		}
 	}
 	return true

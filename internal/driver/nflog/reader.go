@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"sync"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -18,110 +16,89 @@ const (
 	msgPacket = unix.NFNL_SUBSYS_ULOG << 8
 	msgConfig = unix.NFNL_SUBSYS_ULOG<<8 | 1
 
-	cfgCommand, cfgMode, cfgTimeout, cfgThreshold = 1, 2, 4, 5
-	commandBind                                   = 1
-	copyPacket                                    = 2
+	cfgCommand, cfgMode, cfgSize, cfgTimeout, cfgThreshold, cfgFlags = 1, 2, 3, 4, 5, 6
+
+	commandBind = 1
+	copyPacket  = 2
+	numbered    = 1 // NFULNL_CFG_F_SEQ
+	withCT      = 4 // NFULNL_CFG_F_CONNTRACK
 )
 
 const (
-	snap   = 128 // bytes of a packet that are wanted
-	keep   = 500 // drops that are kept for who asks next
-	unasks = 15 * time.Second
+	snap       = 128              // bytes of a packet that are wanted
+	buffer     = 8 << 20          // bytes of packets that may wait for the reader
+	datagram   = 64 << 10         // bytes that come together
+	threshold  = 64               // packets that come together
+	timeout    = 10               // hundredths of a second that the first of them waits
+	afterFault = 10 * time.Second // before the next try
 )
 
-// Reader listens to one group while somebody asks, and for a little longer.
+// Reader listens to one group. Its functions are called from one goroutine.
 type Reader struct {
 	netns int
 	group uint16
 
-	mu    sync.Mutex
-	asked time.Time
-	drops []Drop
-	since time.Time
-	err   error
-	wake  chan struct{}
+	Heard  func([]Drop) // what came together; it may be kept
+	Lost   func(uint64) // how many did not come: the kernel numbers them
+	Failed func(error)  // why nothing is heard now; nil: it is again
 }
 
 // NewReader makes a reader for a group in the network namespace of the descriptor; zero or less is the
 // caller's own.
-func NewReader(netns int, group uint16) *Reader {
-	return &Reader{netns: netns, group: group, wake: make(chan struct{}, 1)}
-}
+func NewReader(netns int, group uint16) *Reader { return &Reader{netns: netns, group: group} }
 
-// Recent gives the latest drops, oldest first, and since when the reader has listened without a pause. The
-// first question starts the listening. The error tells why nothing can be heard.
-func (r *Reader) Recent() (list []Drop, since time.Time, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.asked = time.Now()
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-	return append(list, r.drops...), r.since, r.err
-}
-
-// Run listens whenever somebody asks, until ctx ends.
+// Run listens until ctx ends, and tries again where it can't.
 func (r *Reader) Run(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
+		if err := r.listen(ctx); err != nil && ctx.Err() == nil {
+			r.Failed(err)
+		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-r.wake:
-		}
-		err := r.listen(ctx)
-		r.mu.Lock()
-		r.err, r.since, r.drops = err, time.Time{}, nil
-		r.mu.Unlock()
-	}
-}
-
-func (r *Reader) wanted() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return time.Since(r.asked) < unasks
-}
-
-// listen reads until nobody has asked for a while.
-func (r *Reader) listen(ctx context.Context) error {
-	conn, err := r.bind()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	r.mu.Lock()
-	r.err, r.since = nil, time.Now()
-	r.mu.Unlock()
-	for ctx.Err() == nil && r.wanted() {
-		if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
-			return err
-		}
-		messages, err := conn.Receive()
-		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.ENOBUFS) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("read group %d: %w", r.group, err)
-		}
-		for _, m := range messages {
-			if m.Header.Type == msgPacket && len(m.Data) >= 4 {
-				r.take(m.Data[4:])
-			}
+		case <-time.After(afterFault):
 		}
 	}
 	return nil
 }
 
-func (r *Reader) take(data []byte) {
-	d, ok := parse(data)
-	if !ok {
-		return
+// listen reads until ctx ends or it can't.
+func (r *Reader) listen(ctx context.Context) error {
+	conn, err := r.bind()
+	if err != nil {
+		return err
 	}
-	d.Time = time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.drops = append(r.drops, d); len(r.drops) > keep {
-		r.drops = append([]Drop(nil), r.drops[1:]...)
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer conn.Close()
+	defer stop()
+	r.Failed(nil)
+	next, begun := uint32(0), false
+	for {
+		messages, err := conn.Receive()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, unix.ENOBUFS):
+			continue // the next one's number tells how many
+		case err != nil:
+			return fmt.Errorf("read group %d: %w", r.group, err)
+		}
+		list, now := make([]Drop, 0, len(messages)), time.Now()
+		for _, m := range messages {
+			if m.Header.Type != msgPacket || len(m.Data) < 4 {
+				continue
+			}
+			d, ok := parse(m.Data[4:])
+			if begun && d.seq != next {
+				r.Lost(uint64(d.seq - next))
+			}
+			if next, begun = d.seq+1, true; ok {
+				d.Time = now
+				list = append(list, d)
+			}
+		}
+		if len(list) > 0 {
+			r.Heard(list)
+		}
 	}
 }
 
@@ -131,18 +108,25 @@ func (r *Reader) bind() (*netlink.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
+	if raw, failed := conn.SyscallConn(); failed == nil {
+		// A small buffer only loses packets sooner in a storm, and losses are counted.
+		_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) })
+	}
 	mode := make([]byte, 6)
 	binary.BigEndian.PutUint32(mode, snap)
 	mode[4] = copyPacket
+	number := func(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
 	for _, attr := range []netlink.Attribute{
-		{Type: cfgCommand, Data: []byte{commandBind}}, {Type: cfgMode, Data: mode},
-		{Type: cfgTimeout, Data: []byte{0, 0, 0, 10}}, {Type: cfgThreshold, Data: []byte{0, 0, 0, 1}},
+		{Type: cfgCommand, Data: []byte{commandBind}}, {Type: cfgMode, Data: mode}, {Type: cfgSize, Data: number(datagram)},
+		{Type: cfgTimeout, Data: number(timeout)}, {Type: cfgThreshold, Data: number(threshold)}, {Type: cfgFlags, Data: []byte{0, numbered}},
 	} {
 		if err := r.configure(conn, attr); err != nil {
 			_ = conn.Close()
 			return nil, err
 		}
 	}
+	// A kernel without this tells what a packet was sent to after translation alone.
+	_ = r.configure(conn, netlink.Attribute{Type: cfgFlags, Data: []byte{0, numbered | withCT}})
 	return conn, nil
 }
 

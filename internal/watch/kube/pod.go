@@ -34,8 +34,25 @@ func ConvertPod(o *corev1.Pod) *model.Pod {
 		parseAnnotations(p, r, podAnnotations(), o.Annotations)
 	}
 	p.Packets = packets(o)
+	p.Workload = workload(o)
 	p.Remarks = r.list
 	return p
+}
+
+// workload is the pod's controller. A ReplicaSet that a Deployment made is called as that, with the pods' template hash behind.
+func workload(o *corev1.Pod) model.Workload {
+	for _, r := range o.OwnerReferences {
+		if r.Controller == nil || !*r.Controller {
+			continue
+		}
+		if hash := o.Labels["pod-template-hash"]; r.Kind == "ReplicaSet" && hash != "" {
+			if name, ok := strings.CutSuffix(r.Name, "-"+hash); ok {
+				return model.Workload{Kind: "Deployment", Name: name}
+			}
+		}
+		return model.Workload{Kind: r.Kind, Name: r.Name}
+	}
+	return model.Workload{}
 }
 
 // podAnnotations is the table of a Pod's annotations.

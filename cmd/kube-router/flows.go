@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kube-router/internal/config"
+	"kube-router/internal/flow"
+	"kube-router/internal/show"
+)
+
+// between is the time between two questions of who follows flows.
+const between = 200 * time.Millisecond
+
+func flowsCommand() *cobra.Command {
+	c := flow.Choice{Values: map[string]*[]string{}}
+	var socket, format string
+	cmd := &cobra.Command{
+		Use: "flows", Short: "Show who talked to whom on this node, and what was ended and why", Args: cobra.NoArgs,
+		Long: "Show who talked to whom on this node, and what was ended and why: the latest 20, or what the flags say. One filter said twice is either,\n" +
+			"two filters are both. JSON is one object a line, with the fields of Hubble's that docs/flows.md lists.",
+		Example: "  kube-router flows --verdict DROPPED --since 10m\n  kube-router flows --namespace shop --to-service shop/web -f",
+	}
+	for _, k := range flow.Keys() {
+		c.Values[k.Name] = cmd.Flags().StringArray(k.Name, nil, k.Doc)
+	}
+	cmd.Flags().IntVar(&c.Last, "last", 0, "the latest N that match (default 20, without --since and --all)")
+	cmd.Flags().StringVar(&c.Since, "since", "", "what began since then: 10m, or a time as 2006-01-02T15:04:05Z")
+	cmd.Flags().BoolVar(&c.All, "all", false, "everything that is kept")
+	cmd.Flags().BoolVarP(&c.Follow, "follow", "f", false, "go on with what comes")
+	cmd.Flags().StringVar(&socket, "control-socket", config.DefaultControlSocket, "where the daemon listens")
+	cmd.Flags().StringVarP(&format, "output", "o", "compact", "compact or json")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if format != "compact" && format != "json" {
+			return fmt.Errorf("output format %q: compact or json", format)
+		}
+		return flows(cmd.Context(), socket, &c, format, cmd.OutOrStdout())
+	}
+	return cmd
+}
+
+// flows asks the daemon, and goes on asking for what came since.
+func flows(ctx context.Context, socket string, c *flow.Choice, format string, w io.Writer) error {
+	args := c.Args()
+	for {
+		var a flow.Answer
+		page, err := show.AskInto(ctx, socket, "flows", args, &a)
+		if err != nil {
+			return err
+		}
+		if page.Note != "" {
+			fmt.Fprintln(os.Stderr, page.Note)
+		}
+		for _, r := range a.Records {
+			if err := printFlow(w, r, format); err != nil {
+				return err
+			}
+		}
+		args = c.After(a.Next)
+		if a.More {
+			continue
+		}
+		if !c.Follow {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(between):
+		}
+	}
+}
+
+func printFlow(w io.Writer, r flow.Record, format string) error {
+	if format == "json" {
+		return json.NewEncoder(w).Encode(r)
+	}
+	_, err := fmt.Fprintln(w, r.Line(false))
+	return err
+}
