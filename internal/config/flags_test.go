@@ -137,7 +137,7 @@ type flagCase struct {
 }
 
 func flagCases() []flagCase {
-	return append(append(append(processCases(), serviceCases()...), routeCases()...), append(bgpCases(), wireCases()...)...)
+	return append(append(append(processCases(), serviceCases()...), routeCases()...), append(append(bgpCases(), wireCases()...), flowCases()...)...)
 }
 
 var (

@@ -1,0 +1,16 @@
+package config
+
+import "kube-router/internal/model"
+
+func flowCases() []flagCase {
+	on := func(f func(*model.FlowSettings)) func(*Options) {
+		return func(o *Options) { f(&o.Settings.Flows) }
+	}
+	return []flagCase{
+		{"flows", "", "all", on(func(f *model.FlowSettings) { f.Mode = model.FlowsAll }), []string{"", "true", "drop"}},
+		{"flows-buffer", "", "10", on(func(f *model.FlowSettings) { f.Buffer = 10 }), []string{"", "0", "x", "4194305"}},
+		{"flows-drops-buffer", "", "11", on(func(f *model.FlowSettings) { f.Drops = 11 }), []string{"", "0", "-1", "4194305"}},
+		{"flows-rate", "", "12", on(func(f *model.FlowSettings) { f.Rate = 12 }), []string{"", "0", "1.5"}},
+		{"flows-sample", "", "13", on(func(f *model.FlowSettings) { f.Sample = 13 }), []string{"", "0", "1048577"}},
+	}
+}
