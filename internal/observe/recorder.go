@@ -223,7 +223,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 // ended puts drops into their ring: each tuple once a minute, with how often it was tried.
 func (r *Recorder) ended(ctx context.Context, list []nflog.Drop) {
 	now := time.Now()
-	if len(r.tries) > 2*len(r.drops.slots) {
+	if uint64(len(r.tries)) > 2*r.drops.size {
 		clear(r.tries)
 	}
 	var fresh []flow.Flow

@@ -10,20 +10,27 @@ import (
 // Ring holds the latest flows. It is safe for many goroutines.
 type Ring struct {
 	mu    sync.Mutex
-	slots []flow.Flow
-	next  uint64 // number of the flow that comes next; the first is 1
+	size  uint64
+	slots []flow.Flow // up to so many
+	next  uint64      // number of the flow that comes next; the first is 1
 	open  map[uint32]uint64
 	loss  [flow.RingLoss + 1]uint64 // number of the latest record of each source's losses
 }
 
 // NewRing makes a ring of a size, 1 at least.
 func NewRing(size int) *Ring {
-	return &Ring{slots: make([]flow.Flow, max(size, 1)), next: 1, open: map[uint32]uint64{}}
+	return &Ring{size: uint64(max(size, 1)), next: 1, open: map[uint32]uint64{}}
 }
+
+// slot is where the flow of a number is, or would be.
+func (r *Ring) slot(n uint64) int { return int((n - 1) % r.size) }
 
 // at is the slot of a number, or nil if it has been overwritten.
 func (r *Ring) at(n uint64) *flow.Flow {
-	if s := &r.slots[n%uint64(len(r.slots))]; n != 0 && s.Number == n {
+	if n == 0 || n >= r.next {
+		return nil
+	}
+	if s := &r.slots[r.slot(n)]; s.Number == n {
 		return s
 	}
 	return nil
@@ -39,7 +46,11 @@ func (r *Ring) Add(list ...flow.Flow) {
 }
 
 func (r *Ring) add(f *flow.Flow) {
-	s := &r.slots[r.next%uint64(len(r.slots))]
+	at := r.slot(r.next)
+	if at == len(r.slots) {
+		r.slots = append(r.slots, flow.Flow{})
+	}
+	s := &r.slots[at]
 	if s.ID != 0 && r.open[s.ID] == s.Number {
 		delete(r.open, s.ID)
 	}
@@ -122,8 +133,8 @@ func (r *Ring) Read(after uint64, since time.Time, limit int, matches func(*flow
 
 // first is the number of the oldest flow that is here.
 func (r *Ring) first() uint64 {
-	if size := uint64(len(r.slots)); r.next > size {
-		return r.next - size
+	if r.next > r.size {
+		return r.next - r.size
 	}
 	return 1
 }
