@@ -85,6 +85,8 @@ func (s *shared) share(o model.Object) {
 		}
 	case *model.Service:
 		s.text(&o.Name.Namespace)
+		s.set(&o.Labels)
+		s.set(&o.Selector) // mostly the labels of the Service as well
 		for i := range o.Ports {
 			s.text(&o.Ports[i].Name)
 		}
