@@ -53,6 +53,7 @@ func TestDaemon(t *testing.T) {
 			list := n.changes(c.size.services / 2)
 			p50, p99, most := ms(list[len(list)/2]), ms(list[len(list)*99/100]), ms(list[len(list)-1])
 			median[c.name] = p50
+			tell("%s: %.1f MB resident right after these changes", c.name, n.memoryNow().resident)
 			tell("%s: one endpoint: %.2f ms p50, %.2f ms p99, %.2f ms at most, from the answered write to the kernel's commit, of %d", c.name, p50, p99, most, len(list))
 			if c.size.services == 10_000 {
 				claim("change.p99", p99, 1, "ms")

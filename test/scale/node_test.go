@@ -179,22 +179,26 @@ var statusField = regexp.MustCompile(`(?m)^(VmRSS|RssAnon|VmHWM):\s+(\d+) kB$`)
 // memory is the daemon's once it has come to rest: the least that is seen in a quarter of a minute.
 func (n *node) memory() memory {
 	n.t.Helper()
-	least := memory{resident: 1e9}
+	least := n.memoryNow()
 	for range 150 {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.daemon.Process.Pid))
-		n.check(err)
-		var m memory
-		for _, f := range statusField.FindAllStringSubmatch(string(text), -1) {
-			kilobytes, err := strconv.ParseFloat(f[2], 64)
-			n.check(err)
-			*map[string]*float64{"VmRSS": &m.resident, "RssAnon": &m.own, "VmHWM": &m.most}[f[1]] = kilobytes * 1024 / 1e6
-		}
-		if m.resident < least.resident {
+		time.Sleep(100 * time.Millisecond)
+		if m := n.memoryNow(); m.resident < least.resident {
 			least = m
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 	return least
+}
+
+func (n *node) memoryNow() (m memory) {
+	n.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.daemon.Process.Pid))
+	n.check(err)
+	for _, f := range statusField.FindAllStringSubmatch(string(text), -1) {
+		kilobytes, err := strconv.ParseFloat(f[2], 64)
+		n.check(err)
+		*map[string]*float64{"VmRSS": &m.resident, "RssAnon": &m.own, "VmHWM": &m.most}[f[1]] = kilobytes * 1024 / 1e6
+	}
+	return m
 }
 
 // cpu is the processor time that the daemon has taken. On a machine that others use as well it says more than the clock.

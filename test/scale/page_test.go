@@ -33,7 +33,7 @@ func claim(name string, figure, goal float64, unit string) {
 
 // meanings are what claims say.
 var meanings = map[string]string{
-	"memory.idle":   "resident memory of the daemon in a cluster of one node and nothing else",
+	"memory.idle":   "resident memory of the daemon at rest, the least in a quarter of a minute, in a cluster of one node and nothing else",
 	"memory.1000":   "the same with 1,000 Services of 10 endpoints and 5,000 pods",
 	"memory.10000":  "the same with 10,000 Services of 10 endpoints and 50,000 pods",
 	"start.synced":  "from the last object read to the last row in the kernel, 10,000 Services",
@@ -73,7 +73,8 @@ shows in times, above all in the last hundredth of them, and not in memory or in
 - The API's objects become values of our own one by one as they arrive, and equal labels and names of nodes are held once.
 - Nothing is held as a map where one value is the rule: endpoints, the pods at an address, the slices of a Service.
 - Garbage is collected when it is a third of what is in use; a limit of the container is heeded. When the node is ready, what the start needed is given back:
-  the heap's free pages, and the program's own pages that only the start read ([operating](operating.md#what-memory-it-takes)).
+  the heap's free pages, and the program's own pages that only the start read. Those that work reads come back meanwhile, some 30 MB, which the kernel can drop
+  at any time; every ten minutes they are given back ([operating](operating.md#what-memory-it-takes)).
 `
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
