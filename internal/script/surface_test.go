@@ -49,10 +49,10 @@ func partEffects() []effect {
 			more: []string{"balancer: service default/wish external-ip 203.0.113.1", "balancer: service default/web external-ip 203.0.113.5", "pace: balancer is read every 1m0s"}},
 		{name: "run-egress", value: "true", more: []string{"nft: egress-guard", "nft: egress-inside4 { 10.244.2.0-10.244.2.255"}},
 		{name: "enable-ipv4", value: "false", also: "--enable-ipv6 --service-cluster-ip-range=fd96::/112 --router-id=generate",
-			less: []string{"nft: services-heads4", "bgp: path 10.244.1.0/24", "sysctl: net.ipv4.ip_forward", "rtnl: rule 32763: from 10.244.1.0/24", "cni: range 10.244.1.0/24", "cni has: 10.244.1.0/24", "remark: 203.0.113.5"},
-			more: []string{"remark: IPv4 is not enabled"}},
+			less: []string{"nft: services-heads4", "bgp: path 10.244.1.0/24", "sysctl: net.ipv4.ip_forward", "rtnl: rule 32763: from 10.244.1.0/24", "cni: range 10.244.1.0/24", "cni has: 10.244.1.0/24", "remark: 203.0.113.5", "conntrack: clients are given 10.0.0.1 fd00::1"},
+			more: []string{"remark: IPv4 is not enabled", "conntrack: clients are given fd00::1"}},
 		{name: "enable-ipv6", value: "true",
-			more: []string{"nft: services-heads6 { fd96::10 . tcp . 8080", "bgp: path fd01:0:0:1::/64", "sysctl: net.ipv6.conf.all.forwarding", "rtnl: rule -6 32763: from fd01:0:0:1::/64", "cni: range fd01:0:0:1::/64", "cni has: fd01:0:0:1::/64"}},
+			more: []string{"nft: services-heads6 { fd96::10 . tcp . 8080", "bgp: path fd01:0:0:1::/64", "sysctl: net.ipv6.conf.all.forwarding", "rtnl: rule -6 32763: from fd01:0:0:1::/64", "cni: range fd01:0:0:1::/64", "cni has: fd01:0:0:1::/64", "conntrack: clients are given 10.0.0.1 fd00::1"}},
 	}
 }
 
