@@ -17,6 +17,7 @@ import (
 func specs() map[string][2]reflect.Type {
 	return map[string][2]reflect.Type{
 		"addresspools":     {reflect.TypeFor[api.AddressPoolSpec](), reflect.TypeFor[api.AddressPoolStatus]()},
+		"bgppeers":         {reflect.TypeFor[api.BGPPeerSpec](), reflect.TypeFor[api.BGPStatus]()},
 		"egressgateways":   {reflect.TypeFor[api.EgressGatewaySpec](), reflect.TypeFor[api.EgressGatewayStatus]()},
 		"l2advertisements": {reflect.TypeFor[api.L2AdvertisementSpec](), nil},
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"kube-router/internal/config"
 	"kube-router/internal/driver/gobgp"
 	"kube-router/internal/driver/healthport"
+	"kube-router/internal/driver/kubestatus"
 	"kube-router/internal/driver/l2"
 	"kube-router/internal/driver/nft"
 	"kube-router/internal/driver/pages"
@@ -154,6 +156,11 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	if h, ok := targets.Health.(*healthport.Driver); ok {
 		h.Serving = func() bool { return a.pulse().Serving(time.Now()) }
 	}
+	if o.Settings.Router {
+		if targets.Verdicts, err = kubestatus.NewVerdicts(a.rest); err != nil {
+			return nil, fmt.Errorf("status of objects about BGP: %w", err)
+		}
+	}
 	targets.BGP = count(targets.BGP, a.tally.announced(&o.Settings))
 	a.open(targets)
 	a.arp = l2.New(log)
@@ -217,7 +224,8 @@ func (a *agent) watch() error {
 	}
 	a.kube, err = kube.New(kube.Options{
 		Config: a.rest, Kinds: kube.Kinds(a.o.Settings), Inbox: a.inbox, Own: a.o.Settings.Node,
-		Log: a.log, Synced: func() { a.log.Info("the cluster has been read"); a.inbox.Nudge() },
+		Namespace: cmp.Or(a.o.Settings.Allocator.Namespace, "kube-system"),
+		Log:       a.log, Synced: func() { a.log.Info("the cluster has been read"); a.inbox.Nudge() },
 	})
 	a.host, a.alive = host.New(netns.None(), a.inbox), alive.New(a.inbox, a.log)
 	if err == nil {

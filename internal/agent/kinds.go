@@ -61,6 +61,7 @@ var (
 	poolTable       = &kind{name: "pools", wave: laws, looks: addressLooks}
 	conditionTable  = &kind{name: "conditions", wave: laws, aside: true, steady: &away}
 	eventTable      = &kind{name: "events", wave: laws, aside: true, steady: &once} // an event expires; it is not made again for as long as its cause stays
+	verdictTable    = &kind{name: "verdicts", wave: laws, aside: true, steady: &away}
 	annotationTable = &kind{name: "annotations", wave: laws, aside: true, steady: &soon}
 	leftoverTable   = &kind{name: "leftovers", wave: laws, aside: true, steady: &once}
 )

@@ -44,6 +44,9 @@ type Targets struct {
 	// Notes are annotations of our own Node; nil: nobody writes them.
 	Notes row.Target[row.KubeAnnotationKey, row.KubeAnnotation]
 
+	// Verdicts are the status of objects about BGP; nil: nobody writes it.
+	Verdicts row.Target[row.KubeObject, row.KubeVerdict]
+
 	wire *wireguard.Driver // a part of Linux
 }
 
@@ -100,6 +103,9 @@ func openTables(t *tables, to Targets, s *model.Settings) stage.Ledgers {
 	l.CNI = open(t, fileTable, to.CNI, s)
 	if to.Notes != nil {
 		l.Notes = open(t, annotationTable, to.Notes, s)
+	}
+	if to.Verdicts != nil {
+		l.Verdicts = open(t, verdictTable, to.Verdicts, s)
 	}
 	if to.Forward != nil {
 		l.Forward = open(t, chainTable, to.Forward, s)

@@ -157,6 +157,10 @@ func (r *reporter) uid(e row.KubeEvent) string {
 		if o := r.model.L2[name.Name]; o != nil {
 			return o.UID
 		}
+	case model.KindBGPPeer:
+		if o := r.model.BGPPeers[name.Name]; o != nil {
+			return o.UID
+		}
 	case model.KindPool:
 		if o := r.model.Pools[name.Name]; o != nil {
 			return o.UID

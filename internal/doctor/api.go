@@ -53,9 +53,13 @@ func rights(s *model.Settings) []right {
 		model.KindPool: {"", "kube-router.io", "addresspools", ""}, model.KindEgress: {"", "kube-router.io", "egressgateways", ""},
 		model.KindClusterPolicy: {"", clusterapi.Group, clusterapi.Resource, ""},
 		model.KindL2:            {"", "kube-router.io", "l2advertisements", ""},
+		model.KindBGPPeer:       {"", "kube-router.io", "bgppeers", ""},
 	}
 	var list []right
 	for _, k := range kube.Kinds(*s) {
+		if k == model.KindKeyring { // one Secret, which need not be readable
+			continue
+		}
 		for _, verb := range []string{"list", "watch"} {
 			r := resources[k]
 			r.verb = verb
@@ -63,6 +67,9 @@ func rights(s *model.Settings) []right {
 		}
 	}
 	list = append(list, right{"create", "events.k8s.io", "events", ""})
+	if s.Router {
+		list = append(list, right{"patch", "kube-router.io", "bgppeers", "status"})
+	}
 	if s.OwnsNetwork() {
 		list = append(list, right{"get", "", "nodes", ""}, right{"patch", "", "nodes", "status"})
 	}

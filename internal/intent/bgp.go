@@ -67,21 +67,23 @@ func (Password) GoString() string { return "(secret)" }
 
 // Neighbor is a BGP peer: another node, or a router outside of the cluster.
 type Neighbor struct {
-	Addr     netip.Addr
-	ASN      uint32
-	Node     string // the Node that it is; empty: outside
-	Local    netip.Addr
-	Port     uint16
-	TTL      uint8  // 0: directly connected
-	MinTTL   uint8  // what comes with a lesser TTL isn't the peer's (RFC 5082); 0: any
-	Limit    uint32 // prefixes that it may teach; 0: any number
-	Hold     time.Duration
-	V4, V6   bool          // the families that are exchanged
-	Cluster  netip.Addr    // we reflect routes to it, in this cluster (RFC 4456); zero: we don't
-	Restart  time.Duration // graceful restart (RFC 4724); 0: off
-	Deferral time.Duration
-	BFD      *BFD
-	Password Password
+	Addr      netip.Addr
+	ASN       uint32
+	LocalASN  uint32 // what we call ourselves in this session; 0: as everywhere
+	Node      string // the Node that it is; empty: outside
+	Local     netip.Addr
+	Port      uint16
+	TTL       uint8  // 0: directly connected
+	MinTTL    uint8  // what comes with a lesser TTL isn't the peer's (RFC 5082); 0: any
+	Limit     uint32 // prefixes that it may teach; 0: any number
+	Hold      time.Duration
+	Keepalive time.Duration // 0: a third of Hold
+	V4, V6    bool          // the families that are exchanged
+	Cluster   netip.Addr    // we reflect routes to it, in this cluster (RFC 4456); zero: we don't
+	Restart   time.Duration // graceful restart (RFC 4724); 0: off
+	Deferral  time.Duration
+	BFD       *BFD
+	Password  Password
 }
 
 // Key is the peer's address.
@@ -97,6 +99,7 @@ func (n *Neighbor) String() string {
 		{n.V4, " IPv4"}, {n.V6, " IPv6"}, {n.Node != "", " node " + n.Node}, {n.Port != 179, fmt.Sprintf(" port %d", n.Port)},
 		{n.TTL > 0, fmt.Sprintf(" ttl %d", n.TTL)},
 		{n.MinTTL > 0, fmt.Sprintf(" ttl-security %d", n.MinTTL)}, {n.Limit > 0, fmt.Sprintf(" prefix-limit %d", n.Limit)}, {n.Hold != 90*time.Second, " hold " + n.Hold.String()},
+		{n.LocalASN > 0, fmt.Sprintf(" local-as %d", n.LocalASN)}, {n.Keepalive > 0, " keepalive " + n.Keepalive.String()},
 		{n.Cluster.IsValid(), " client in cluster " + n.Cluster.String()},
 		{n.Restart > 0, fmt.Sprintf(" restart %s/%s", n.Restart, n.Deferral)}, {n.Password != "", " password"},
 	} {
@@ -203,4 +206,22 @@ type BGP struct {
 	Neighbors []*Neighbor // sorted by address
 	Announces []*Announce // sorted by prefix
 	Held      []*Held     // by this node and the cluster as a whole; what other nodes hold is planned node by node
+}
+
+// Verdict is what nodes find of an object about BGP, for its status.
+type Verdict struct {
+	Kind, Name string
+	Generation int64 // of the object that it is about
+	Nodes      int64 // that it selects
+	Reason     string
+	Why        string // it doesn't count as it is written; empty: it does
+}
+
+// String prints "BGPPeer tor1: 3 nodes".
+func (v Verdict) String() string {
+	s := fmt.Sprintf("%s %s: %d nodes", v.Kind, v.Name, v.Nodes)
+	if v.Why != "" {
+		s += ", " + v.Why
+	}
+	return s
 }

@@ -107,17 +107,22 @@ type NodeOptions struct {
 	Wire          NodeWire
 }
 
-// Peer is an external BGP peer from flags or from a node's annotation.
+// Peer is an external BGP peer from flags, from a node's annotation or from a BGPPeer.
 type Peer struct {
-	Addr     netip.Addr
-	ASN      ASN
-	Port     Port // 0: 179
-	Local    netip.Addr
-	Password Secret
-	Multihop uint8   // TTL; below 2: directly connected
-	Hops     uint8   // TTL security (RFC 5082): the peer is at most so many hops away, 1 in a subnet of ours; 0: off
-	Limit    *uint32 // prefixes that the peer may teach, 0: any number; nil: --peer-router-prefix-limit
-	BFD      *BFD
+	Addr      netip.Addr
+	ASN       ASN
+	LocalASN  ASN  // what the node calls itself in this session; 0: as everywhere
+	Port      Port // 0: 179
+	Local     netip.Addr
+	Password  Secret
+	Multihop  uint8   // TTL; below 2: directly connected
+	Hops      uint8   // TTL security (RFC 5082): the peer is at most so many hops away, 1 in a subnet of ours; 0: off
+	Limit     *uint32 // prefixes that the peer may teach, 0: any number; nil: --peer-router-prefix-limit
+	BFD       *BFD
+	Hold      time.Duration  // 0: --bgp-holdtime
+	Keepalive time.Duration  // 0: a third of the hold time
+	Restart   *time.Duration // graceful restart (RFC 4724), 0: off; nil: as the flags say
+	Families  []Family       // whose routes are exchanged; empty: those that are enabled
 }
 
 // MaxPassword is how many bytes the password of a session may have: what Linux takes for TCP MD5 (RFC 2385).

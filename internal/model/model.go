@@ -22,6 +22,8 @@ type Model struct {
 	Links      map[string]*Link
 	Pools      map[string]*Pool
 	L2         map[string]*L2Advertisement
+	BGPPeers   map[string]*BGPPeer
+	Keyrings   map[Name]*Keyring // one at most is read
 	Silences   map[Name]*Silence // by link and node
 	Paths      map[netip.Prefix]*Path
 	Overflows  map[string]*Overflow // by the peer's address
@@ -65,6 +67,8 @@ func New(s Settings) *Model {
 		Links:      map[string]*Link{},
 		Pools:      map[string]*Pool{},
 		L2:         map[string]*L2Advertisement{},
+		BGPPeers:   map[string]*BGPPeer{},
+		Keyrings:   map[Name]*Keyring{},
 		Silences:   map[Name]*Silence{},
 		Paths:      map[netip.Prefix]*Path{},
 		Overflows:  map[string]*Overflow{},
@@ -143,14 +147,8 @@ func (m *Model) Put(o Object) Object {
 		m.Cluster[o.Name] = o
 	case *Node:
 		m.putNode(o)
-	case *Pool:
-		m.Pools[o.Name], m.balancer = o, nil
-	case *L2Advertisement:
-		m.L2[o.Name] = o
 	case *Silence:
 		m.Silences[o.Ref().Name] = o
-	case *EgressGateway:
-		m.Gateways[o.Name] = o
 	case *Link:
 		m.Links[o.Name] = o
 	case *Path:
@@ -171,8 +169,26 @@ func (m *Model) Put(o Object) Object {
 		m.identity = o
 	case *WireAnswer:
 		m.Answers[o.Ref().Name.Name] = o
+	default:
+		m.putOwn(o)
 	}
 	return old
+}
+
+// putOwn stores an object of our own kinds, or the Secret that one of them names.
+func (m *Model) putOwn(o Object) {
+	switch o := o.(type) {
+	case *Pool:
+		m.Pools[o.Name], m.balancer = o, nil
+	case *L2Advertisement:
+		m.L2[o.Name] = o
+	case *BGPPeer:
+		m.BGPPeers[o.Name] = o
+	case *Keyring:
+		m.Keyrings[o.Name] = o
+	case *EgressGateway:
+		m.Gateways[o.Name] = o
+	}
 }
 
 // Delete removes an object and returns it, or nil when there was none.
@@ -198,6 +214,10 @@ func (m *Model) Delete(r Ref) Object {
 		return take(m.Pools, r.Name.Name)
 	case KindL2:
 		return take(m.L2, r.Name.Name)
+	case KindBGPPeer:
+		return take(m.BGPPeers, r.Name.Name)
+	case KindKeyring:
+		return take(m.Keyrings, r.Name)
 	case KindSilence:
 		return take(m.Silences, r.Name)
 	case KindLink:
@@ -281,6 +301,10 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Pools)
 	case KindL2:
 		return refs(m.L2)
+	case KindBGPPeer:
+		return refs(m.BGPPeers)
+	case KindKeyring:
+		return refs(m.Keyrings)
 	case KindSilence:
 		return refs(m.Silences)
 	case KindLink:

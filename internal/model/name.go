@@ -39,6 +39,8 @@ const (
 	KindPath      Kind = "Path"
 	KindPool      Kind = "AddressPool"
 	KindL2        Kind = "L2Advertisement"
+	KindBGPPeer   Kind = "BGPPeer"
+	KindKeyring   Kind = "Secret"
 	KindSilence   Kind = "Silence"
 	KindOverflow  Kind = "Peer"
 	KindSettings  Kind = "Settings"

@@ -21,6 +21,10 @@ func RemarksOf(o Object) []Remark {
 		return o.Remarks
 	case *L2Advertisement:
 		return o.Remarks
+	case *BGPPeer:
+		return o.Remarks
+	case *Keyring:
+		return o.Remarks
 	case *EgressGateway:
 		return o.Remarks
 	}
@@ -39,6 +43,8 @@ func (m *Model) Remarks() []Remark {
 	gather(&all, m.Nodes)
 	gather(&all, m.Pools)
 	gather(&all, m.L2)
+	gather(&all, m.BGPPeers)
+	gather(&all, m.Keyrings)
 	gather(&all, m.Gateways)
 	return all
 }

@@ -132,21 +132,23 @@ type BgpBFD struct {
 
 // BgpPeer is a neighbour.
 type BgpPeer struct {
-	Addr     netip.Addr
-	ASN      uint32
-	Node     string     // the Node that it is; empty: a router outside of the cluster
-	Local    netip.Addr // our end
-	Port     uint16     // of the peer
-	TTL      uint8      // of a peer that is not directly connected; 0: directly connected
-	MinTTL   uint8      // what comes with a lesser TTL is no packet of the peer's (RFC 5082); 0: any. A node is held to it when it says so
-	Limit    uint32     // prefixes that it may teach; 0: any number
-	Hold     uint32     // seconds
-	V4, V6   bool       // the families of routes that are exchanged
-	Cluster  netip.Addr // the peer is our route reflector client in this cluster (RFC 4456); zero: it isn't
-	Restart  uint16     // seconds of graceful restart (RFC 4724); 0: off
-	Deferral uint16     // seconds after a restart until we announce, at most
-	BFD      BgpBFD
-	Password BgpSecret // TCP MD5 (RFC 2385); empty: none
+	Addr      netip.Addr
+	ASN       uint32
+	LocalASN  uint32     // what we call ourselves in this session; 0: as everywhere
+	Node      string     // the Node that it is; empty: a router outside of the cluster
+	Local     netip.Addr // our end
+	Port      uint16     // of the peer
+	TTL       uint8      // of a peer that is not directly connected; 0: directly connected
+	MinTTL    uint8      // what comes with a lesser TTL is no packet of the peer's (RFC 5082); 0: any. A node is held to it when it says so
+	Limit     uint32     // prefixes that it may teach; 0: any number
+	Hold      uint32     // seconds
+	Keepalive uint32     // seconds; 0: a third of Hold
+	V4, V6    bool       // the families of routes that are exchanged
+	Cluster   netip.Addr // the peer is our route reflector client in this cluster (RFC 4456); zero: it isn't
+	Restart   uint16     // seconds of graceful restart (RFC 4724); 0: off
+	Deferral  uint16     // seconds after a restart until we announce, at most
+	BFD       BgpBFD
+	Password  BgpSecret // TCP MD5 (RFC 2385); empty: none
 }
 
 // Key is the peer's address.
@@ -174,6 +176,12 @@ func (r BgpPeer) String() string {
 	}
 	if r.TTL > 0 {
 		fmt.Fprintf(&b, " multihop-ttl %d", r.TTL)
+	}
+	if r.LocalASN > 0 {
+		fmt.Fprintf(&b, " local-as %d", r.LocalASN)
+	}
+	if r.Keepalive > 0 {
+		fmt.Fprintf(&b, " keepalive %d", r.Keepalive)
 	}
 	if r.Cluster.IsValid() {
 		fmt.Fprintf(&b, " route-reflector-client %s", r.Cluster)

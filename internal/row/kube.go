@@ -172,3 +172,26 @@ func (r KubeEvent) String() string {
 	}
 	return fmt.Sprintf("event %s %s %s %s: %s", r.Type(), cmp.Or(r.Reason, "Ignored"), strings.ToLower(r.Kind), object, r.Note)
 }
+
+// KubeVerdict is what we write into the status of an object about BGP.
+type KubeVerdict struct {
+	Object     KubeObject
+	Generation int64 // of the object that it is about
+	Nodes      int64 // that it selects
+	Accepted   KubeReason
+}
+
+// KubeObject identifies an object of a kind of ours.
+type KubeObject struct{ Kind, Name string }
+
+// Key is the object.
+func (r KubeVerdict) Key() KubeObject { return r.Object }
+
+// String prints the status in the words of kubectl.
+func (r KubeVerdict) String() string {
+	text := fmt.Sprintf("%s %s generation %d nodes=%d Accepted=%t", strings.ToLower(r.Object.Kind), r.Object.Name, r.Generation, r.Nodes, r.Accepted.Is)
+	if r.Accepted.Why != "" {
+		text += " (" + r.Accepted.Why + ")"
+	}
+	return text
+}

@@ -9,6 +9,7 @@ import (
 	"kube-router/internal/plan/advert"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/render/bgp"
+	"kube-router/internal/render/kube"
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
 	"kube-router/internal/think"
@@ -20,7 +21,7 @@ func (l Ledgers) advertStage() think.Stage {
 	return think.Stage{
 		ID: think.Advert,
 		Units: func(m *model.Model) []model.Ref {
-			return append(slices.Concat(m.Refs(model.KindService), m.Refs(model.KindNode), m.Refs(model.KindOverflow)), model.Ref{Kind: model.KindSettings})
+			return append(slices.Concat(m.Refs(model.KindService), m.Refs(model.KindNode), m.Refs(model.KindOverflow), m.Refs(model.KindBGPPeer)), model.Ref{Kind: model.KindSettings})
 		},
 		Plan: func(m *model.Model, u model.Ref) []model.Remark { return l.planAdvert(m, u, memo) },
 	}
@@ -48,6 +49,11 @@ func (l Ledgers) planAdvert(m *model.Model, u model.Ref, memo *holder.Memo) []mo
 		}
 	case model.KindOverflow:
 		remarks = advert.Overflow(m, u.Name.Name)
+	case model.KindBGPPeer:
+		var list []intent.Verdict
+		list, remarks = advert.Peer(m, u.Name.Name)
+		l.claimVerdicts(owner, list)
+		return remarks
 	default:
 		owner.Name = "BGP"
 		var b *intent.BGP
@@ -58,6 +64,15 @@ func (l Ledgers) planAdvert(m *model.Model, u model.Ref, memo *holder.Memo) []mo
 	}
 	l.BGP.Claim(owner, rows...)
 	return remarks
+}
+
+// claimVerdicts claims the status of an object about BGP, if it is for this node to tell.
+func (l Ledgers) claimVerdicts(owner reconcile.Owner, list []intent.Verdict) {
+	var rows []row.KubeVerdict
+	for _, v := range list {
+		rows = append(rows, kube.Verdict(v))
+	}
+	l.Verdicts.Claim(owner, rows...)
 }
 
 // guardBFD claims whose BFD packets this node takes.

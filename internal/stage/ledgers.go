@@ -23,6 +23,8 @@ type Ledgers struct {
 
 	Notes *reconcile.Ledger[row.KubeAnnotationKey, row.KubeAnnotation] // of our own Node
 
+	Verdicts *reconcile.Ledger[row.KubeObject, row.KubeVerdict] // status of objects about BGP
+
 	Ways    *Ways
 	Blocked *Blocked
 }
@@ -30,18 +32,19 @@ type Ledgers struct {
 // NewLedgers are ledgers of tables that nobody writes.
 func NewLedgers() Ledgers {
 	return Ledgers{
-		Sysctl:  reconcile.NewLedger[string, row.Sysctl](),
-		Linux:   reconcile.NewLedger[row.LinuxKey, row.Linux](),
-		Nft:     reconcile.NewLedger[row.NftKey, row.Nft](),
-		Flows:   reconcile.NewLedger[row.FlowsKey, row.Flows](),
-		Ipvs:    reconcile.NewLedger[row.IpvsKey, row.Ipvs](),
-		Pods:    reconcile.NewLedger[row.PodVIPKey, row.PodVIP](),
-		CNI:     reconcile.NewLedger[string, row.Conflist](),
-		Health:  reconcile.NewLedger[uint16, row.HealthPort](),
-		BGP:     reconcile.NewLedger[row.BgpKey, row.Bgp](),
-		Forward: reconcile.NewLedger[row.ForwardKey, row.Forward](),
-		Bpf:     reconcile.NewLedger[row.BpfKey, row.Bpf](),
-		Notes:   reconcile.NewLedger[row.KubeAnnotationKey, row.KubeAnnotation](),
-		Ways:    &Ways{}, Blocked: &Blocked{},
+		Sysctl:   reconcile.NewLedger[string, row.Sysctl](),
+		Linux:    reconcile.NewLedger[row.LinuxKey, row.Linux](),
+		Nft:      reconcile.NewLedger[row.NftKey, row.Nft](),
+		Flows:    reconcile.NewLedger[row.FlowsKey, row.Flows](),
+		Ipvs:     reconcile.NewLedger[row.IpvsKey, row.Ipvs](),
+		Pods:     reconcile.NewLedger[row.PodVIPKey, row.PodVIP](),
+		CNI:      reconcile.NewLedger[string, row.Conflist](),
+		Health:   reconcile.NewLedger[uint16, row.HealthPort](),
+		BGP:      reconcile.NewLedger[row.BgpKey, row.Bgp](),
+		Forward:  reconcile.NewLedger[row.ForwardKey, row.Forward](),
+		Bpf:      reconcile.NewLedger[row.BpfKey, row.Bpf](),
+		Notes:    reconcile.NewLedger[row.KubeAnnotationKey, row.KubeAnnotation](),
+		Verdicts: reconcile.NewLedger[row.KubeObject, row.KubeVerdict](),
+		Ways:     &Ways{}, Blocked: &Blocked{},
 	}
 }

@@ -36,3 +36,55 @@ func eligible(_ *model.Model, c Change) bool {
 		old.Unschedulable != now.Unschedulable || !maps.Equal(old.Labels, now.Labels) ||
 		!slices.Equal(old.InternalIPs, now.InternalIPs) || !slices.Equal(old.ExternalIPs, now.ExternalIPs)
 }
+
+// peering is what BGPPeers and their passwords bear on: each other, sessions with routers, and those with nodes whose address a router has.
+func peering(m *model.Model, c Change, add func(model.Ref)) {
+	if c.Ref.Kind == model.KindBGPPeer {
+		add(c.Ref)
+	}
+	add(model.Ref{Kind: model.KindSettings})
+	at := func(p *model.BGPPeer) {
+		for name := range m.NodesAt(p.Peer.Addr) {
+			add(model.Ref{Kind: model.KindNode, Name: model.Name{Name: name}})
+		}
+	}
+	for _, o := range []model.Object{c.Old, c.New} {
+		if p, ok := o.(*model.BGPPeer); ok {
+			at(p)
+		}
+	}
+	for _, p := range m.BGPPeers {
+		switch o := c.Old.(type) {
+		case *model.Keyring:
+			add(p.Ref())
+			at(p)
+			continue
+		case *model.BGPPeer:
+			if o.Peer.Addr == p.Peer.Addr {
+				add(p.Ref())
+			}
+		}
+		switch o := c.New.(type) {
+		case *model.Keyring:
+			add(p.Ref())
+			at(p)
+		case *model.BGPPeer:
+			if o.Peer.Addr == p.Peer.Addr {
+				add(p.Ref())
+			}
+		}
+	}
+}
+
+// selectable are the BGPPeers, which count the nodes that they select and of which one node tells the API, when a node comes, goes or changes in
+// what that depends on.
+func selectable(m *model.Model, c Change, add func(model.Ref)) {
+	old, _ := c.Old.(*model.Node)
+	now, _ := c.New.(*model.Node)
+	if old != nil && now != nil && old.NotReady == now.NotReady && old.Leaving == now.Leaving && maps.Equal(old.Labels, now.Labels) {
+		return
+	}
+	for _, r := range m.Refs(model.KindBGPPeer) {
+		add(r)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kube-router/internal/model"
+	"kube-router/internal/plan/advert"
 	"kube-router/internal/row"
 	"kube-router/internal/show"
 	"kube-router/internal/watch/peer"
@@ -23,9 +24,17 @@ func (d *Daemon) bgpViews() []show.View {
 }
 
 func (d *Daemon) peersView(ctx context.Context, _ []string) (show.Page, error) {
-	list, err := d.sessions(ctx, true)
+	sessions, err := d.sessions(ctx, true)
+	list := make([]shownPeer, 0, len(sessions))
+	if e := d.Think(ctx, func(w World) {
+		for _, s := range sessions {
+			list = append(list, shownPeer{s, advert.From(w.Model, s.Addr)})
+		}
+	}); err == nil {
+		err = e
+	}
 	p := show.Page{
-		Columns: []string{"peer", "as", "type", "node", "state", "since", "received", "accepted", "advertised", "limit", "bfd", "flaps", "reason"}, Data: list,
+		Columns: []string{"peer", "as", "type", "node", "state", "since", "received", "accepted", "advertised", "limit", "bfd", "flaps", "from", "reason"}, Data: list,
 	}
 	for _, s := range list {
 		since := "never"
@@ -42,10 +51,16 @@ func (d *Daemon) peersView(ctx context.Context, _ []string) (show.Page, error) {
 		p.Rows = append(p.Rows, []string{
 			s.Addr.String(), strconv.FormatUint(uint64(s.ASN), 10), s.Type(), s.Node, s.Session, since,
 			strconv.FormatUint(s.Received, 10), strconv.FormatUint(s.Accepted, 10), strconv.FormatUint(s.Advertised, 10),
-			limit, s.BFD, strconv.FormatUint(uint64(s.Flaps), 10), reason,
+			limit, s.BFD, strconv.FormatUint(uint64(s.Flaps), 10), s.From, reason,
 		})
 	}
 	return p, err
+}
+
+// shownPeer is a line of `show peers`.
+type shownPeer struct {
+	peer.State
+	From string // the object, flag or annotation that speaks of a router; empty: a node
 }
 
 // sessions asks for the sessions; none without a speaker.

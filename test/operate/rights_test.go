@@ -80,7 +80,10 @@ func rightOf(q *http.Request) string {
 		verb = "get"
 	}
 	if resource != "leases" || verb == "create" {
-		name = "" // only the lease is named in the rules
+		name = "" // only the lease is named in the rules, and one Secret
+	}
+	if only, ok := strings.CutPrefix(q.URL.Query().Get("fieldSelector"), "metadata.name="); ok && resource == "secrets" {
+		name = only
 	}
 	return strings.TrimSpace(verb + " " + group + "/" + resource + " " + name)
 }
@@ -134,11 +137,12 @@ func TestRights(t *testing.T) {
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { srv.Close() })
 	n.check(os.WriteFile(n.path("kubeconfig"), []byte(strings.ReplaceAll(string(kubeconfig), server, "http://"+l.Addr().String())), 0o600))
-	for _, path := range []string{"crds/addresspools.yaml", "crds/l2advertisements.yaml", "policy-crd/clusternetworkpolicies.yaml"} {
+	for _, path := range []string{"crds/addresspools.yaml", "crds/l2advertisements.yaml", "crds/bgppeers.yaml", "policy-crd/clusternetworkpolicies.yaml"} {
 		crd, err := os.ReadFile("../../deploy/kustomize/" + path)
 		n.check(err)
 		n.apply(string(crd))
 	}
+	n.apply("{apiVersion: kube-router.io/v1alpha1, kind: BGPPeer, metadata: {name: tor1}, spec: {address: 198.51.100.99, asn: 64513}}")
 	n.apply("{apiVersion: kube-router.io/v1alpha1, kind: AddressPool, metadata: {name: pool}, spec: {addresses: [198.51.100.0/28]}}")
 	n.apply(strings.Replace(web, "{name: web, namespace: default}", "{name: web, namespace: default, annotations: {kube-router.io/service.local: maybe}}", 1))
 	n.start()

@@ -39,7 +39,7 @@ func rows(n int) []row.Bgp {
 		row.BgpMember{Set: row.SetPeers, Net: pfx("0.0.0.0/0")},
 		row.BgpMember{Set: row.SetRejected, Net: pfx("10.99.0.0/16"), Min: 16, Max: 32},
 		member(row.SetExternals, pfx("127.0.1.1/32")), member(row.SetInternals, pfx("fd00:99::2/128")),
-		row.BgpPeer{Addr: addr("127.0.1.1"), ASN: 65001, Local: addr("127.0.0.1"), Port: 17900, Hold: 90, V4: true,
+		row.BgpPeer{Addr: addr("127.0.1.1"), ASN: 65001, Local: addr("127.0.0.1"), Port: 17900, Hold: 90, LocalASN: 64599, Keepalive: 7, V4: true,
 			TTL: 3, Password: "secret", BFD: row.BgpBFD{Port: 3784, Multiplier: 3, Tx: 300000, Rx: 200000}},
 		row.BgpPeer{Addr: addr("127.0.1.2"), ASN: 64512, Node: "node-b", Local: addr("127.0.0.1"), Port: 17900, Hold: 30,
 			V4: true, V6: true, Cluster: addr("0.0.0.7"), Restart: 90, Deferral: 1},

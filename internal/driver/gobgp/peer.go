@@ -26,12 +26,12 @@ const (
 func peerMessage(r row.BgpPeer, restarting bool) *api.Peer {
 	p := &api.Peer{
 		Conf: &api.PeerConf{
-			NeighborAddress: r.Addr.String(), PeerAsn: r.ASN, AuthPassword: string(r.Password),
+			NeighborAddress: r.Addr.String(), PeerAsn: r.ASN, LocalAsn: r.LocalASN, AuthPassword: string(r.Password),
 			Description: strings.TrimSpace(described + " " + r.Node),
 		},
 		// It is called beside the engine (dial.go).
 		Transport: &api.Transport{RemotePort: uint32(r.Port), LocalAddress: r.Local.String(), PassiveMode: true},
-		Timers:    &api.Timers{Config: &api.TimersConfig{HoldTime: uint64(r.Hold), ConnectRetry: redial, IdleHoldTimeAfterReset: rest}},
+		Timers:    &api.Timers{Config: &api.TimersConfig{HoldTime: uint64(r.Hold), KeepaliveInterval: uint64(r.Keepalive), ConnectRetry: redial, IdleHoldTimeAfterReset: rest}},
 	}
 	if r.TTL > 0 {
 		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(r.TTL)}
@@ -65,7 +65,8 @@ func peerMessage(r row.BgpPeer, restarting bool) *api.Peer {
 	return p
 }
 
-// readPeer makes a row of a peer of ours.
+// readPeer makes a row of a peer of ours. The engine fills in what it was not told: its own AS, which is in the row as LocalASN, and a third of
+// the hold time.
 func readPeer(p *api.Peer) (row.BgpPeer, bool) {
 	word, name, _ := strings.Cut(p.GetConf().GetDescription(), " ")
 	ours := word == described
@@ -76,6 +77,10 @@ func readPeer(p *api.Peer) (row.BgpPeer, bool) {
 	r := row.BgpPeer{
 		Addr: addr, ASN: p.Conf.PeerAsn, Node: strings.TrimSpace(name), Port: uint16(p.GetTransport().GetRemotePort()),
 		Hold: uint32(p.GetTimers().GetConfig().GetHoldTime()), Password: row.BgpSecret(p.Conf.AuthPassword),
+	}
+	r.LocalASN = p.Conf.LocalAsn
+	if k := uint32(p.GetTimers().GetConfig().GetKeepaliveInterval()); k != r.Hold/3 {
+		r.Keepalive = k
 	}
 	if a, err := netip.ParseAddr(p.GetTransport().GetLocalAddress()); err == nil {
 		r.Local = a.Unmap()
@@ -108,9 +113,16 @@ func readPeer(p *api.Peer) (row.BgpPeer, bool) {
 
 // peers reads our peers.
 func (c *client) peers(ctx context.Context, add func(row.BgpPeer)) error {
+	global, err := c.global(ctx)
+	if err != nil {
+		return err
+	}
 	stream, err := c.ListPeer(ctx, &api.ListPeerRequest{})
 	err = each[api.ListPeerResponse](stream, err, func(m *api.ListPeerResponse) {
 		if r, ok := readPeer(m.GetPeer()); ok {
+			if r.LocalASN == global.GetAsn() {
+				r.LocalASN = 0
+			}
 			add(r)
 		}
 	})

@@ -44,6 +44,11 @@ func (c *Client) Remove(ctx context.Context, manifest []byte) error {
 	})
 }
 
+// Raw is the JSON of what lies at a path, whatever kind it is of.
+func (c *Client) Raw(ctx context.Context, path string) ([]byte, error) {
+	return c.raw.Get().AbsPath(path).SetHeader("Accept", "application/json").Do(ctx).Raw()
+}
+
 // each calls f for every object of the manifest with the path of its collection and its JSON. A bad object doesn't stop the others.
 func each(manifest []byte, f func(path string, obj *unstructured.Unstructured, body []byte) error) error {
 	docs := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest)))

@@ -42,7 +42,7 @@ func leastTTL(m *model.Model, self *model.Node, n *intent.Neighbor) uint8 {
 		return n.MinTTL
 	case n.TTL > 0: // multihop
 		return 0
-	case n.ASN != uint32(asOf(m, self)) || m.LinkTo(n.Addr) != nil: // another AS is a hop away unless somebody says so
+	case n.ASN != cmp.Or(n.LocalASN, uint32(asOf(m, self))) || m.LinkTo(n.Addr) != nil: // another AS is a hop away unless somebody says so
 		return fullTTL
 	}
 	return 0

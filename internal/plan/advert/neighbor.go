@@ -29,15 +29,28 @@ const (
 	longestRestart = 4095 * time.Second
 )
 
-// routers plans the peers outside of the cluster, by address.
+// routers plans the peers outside of the cluster, by address: those of BGPPeers and, where none speaks of an address, those of flags or of
+// the node's annotations.
 func routers(m *model.Model, self *model.Node, note *remarks) []*intent.Neighbor {
 	peers := map[netip.Addr]*intent.Neighbor{}
-	outside := m.Settings.BGP.Peers
-	field := "--peer-router-ips"
-	if len(outside) == 0 {
-		outside, field = self.Options.Peers, "kube-router.io/peers"
+	spoken := map[netip.Addr]*model.BGPPeer{}
+	for _, o := range m.BGPPeersByAge() {
+		if !o.Peer.Addr.IsValid() || spoken[o.Peer.Addr] != nil || !o.Nodes.Matches(self.Labels) {
+			continue
+		}
+		spoken[o.Peer.Addr] = o
+		if p, why := peerOf(m, o); why == "" {
+			if n := router(m, self, p, o.Ref().String(), note); n != nil {
+				peers[n.Addr] = n
+			}
+		}
 	}
-	for _, p := range outside {
+	list, field := outside(m, self)
+	for _, p := range list {
+		if o := spoken[p.Addr]; o != nil {
+			note.add(field, "%s is as %s says", p.Addr, o.Ref())
+			continue
+		}
 		if n := router(m, self, p, field, note); n != nil {
 			if peers[n.Addr] != nil {
 				note.add(field, "%s ignored: given twice; the first counts", n.Addr)
@@ -52,6 +65,7 @@ func routers(m *model.Model, self *model.Node, note *remarks) []*intent.Neighbor
 // router plans a peer outside of the cluster.
 func router(m *model.Model, self *model.Node, p model.Peer, field string, note *remarks) *intent.Neighbor {
 	n := base(m, self, uint32(p.ASN))
+	special(n, m, self, &p)
 	n.Addr, n.Port, n.Local, n.Password = p.Addr, uint16(p.Port), p.Local, intent.Password(p.Password)
 	if n.Port == 0 {
 		n.Port = defaultPort
@@ -71,8 +85,11 @@ func router(m *model.Model, self *model.Node, p model.Peer, field string, note *
 	if p.BFD != nil {
 		n.BFD = bfd(p.BFD)
 	}
-	n.V4, n.V6 = m.Settings.IPv4, m.Settings.IPv6
+	n.V4, n.V6 = exchanges(m, p, model.IPv4), exchanges(m, p, model.IPv6)
 	switch {
+	case !n.V4 && !n.V6:
+		note.add(field, "%s ignored: none of its families is enabled", p.Addr)
+		return nil
 	case slices.Contains(self.InternalIPs, p.Addr) || slices.Contains(self.ExternalIPs, p.Addr):
 		note.add(field, "%s ignored: it is this node", p.Addr)
 		return nil
@@ -84,6 +101,33 @@ func router(m *model.Model, self *model.Node, p model.Peer, field string, note *
 		return nil
 	}
 	return n
+}
+
+// exchanges tells whether routes of a family are exchanged with a router.
+func exchanges(m *model.Model, p model.Peer, f model.Family) bool {
+	return m.Settings.Has(f) && (len(p.Families) == 0 || slices.Contains(p.Families, f))
+}
+
+// special is what a router may have in place of what all have.
+func special(n *intent.Neighbor, m *model.Model, self *model.Node, p *model.Peer) {
+	if p.LocalASN != asOf(m, self) {
+		n.LocalASN = uint32(p.LocalASN)
+	}
+	if p.Hold > 0 {
+		n.Hold = p.Hold
+	}
+	if p.Keepalive != n.Hold/3 {
+		n.Keepalive = p.Keepalive
+	}
+	if p.Restart != nil {
+		n.Restart = *p.Restart
+		if n.Deferral == 0 && n.Restart > 0 {
+			n.Deferral = defer1s
+		}
+		if n.Restart == 0 {
+			n.Deferral = 0
+		}
+	}
 }
 
 // base is what all peers have in common.
@@ -141,7 +185,7 @@ func Session(m *model.Model, name string) ([]*intent.Neighbor, []model.Remark) {
 	switch {
 	case n == nil:
 		note.add("status.addresses", "no session with node %s: %s", other.Name, why)
-	case slices.ContainsFunc(routers(m, self, &remarks{}), func(r *intent.Neighbor) bool { return r.Addr == n.Addr }):
+	case isRouter(m, self, n.Addr):
 		note.add("", "no session with node %s: its address %s is a router's", other.Name, n.Addr)
 	case doubled(m, self, n) != "":
 		note.add("", "no session with node %s: node %s has its address %s", other.Name, doubled(m, self, n), n.Addr)
@@ -149,6 +193,15 @@ func Session(m *model.Model, name string) ([]*intent.Neighbor, []model.Remark) {
 		return []*intent.Neighbor{n}, nil
 	}
 	return nil, note.list
+}
+
+// isRouter tells whether a router outside has an address. It is asked for each node, so most answers are cheap.
+func isRouter(m *model.Model, self *model.Node, a netip.Addr) bool {
+	named := slices.ContainsFunc(slices.Concat(m.Settings.BGP.Peers, self.Options.Peers), func(p model.Peer) bool { return p.Addr == a })
+	for _, o := range m.BGPPeers {
+		named = named || o.Peer.Addr == a
+	}
+	return named && slices.ContainsFunc(routers(m, self, &remarks{}), func(r *intent.Neighbor) bool { return r.Addr == a })
 }
 
 // peers tells whether two nodes are to have a session.

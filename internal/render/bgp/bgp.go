@@ -54,8 +54,9 @@ func Neighbor(n *intent.Neighbor) []row.Bgp {
 		set = row.SetInternals
 	}
 	peer := row.BgpPeer{
-		Addr: n.Addr, ASN: n.ASN, Node: n.Node, Local: n.Local, Port: n.Port, TTL: n.TTL, MinTTL: n.MinTTL, Limit: n.Limit, Hold: seconds(n.Hold),
-		V4: n.V4, V6: n.V6, Cluster: n.Cluster, Password: row.BgpSecret(n.Password),
+		Addr: n.Addr, ASN: n.ASN, LocalASN: n.LocalASN, Node: n.Node, Local: n.Local, Port: n.Port, TTL: n.TTL, MinTTL: n.MinTTL, Limit: n.Limit, Hold: seconds(n.Hold),
+		Keepalive: seconds(n.Keepalive),
+		V4:        n.V4, V6: n.V6, Cluster: n.Cluster, Password: row.BgpSecret(n.Password),
 		Restart: uint16(seconds(n.Restart)), Deferral: uint16(seconds(n.Deferral)),
 	}
 	if b := n.BFD; b != nil {

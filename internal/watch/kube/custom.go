@@ -62,7 +62,7 @@ func decodeSpec[S any](r *remarks, raw json.RawMessage) *S {
 // group knows whether the API server serves our kinds. Who has not installed them pays one cached answer now and then for all of them.
 type group struct {
 	client   rest.Interface
-	versions []schema.GroupVersion // by any of which a resource may be served
+	versions []schema.GroupVersion // by any of which a resource may be served; none: it is Kubernetes' own, and there
 	every    time.Duration         // between two questions
 
 	mu    sync.Mutex
@@ -75,6 +75,9 @@ const askGroupEvery = 20 * time.Second
 
 // serves tells whether a resource of the group is there. When that is not to be learned the kind itself is asked.
 func (g *group) serves(ctx context.Context, resource string) bool {
+	if len(g.versions) == 0 {
+		return true
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.has == nil || time.Since(g.asked) >= g.every/2 {

@@ -23,6 +23,9 @@ func Kinds(s model.Settings) []model.Kind {
 	if s.Proxy || s.Router {
 		kinds = append(kinds, model.KindL2, model.KindSlice)
 	}
+	if s.Router {
+		kinds = append(kinds, model.KindBGPPeer, model.KindKeyring)
+	}
 	if s.Firewall || s.Balancer || s.Guards() || s.Gateways {
 		kinds = append(kinds, model.KindNamespace) // policies and pools select by them, and they free pods from the guard of their ports
 	}
@@ -46,14 +49,15 @@ type resource struct {
 	labels  string // label selector
 	example func() runtime.Object
 	convert func(any) (model.Object, bool)
-	custom  bool                // of a group that need not be installed
+	custom  bool                // of a group that need not be installed, or not ours to read
+	only    string              // the one object that is asked for, in the daemon's namespace; empty: all of all namespaces
 	older   schema.GroupVersion // asked where the server doesn't know group; may be empty
 }
 
 // resourceOf finds the resource of a kind. Slices of headless Services are not asked for: DNS alone
 // reads them, and on many clusters they are a third of all.
 func resourceOf(k model.Kind) (resource, bool) {
-	core, none := corev1.SchemeGroupVersion, schema.GroupVersion{}
+	core := corev1.SchemeGroupVersion
 	switch k {
 	case model.KindPool:
 		return ownResource(k, api.AddressPools, convertPool), true
@@ -61,24 +65,28 @@ func resourceOf(k model.Kind) (resource, bool) {
 		return ownResource(k, api.EgressGateways, convertEgress), true
 	case model.KindL2:
 		return ownResource(k, api.L2Advertisements, convertL2), true
+	case model.KindBGPPeer:
+		return ownResource(k, api.BGPPeers, convertBGPPeer), true
+	case model.KindKeyring:
+		return resource{kind: k, group: core, name: "secrets", example: example[corev1.Secret], convert: with(convertKeyring), custom: true, only: model.KeyringName}, true
 	case model.KindService:
-		return resource{k, core, "services", "", example[corev1.Service], with(ConvertService), false, none}, true
+		return resource{kind: k, group: core, name: "services", example: example[corev1.Service], convert: with(ConvertService)}, true
 	case model.KindSlice:
-		return resource{k, discoveryv1.SchemeGroupVersion, "endpointslices", "!" + labelHeadless,
-			example[discoveryv1.EndpointSlice], with(ConvertSlice), false, none}, true
+		return resource{kind: k, group: discoveryv1.SchemeGroupVersion, name: "endpointslices", labels: "!" + labelHeadless,
+			example: example[discoveryv1.EndpointSlice], convert: with(ConvertSlice)}, true
 	case model.KindPod:
-		return resource{k, core, "pods", "", example[corev1.Pod], with(ConvertPod), false, none}, true
+		return resource{kind: k, group: core, name: "pods", example: example[corev1.Pod], convert: with(ConvertPod)}, true
 	case model.KindNamespace:
-		return resource{k, core, "namespaces", "", example[corev1.Namespace], with(ConvertNamespace), false, none}, true
+		return resource{kind: k, group: core, name: "namespaces", example: example[corev1.Namespace], convert: with(ConvertNamespace)}, true
 	case model.KindPolicy:
-		return resource{k, networkingv1.SchemeGroupVersion, "networkpolicies", "",
-			example[networkingv1.NetworkPolicy], with(ConvertPolicy), false, none}, true
+		return resource{kind: k, group: networkingv1.SchemeGroupVersion, name: "networkpolicies",
+			example: example[networkingv1.NetworkPolicy], convert: with(ConvertPolicy)}, true
 	case model.KindClusterPolicy:
 		versions := clusterapi.Versions()
 		return resource{kind: k, group: versions[0], older: versions[1], name: clusterapi.Resource, example: example[api.Raw],
 			convert: convertClusterPolicy, custom: true}, true
 	case model.KindNode:
-		return resource{k, core, "nodes", "", example[corev1.Node], with(ConvertNode), false, none}, true
+		return resource{kind: k, group: core, name: "nodes", example: example[corev1.Node], convert: with(ConvertNode)}, true
 	}
 	return resource{}, false
 }

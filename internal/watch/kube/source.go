@@ -52,12 +52,18 @@ type source struct {
 }
 
 func newSource(r resource, c rest.Interface, inbox Inbox, log *slog.Logger, onSync func()) *source {
-	return &source{resource: r, lw: listWatch(r, c), inbox: inbox, log: log, onSync: onSync, patience: normal, shared: newShared(), state: SourceStatus{Kind: r.kind}}
+	return &source{
+		resource: r, lw: listWatch(r, c, metav1.NamespaceAll), inbox: inbox, log: log, onSync: onSync, patience: normal, shared: newShared(),
+		state: SourceStatus{Kind: r.kind},
+	}
 }
 
-func listWatch(r resource, c rest.Interface) *cache.ListWatch {
-	return cache.NewFilteredListWatchFromClient(c, r.name, metav1.NamespaceAll, func(o *metav1.ListOptions) {
+func listWatch(r resource, c rest.Interface, namespace string) *cache.ListWatch {
+	return cache.NewFilteredListWatchFromClient(c, r.name, namespace, func(o *metav1.ListOptions) {
 		o.LabelSelector = r.labels
+		if r.only != "" {
+			o.FieldSelector = "metadata.name=" + r.only
+		}
 	})
 }
 

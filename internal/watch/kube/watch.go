@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
@@ -30,12 +31,13 @@ type Inbox interface {
 
 // Options are what a Watch needs.
 type Options struct {
-	Config *rest.Config // from Config
-	Kinds  []model.Kind // from Kinds
-	Inbox  Inbox
-	Own    string // the Node that we run on, which stays when its object is deleted; empty: none does
-	Log    *slog.Logger
-	Synced func() // called once, when every kind has had its first complete list; may be nil
+	Config    *rest.Config // from Config
+	Kinds     []model.Kind // from Kinds
+	Inbox     Inbox
+	Namespace string // of the daemon, where its Secret is
+	Own       string // the Node that we run on, which stays when its object is deleted; empty: none does
+	Log       *slog.Logger
+	Synced    func() // called once, when every kind has had its first complete list; may be nil
 }
 
 // Watch follows the API server's objects of some kinds.
@@ -65,8 +67,12 @@ func New(o Options) (*Watch, error) {
 		}
 		s := newSource(r, clients[r.group], o.Inbox, o.Log, w.check)
 		s.own = own
-		if k == model.KindClusterPolicy {
-			s.own, s.lw = policies, either(s.lw, listWatch(r, clients[r.older]))
+		switch k {
+		case model.KindClusterPolicy:
+			s.own, s.lw = policies, either(s.lw, listWatch(r, clients[r.older], metav1.NamespaceAll))
+		case model.KindKeyring: // a kind that is always there, though perhaps not ours to read
+			s.own = &group{every: askGroupEvery}
+			s.lw = listWatch(r, clients[r.group], o.Namespace)
 		}
 		w.sources = append(w.sources, s)
 	}
