@@ -5,6 +5,7 @@ package operate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -142,7 +143,9 @@ func TestRights(t *testing.T) {
 		n.check(err)
 		n.apply(string(crd))
 	}
-	n.apply("{apiVersion: kube-router.io/v1alpha1, kind: BGPPeer, metadata: {name: tor1}, spec: {address: 198.51.100.99, asn: 64513}}")
+	for i := range 16 { // of three nodes one writes the status of each, so this one of some
+		n.apply(fmt.Sprintf("{apiVersion: kube-router.io/v1alpha1, kind: BGPPeer, metadata: {name: tor%d}, spec: {address: 198.51.100.%d, asn: 64513}}", i, 100+i))
+	}
 	n.apply("{apiVersion: kube-router.io/v1alpha1, kind: AddressPool, metadata: {name: pool}, spec: {addresses: [198.51.100.0/28]}}")
 	n.apply(strings.Replace(web, "{name: web, namespace: default}", "{name: web, namespace: default, annotations: {kube-router.io/service.local: maybe}}", 1))
 	n.start()
