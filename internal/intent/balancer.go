@@ -8,6 +8,7 @@ import (
 // Balancer gives one LoadBalancer Service its addresses, at most one of each family.
 type Balancer struct {
 	Namespace, Name string
+	UID             string     // of the Service; one of the same name that comes after it is another
 	V4, V6          netip.Addr // the zero Addr: none
 	Shares          bool       // others that share may have the same addresses
 }

@@ -18,6 +18,7 @@ func (n KubeName) String() string { return n.Namespace + "/" + n.Name }
 // family. The zero Addr is none.
 type KubeIngress struct {
 	Service KubeName
+	UID     string // of the Service: one that was made anew has nothing of what was written before
 	V4, V6  netip.Addr
 	Shares  bool   // the Service has a sharing key: others that have one may have the same addresses
 	Stale   string // addresses of ours beside them that have to go, separated by commas; only in what is there

@@ -43,7 +43,7 @@ func (t *Ingress) Dump(ctx context.Context) (map[row.KubeName]row.KubeIngress, e
 		if t.anothers(&s) {
 			continue
 		}
-		r := row.KubeIngress{Service: row.KubeName{Namespace: s.Namespace, Name: s.Name}, Shares: strings.TrimSpace(s.Annotations[sharingKey]) != ""}
+		r := row.KubeIngress{Service: row.KubeName{Namespace: s.Namespace, Name: s.Name}, UID: string(s.UID), Shares: strings.TrimSpace(s.Annotations[sharingKey]) != ""}
 		t.read(&r, &s)
 		if len(r.Addrs()) > 0 || r.Stale != "" {
 			rows[r.Service] = r

@@ -273,7 +273,7 @@ func (p *plan) intents() []intent.Balancer {
 			p.remark(s, "it requires both families and gets none: there is no address for one of them")
 			continue
 		}
-		b := intent.Balancer{Namespace: s.Name.Namespace, Name: s.Name.Name, Shares: s.SharingKey != ""}
+		b := intent.Balancer{Namespace: s.Name.Namespace, Name: s.Name.Name, UID: s.UID, Shares: s.SharingKey != ""}
 		for _, a := range addrs {
 			if a.Is4() {
 				b.V4 = a

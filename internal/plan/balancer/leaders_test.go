@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kube-router/internal/driver/kubestatus"
 	"kube-router/internal/model"
@@ -57,7 +58,7 @@ func (c *cluster) think() {
 	list, _, _ := Plan(c.view, c.planned)
 	c.planned, c.want = map[model.Name][]netip.Addr{}, map[row.KubeName]row.KubeIngress{}
 	for _, b := range list {
-		r := row.KubeIngress{Service: row.KubeName{Namespace: b.Namespace, Name: b.Name}, V4: b.V4, V6: b.V6, Shares: b.Shares}
+		r := row.KubeIngress{Service: row.KubeName{Namespace: b.Namespace, Name: b.Name}, UID: b.UID, V4: b.V4, V6: b.V6, Shares: b.Shares}
 		c.planned[model.Name{Namespace: b.Namespace, Name: b.Name}] = r.Addrs()
 		c.want[r.Service] = r
 	}
@@ -148,8 +149,9 @@ func (c *cluster) change(i int) {
 		s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
 		s.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, ClusterIP: "10.96.0.1", IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}}
 		s.Labels, s.Annotations = map[string]string{"tier": fmt.Sprint(r.IntN(3))}, map[string]string{}
+		s.UID = types.UID(fmt.Sprint(i))
 		if old != nil {
-			s.Status = old.Status
+			s.UID, s.Status = old.UID, old.Status
 		}
 		if r.IntN(3) == 0 {
 			s.Spec.LoadBalancerIP = fmt.Sprintf("10.0.%d.%d", r.IntN(2), r.IntN(40))
@@ -220,4 +222,24 @@ func TestNeverTwiceWhoeverLeads(t *testing.T) {
 		t.Errorf("%d deaths and %d addresses: hardly a test", deaths, given)
 	}
 	t.Logf("%d deaths of leaders, %d addresses given when all was quiet", deaths, given)
+}
+
+// TestMadeAnew gives a Service that takes the place of one with its name what that one had; the leader hears of both ends at once.
+func TestMadeAnew(t *testing.T) {
+	c := &cluster{t: t, random: rand.New(rand.NewPCG(1, 2)), api: kubestatus.NewFake(), view: world("10.0.1.128/28")}
+	for _, uid := range []types.UID{"first", "second"} {
+		s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: uid}}
+		s.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, ClusterIP: "10.96.0.1", IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}}
+		c.api.Services["default/web"] = s
+		c.tell("web")
+		if c.table == nil {
+			c.lead()
+		}
+		c.hear(len(c.late))
+		c.think()
+		c.write(true)
+		if in := c.api.Services["default/web"].Status.LoadBalancer.Ingress; len(in) != 1 {
+			t.Fatalf("the %s has addresses %v", uid, in)
+		}
+	}
 }

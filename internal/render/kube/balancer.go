@@ -8,5 +8,5 @@ import (
 
 // Balancer renders a Service's addresses.
 func Balancer(b intent.Balancer) row.KubeIngress {
-	return row.KubeIngress{Service: row.KubeName{Namespace: b.Namespace, Name: b.Name}, V4: b.V4, V6: b.V6, Shares: b.Shares}
+	return row.KubeIngress{Service: row.KubeName{Namespace: b.Namespace, Name: b.Name}, UID: b.UID, V4: b.V4, V6: b.V6, Shares: b.Shares}
 }
