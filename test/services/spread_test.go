@@ -208,7 +208,7 @@ func TestMaglev(t *testing.T) {
 	s := w.create(t, scheduled("maglev", n, "mh"), balancerIPs(n)...)
 	for f, vip := range balancerIPs(n) {
 		q := front(vip, 80, "tcp")
-		q.Timeout = 3 * time.Second
+		q.Timeout = patience
 		if err := w.eventually(10*time.Second, func() error { return w.everybody(q) }); err != nil {
 			t.Fatal(err)
 		}
@@ -332,7 +332,7 @@ func TestAffinity(t *testing.T) {
 	w.create(t, s, balancerIPs(n)...)
 	for f, vip := range balancerIPs(n) {
 		q := front(vip, 80, []string{"tcp", "udp"}[f])
-		q.Timeout = 2 * time.Second
+		q.Timeout = patience
 		if err := w.eventually(10*time.Second, func() error { _, err := w.crowdAsks(q, 1); return err }); err != nil {
 			t.Fatal(err)
 		}
