@@ -212,6 +212,7 @@ func TestMaglev(t *testing.T) {
 		if err := w.eventually(10*time.Second, func() error { return w.everybody(q) }); err != nil {
 			t.Fatal(err)
 		}
+		w.written(t)
 		before, err := w.crowdAsks(q, people)
 		again, err2 := w.crowdAsks(q, people)
 		if all, _ := moved(before, again, ""); err == nil && (err2 != nil || all > 0) {
@@ -336,6 +337,7 @@ func TestAffinity(t *testing.T) {
 		if err := w.eventually(10*time.Second, func() error { _, err := w.crowdAsks(q, 1); return err }); err != nil {
 			t.Fatal(err)
 		}
+		w.written(t)
 		family := []string{"IPv4", "IPv6"}[f]
 		before, err := w.crowdAsks(q, people)
 		for range 3 {
