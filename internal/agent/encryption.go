@@ -112,14 +112,19 @@ func (a *agent) rotateKeys(ctx context.Context) error {
 	if err := r.End(ctx); err != nil && ctx.Err() == nil {
 		a.log.Warn("the change of the WireGuard key that an earlier life began is not finished", "error", err)
 	}
-	for {
+	for failed := false; ; {
+		due, stop := a.wire.keys.Old(a.o.Settings.Encryption.Rotate, failed)
 		select {
 		case <-ctx.Done():
+			stop()
 			return nil
 		case <-a.wire.rotate:
+		case <-due:
 		}
+		stop()
 		a.log.Info("the key of WireGuard changes")
-		if err := r.Run(ctx); err != nil {
+		err := r.Run(ctx)
+		if failed = err != nil; failed {
 			a.log.Error("the key of WireGuard was not changed", "error", err)
 			continue
 		}

@@ -1,6 +1,10 @@
 package config
 
-import "kube-router/internal/model"
+import (
+	"time"
+
+	"kube-router/internal/model"
+)
 
 // The words of --encryption.
 const (
@@ -19,6 +23,8 @@ func wireFlags() []Flag {
 			Usage: "UDP port of WireGuard on this node; others learn it from the Node."},
 		{Name: "wireguard-key-file", Type: "string", Default: "/var/lib/kube-router/wireguard.key", Ours: true, read: one(func(d *draft) *string { return &e(d).KeyFile }, anyText),
 			Usage: "File with this node's private key, made when it is missing; only root may read it."},
+		{Name: "wireguard-rotate-every", Type: "duration", Default: "0", Ours: true, read: one(func(d *draft) *time.Duration { return &e(d).Rotate }, within(0, 0)),
+			Usage: "How old this node's key may become before it is changed, or up to a tenth less; at least 1h. 0: any age."},
 		{Name: "wireguard-userspace", Type: "string", Default: string(model.WireAuto), Ours: true,
 			read:  one(func(d *draft) *model.WireMode { return &e(d).Where }, oneOf(model.WireAuto, model.WireKernel, model.WireUser)),
 			Usage: "Whether a process carries WireGuard in place of the kernel: auto: where the kernel has none; always; never."},
@@ -38,6 +44,9 @@ func (d *draft) checkEncryption() {
 	}
 	if e.KeyFile == "" || e.KeyFile[0] != '/' {
 		d.wrong("wireguard-key-file", e.KeyFile, "must be an absolute path")
+	}
+	if e.Rotate != 0 && e.Rotate < time.Hour {
+		d.wrong("wireguard-rotate-every", e.Rotate, "must be 0 or 1h at least")
 	}
 	if e.Port == s.Routes.OverlayPort && s.Routes.Overlay && s.Routes.OverlayEncap == "fou" {
 		d.wrong("wireguard-port", e.Port, "is the port of --overlay-encap-port too")

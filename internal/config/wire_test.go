@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"kube-router/internal/model"
 )
@@ -18,6 +19,7 @@ func wireCases() []flagCase {
 			o.Settings.Routes.Overlay, o.Settings.Routes.ClusterCIDRs = false, cidrs("10.244.0.0/16")
 		}, badBool},
 		{"wireguard-port", "", "51999", on(func(e *model.EncryptionSettings) { e.Port = 51999 }), append([]string{"0"}, badPort16...)},
+		{"wireguard-rotate-every", "", "720h", on(func(e *model.EncryptionSettings) { e.Rotate = 720 * time.Hour }), nil},
 		{"wireguard-key-file", "", "/etc/key", on(func(e *model.EncryptionSettings) { e.KeyFile = "/etc/key" }), nil},
 		{"wireguard-userspace", "", "always", on(func(e *model.EncryptionSettings) { e.Where = model.WireUser }), []string{"", "yes"}},
 	}
@@ -27,6 +29,7 @@ func wireCases() []flagCase {
 func TestEncryptionNeeds(t *testing.T) {
 	for args, want := range map[string]string{
 		"--encryption=wireguard --run-router=false":                                                        "needs --run-router",
+		"--encryption=wireguard --wireguard-rotate-every=59m":                                              "must be 0 or 1h at least",
 		"--encryption=wireguard --wireguard-key-file=key":                                                  "must be an absolute path",
 		"--encryption=wireguard --encryption-strict":                                                       "needs --cluster-cidr with a range of IPv4",
 		"--encryption=wireguard --encryption-strict --enable-ipv6 --cluster-cidr=10.0.0.0/8":               "needs --cluster-cidr with a range of IPv6",

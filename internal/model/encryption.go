@@ -4,15 +4,17 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // EncryptionSettings configure the encryption of what nodes send each other.
 type EncryptionSettings struct {
-	On      bool     // --encryption=wireguard
-	Strict  bool     // --encryption-strict: what would leave in clear towards another node's pods is dropped
-	Port    Port     // --wireguard-port: UDP, of this node
-	KeyFile string   // --wireguard-key-file
-	Where   WireMode // --wireguard-userspace; WireAuto is resolved at start, before a plan sees it
+	On      bool          // --encryption=wireguard
+	Strict  bool          // --encryption-strict: what would leave in clear towards another node's pods is dropped
+	Port    Port          // --wireguard-port: UDP, of this node
+	KeyFile string        // --wireguard-key-file
+	Rotate  time.Duration // --wireguard-rotate-every: how old a key may become, some time less; 0: any age
+	Where   WireMode      // --wireguard-userspace; WireAuto is resolved at start, before a plan sees it
 }
 
 // WireMode says what carries WireGuard: the kernel, or a process beside the daemon.

@@ -184,6 +184,7 @@ func (w *world) rotate() {
 		})
 		w.judge("keys change", n.Name+" has another key", err, "")
 	}
+	w.ages(w.Nodes()[2])
 	time.Sleep(6 * time.Second) // until the old ones are forgotten
 	total, err := l.ends()
 	w.judge("keys change", "no connection failed", err, "of %d", total)
@@ -212,6 +213,23 @@ func (w *world) rotate() {
 		err = fmt.Errorf("a private key of %d letters shows in %v", len(secret), found)
 	}
 	w.judge("keys change", "the private key shows nowhere", err, "in logs, rows, settings and command lines")
+}
+
+// ages lets a key be older than it may become.
+func (w *world) ages(n *lab.Node) {
+	before, err := w.keyOf(n.Name)
+	w.check(err)
+	out, err := n.Run(w.ctx, "touch", "-d", "2 hours ago", "/run/kube-router/wireguard.key")
+	w.check(err)
+	w.check(n.RestartDaemon(append(strict[:len(strict):len(strict)], "--wireguard-rotate-every=1h")...))
+	err = w.within(time.Minute, func() error {
+		now, err := w.keyOf(n.Name)
+		if err == nil && now == before {
+			err = fmt.Errorf("%s is still known by %s %s", n.Name, before, out)
+		}
+		return err
+	})
+	w.judge("keys change", n.Name+" has another key, since it was too old", err, "")
 }
 
 func (w *world) kill() {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -58,6 +59,36 @@ func (k *Keys) Public() (key, also row.WireKey, err error) {
 		also = list[1].public()
 	}
 	return key, also, nil
+}
+
+// Due is when the key is to be changed so that none becomes older than some time. Nodes that began together don't change theirs
+// together: by what the public key is, it is up to a tenth earlier.
+func (k *Keys) Due(every time.Duration) (time.Time, error) {
+	key, _, err := k.Public()
+	if err != nil {
+		return time.Time{}, err
+	}
+	info, err := os.Stat(k.path)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the age of the key of WireGuard: %w", err)
+	}
+	return info.ModTime().Add(every - every/10*time.Duration(key[0])/256), nil
+}
+
+// again is how long it takes until a key that is too old is changed once more where that failed.
+const again = time.Minute
+
+// Old fires when the key is as old as it may become; 0: never. A change that failed has written the file: how old the key is is no longer known.
+func (k *Keys) Old(every time.Duration, failed bool) (fires <-chan time.Time, stop func()) {
+	if every == 0 {
+		return nil, func() {}
+	}
+	gap := again
+	if at, err := k.Due(every); err == nil && !failed {
+		gap = time.Until(at)
+	}
+	timer := time.NewTimer(max(gap, 0))
+	return timer.C, func() { timer.Stop() }
 }
 
 // Prepare makes a second key, unless there is one. It counts when Swap says so.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // leaks fails where a value prints a private key, in whatever form.
@@ -107,5 +108,25 @@ func TestBadKeyFilesAreErrors(t *testing.T) {
 				t.Error("the file was changed")
 			}
 		})
+	}
+}
+
+// TestDue: a key is changed before it is too old, but not much before.
+func TestDue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	k := NewKeys(path)
+	if _, err := k.Due(time.Hour); err != nil {
+		t.Fatal("there is no key before it is asked for:", err)
+	}
+	made := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err := os.Chtimes(path, made, made); err != nil {
+		t.Fatal(err)
+	}
+	at, err := k.Due(100 * time.Hour)
+	if age := at.Sub(made); err != nil || age > 100*time.Hour || age < 90*time.Hour {
+		t.Errorf("due at the age of %s, %v", age, err)
+	}
+	if again, _ := k.Due(100 * time.Hour); !again.Equal(at) {
+		t.Errorf("due at %s, then at %s", at, again)
 	}
 }
