@@ -196,6 +196,7 @@ spec:
 	}
 	judge(t, "with it, it has", w.accepted(t, "tor1", "2 [{Accepted True Accepted}]"))
 	before := w.established(t, "n1", "BGPPeer tor1 "+birdAddr, "BGPPeer tor2 "+frrAddr)
+	time.Sleep(time.Until(before["BGPPeer tor1 "+birdAddr].Add(2 * time.Second))) // the speaker tells since when in whole seconds
 
 	// Another password, on both sides: that session begins anew, the other one stays.
 	w.bird(t, "open")
