@@ -96,6 +96,13 @@ func (w *world) ingress(name string) string {
 	return strings.Join(list, " ")
 }
 
+// uid is that of a Service.
+func (w *world) uid(name string) string {
+	var s corev1.Service
+	check(w.t, w.core.Get().Namespace("default").Resource("services").Name(name).Do(w.t.Context()).Into(&s))
+	return string(s.UID)
+}
+
 func name(s string) row.KubeName { return row.KubeName{Namespace: "default", Name: s} }
 
 func TestIngress(t *testing.T) {
@@ -103,8 +110,8 @@ func TestIngress(t *testing.T) {
 		table, err := NewIngress(w.config, oursOrNone)
 		check(w.t, err)
 		ctx := w.t.Context()
-		web := row.KubeIngress{Service: name("web"), V4: netip.MustParseAddr("203.0.113.7"), V6: netip.MustParseAddr("2001:db8::7")}
-		dns := row.KubeIngress{Service: name("dns"), V6: netip.MustParseAddr("2001:db8::8")}
+		web := row.KubeIngress{Service: name("web"), UID: w.uid("web"), V4: netip.MustParseAddr("203.0.113.7"), V6: netip.MustParseAddr("2001:db8::7")}
+		dns := row.KubeIngress{Service: name("dns"), UID: w.uid("dns"), V6: netip.MustParseAddr("2001:db8::8")}
 		for range 2 { // the second time everything is there already
 			check(w.t, table.Apply(ctx, []row.Change[row.KubeName, row.KubeIngress]{{Key: web.Key(), New: &web}, {Key: dns.Key(), New: &dns}}))
 			have, failure := table.Dump(ctx)
