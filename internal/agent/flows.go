@@ -55,10 +55,9 @@ func (a *agent) flowParts() []part {
 
 // unheard notes that a source of flows can't be heard, or can again.
 func (a *agent) unheard(source string, err error) {
-	if err != nil {
-		a.log.Warn("what becomes of traffic is not seen", "source", source, "error", err)
+	if news := a.recorder.Silent(source, err); news && err != nil {
+		a.log.Warn("traffic is not observed", "source", source, "error", err)
 	}
-	a.recorder.Silent(source, err)
 }
 
 // followFlows reads connections: those that begin, those that end, and those that are there already. Without it the daemon goes on.
@@ -103,8 +102,12 @@ func (a *agent) standing() error {
 	return nil
 }
 
-// named keeps names by address.
-func (a *agent) named(c think.Change) { a.recorder.Names.Heard(c.Old, c.New) }
+// named keeps names by address, where there are flows to name.
+func (a *agent) named(c think.Change) {
+	if a.o.Settings.Flows.Mode != model.FlowsOff {
+		a.recorder.Names.Heard(c.Old, c.New)
+	}
+}
 
 // serviceAt is the Service with a frontend.
 func (a *agent) serviceAt(at netip.AddrPort, protocol uint8) *flow.Service {

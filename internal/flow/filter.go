@@ -143,10 +143,10 @@ func endTest(base, value string, from, to bool) (func(*Flow) bool, error) {
 	case "namespace":
 		return either(func(o *Owner) bool { return o.Pod != "" && o.Namespace == value })
 	case "label":
+		key, want, exact := strings.Cut(value, "=")
 		return either(func(o *Owner) bool {
-			return slices.ContainsFunc(o.Labels, func(l string) bool {
-				return l == value || strings.HasPrefix(l, value+"=") && !strings.Contains(value, "=")
-			})
+			have, ok := o.Labels[key]
+			return ok && (!exact || have == want)
 		})
 	case "workload":
 		return either(func(o *Owner) bool { return o.Workload == value })

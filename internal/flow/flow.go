@@ -8,10 +8,10 @@ import (
 // Owner is who had an address when it was seen. All fields empty: nobody of the cluster.
 type Owner struct {
 	Namespace, Pod string
-	Labels         []string // "key=value", sorted
-	Kind, Workload string   // of a pod: what made it, such as Deployment and its name
-	Node           string   // without a pod: the node whose address it is
-	Here           bool     // it is this node, or one of its pods
+	Labels         map[string]string // of the pod; shared, nobody changes it
+	Kind, Workload string            // of a pod: what made it, such as Deployment and its name
+	Node           string            // without a pod: the node whose address it is
+	Here           bool              // it is this node, or one of its pods
 }
 
 // Service is what a client sent to, where that was a Service.

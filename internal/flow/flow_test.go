@@ -13,7 +13,7 @@ func refused() Flow {
 	return Flow{
 		Time: time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC), Protocol: 6, Src: netip.MustParseAddrPort("10.244.1.2:4000"), Dst: netip.MustParseAddrPort("10.244.1.3:8080"),
 		Front: netip.MustParseAddrPort("10.96.0.1:80"), Service: &Service{"shop", "web", "http"}, Direction: Ingress, Reason: DefaultDeny, Times: 3, Flags: 2,
-		Source: &Owner{Namespace: "a", Pod: "client-1", Labels: []string{"app=client"}, Kind: "Deployment", Workload: "client"}, Dest: &Owner{Namespace: "shop", Pod: "web-1", Here: true},
+		Source: &Owner{Namespace: "a", Pod: "client-1", Labels: map[string]string{"app": "client"}, Kind: "Deployment", Workload: "client"}, Dest: &Owner{Namespace: "shop", Pod: "web-1", Here: true},
 		Policies: []Policy{{"NetworkPolicy", "shop", "closed"}, {"NetworkPolicy", "shop", "only-x"}},
 	}
 }

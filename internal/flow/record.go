@@ -3,7 +3,9 @@ package flow
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -238,8 +240,8 @@ func (o *Owner) end() End {
 	switch {
 	case o.Pod != "":
 		e := End{Namespace: o.Namespace, Pod: o.Pod, Labels: []string{"k8s:io.kubernetes.pod.namespace=" + o.Namespace}}
-		for _, l := range o.Labels {
-			e.Labels = append(e.Labels, "k8s:"+l)
+		for _, key := range slices.Sorted(maps.Keys(o.Labels)) {
+			e.Labels = append(e.Labels, "k8s:"+key+"="+o.Labels[key])
 		}
 		if o.Workload != "" {
 			e.Workloads = []Workload{{o.Workload, o.Kind}}

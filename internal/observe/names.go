@@ -123,12 +123,7 @@ func (n *Names) Size() int {
 }
 
 func podOwner(p *model.Pod, self string) *flow.Owner {
-	o := &flow.Owner{Namespace: p.Name.Namespace, Pod: p.Name.Name, Kind: p.Workload.Kind, Workload: p.Workload.Name, Here: p.Node == self}
-	for k, v := range p.Labels {
-		o.Labels = append(o.Labels, k+"="+v)
-	}
-	slices.Sort(o.Labels)
-	return o
+	return &flow.Owner{Namespace: p.Name.Namespace, Pod: p.Name.Name, Labels: p.Labels, Kind: p.Workload.Kind, Workload: p.Workload.Name, Here: p.Node == self}
 }
 
 func addrsOf(l *model.Link) []netip.Addr {

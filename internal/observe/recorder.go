@@ -71,14 +71,16 @@ func NewRecorder(o Options) *Recorder {
 		queue: make(chan []nflog.Drop, pending), tries: map[tried]seen{}, troubles: map[string]string{}}
 }
 
-// Silent notes why a source of events can't be heard; nil: it can.
-func (r *Recorder) Silent(source string, err error) {
+// Silent notes why a source of events can't be heard; nil: it can. It tells whether that is news.
+func (r *Recorder) Silent(source string, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	before := r.troubles[source]
 	delete(r.troubles, source)
 	if err != nil {
 		r.troubles[source] = err.Error()
 	}
+	return r.troubles[source] != before
 }
 
 // Troubles are the sources that can't be heard, each with why, sorted.

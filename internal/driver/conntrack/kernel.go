@@ -105,8 +105,8 @@ func (s *Socket) Delete(flows ...Flow) error {
 	return errors.Join(errs...)
 }
 
-// delete names the flow by the way back, which says who answers. A client that has the same port again soon has the same way there, and in the
-// kernel's memory often the same place, which the identity is made of: of it a flow that began since couldn't be told from the one that was seen.
+// delete names the flow by its reply tuple, which says who answers. Its original tuple and its ID would not do: a client that uses a port again
+// makes a flow with the same original tuple, and often with the same ID, for the kernel makes that of the flow's place in memory.
 func (s *Socket) delete(f Flow) error {
 	e := netlink.NewAttributeEncoder()
 	e.ByteOrder = binary.BigEndian

@@ -91,7 +91,7 @@ func (s *storm) look(now time.Time) {
 	s.open, s.since = s.open[:left], s.since[:left]
 }
 
-// silence is why a connection was ended that nothing came of: it names the port that it came from, by which a node's flows can be searched.
+// silence is the error of a connection that got nothing within the limit. It names the local port, by which the nodes' flows can be searched.
 func silence(fd int) error {
 	port := 0
 	switch a, _ := unix.Getsockname(fd); a := a.(type) {
