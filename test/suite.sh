@@ -3,8 +3,9 @@
 set -uo pipefail
 export CGO_ENABLED=0
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/kube-router-suite.XXXXXXXX") || exit
-trap 'rm -rf "$work"' EXIT
-broken=()
+broken=() beside=()
+# Who is interrupted takes the parts beside it along.
+trap 'for p in "${beside[@]}"; do kill -- "-${p%% *}" 2>/dev/null; done; rm -rf "$work"' EXIT
 
 # programs builds what the tests run, unless KUBE_ROUTER_PROGRAMS names where it is. The guest would take long for it.
 programs() {
@@ -23,9 +24,34 @@ part() {
   echo "=== $name: $((SECONDS - begin)) s"
 }
 
-# closing SUITE prints the sum, and is false unless all is well.
+# beside NAME COMMAND... is a part that runs while the next ones do, and whose output follows theirs: the guest kernel has
+# one processor and a network of its own, so it neither hinders nor is hindered.
+beside() {
+  local name=$1
+  shift
+  set -m # a process group of its own, to be ended as a whole
+  (
+    begin=$SECONDS
+    "$@" >"$work/$name.log" 2>&1
+    echo "$? $((SECONDS - begin))" >"$work/$name.end"
+  ) &
+  set +m
+  beside+=("$! $name")
+}
+
+# closing SUITE waits for what runs beside, prints the sum, and is false unless all is well.
 closing() {
-  local log passed=0 failed=0 p f
+  local log passed=0 failed=0 p f name verdict seconds
+  for p in "${beside[@]}"; do
+    name=${p#* }
+    wait "${p%% *}"
+    read -r verdict seconds <"$work/$name.end" || verdict=1
+    [ "$verdict" = 0 ] || broken+=("$name")
+    echo "=== $name, beside"
+    cat "$work/$name.log"
+    echo "=== $name: ${seconds:-?} s"
+  done
+  beside=()
   for log in "$work"/*.log; do
     read -r p f < <(sed -n 's/^.*: \([0-9]*\) passed, \([0-9]*\) failed\r\?$/\1 \2/p' "$log" | tail -n 1)
     passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0}))
