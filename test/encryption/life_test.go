@@ -30,13 +30,16 @@ type load struct {
 const lines = 6
 
 // begins starts a load of new connections, each of five seconds at most, and of some that stay open.
-func (w *world) begins(rate int) *load {
+func (w *world) begins(rate int) *load { return w.beginsWith(rate, 5*time.Second) }
+
+// beginsWith has connections fail after some patience.
+func (w *world) beginsWith(rate int, patience time.Duration) *load {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.ctx)
 	l := &load{stop: cancel, tallies: map[string]*probe.Tally{}}
 	ask := func(name string, from *lab.Host, to netip.AddrPort) {
 		l.done.Go(func() {
-			t, err := from.Load(ctx, probe.Request{To: to, Timeout: 5 * time.Second}, rate, 4)
+			t, err := from.Load(ctx, probe.Request{To: to, Timeout: patience}, rate, 4)
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.tallies[name], l.err = t, errors.Join(l.err, err)

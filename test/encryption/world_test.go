@@ -27,6 +27,7 @@ spec:
   template:
     metadata: {labels: {app: web}}
     spec:
+      nodeSelector: {kubernetes.io/os: linux}
       terminationGracePeriodSeconds: 1
       containers: [{name: web, image: lab, ports: [{containerPort: 8080}, {containerPort: 8080, protocol: UDP}]}]
 ---
