@@ -91,13 +91,41 @@ func (a *agent) answered(keys []row.WireKey) {
 	a.inbox.Replace(model.KindAnswer, list)
 }
 
+// turned tells of a node that falls silent or is heard again.
+func (a *agent) turned(ctx context.Context) func(wireguard.Turn) {
+	return func(t wireguard.Turn) {
+		var of string
+		var all []string
+		err := a.thinker.Query(ctx, func(m *model.Model) {
+			for name := range m.NodesWithKey(model.WireKey(t.Public)) {
+				of = name
+			}
+			for name := range m.Nodes {
+				all = append(all, name)
+			}
+		})
+		if err != nil || of == "" {
+			return
+		}
+		key := model.WireKey(t.Public).Short()
+		if t.Silent {
+			a.log.Warn("a node is silent: it answers nothing through WireGuard", "node", of, "key", key, "since", t.Since)
+		} else {
+			a.log.Info("a node is heard through WireGuard again", "node", of, "key", key)
+		}
+		if tells(a.o.Settings.Node, of, all) {
+			a.reports.wire(of, key, t.Silent, t.Since)
+		}
+	}
+}
+
 // wireParts are what runs for encryption.
 func (a *agent) wireParts() []part {
 	if a.wire == nil || !a.o.Settings.Encryption.On {
 		return nil
 	}
 	list := []part{
-		{"handshakes of WireGuard", func(ctx context.Context) error { a.wire.driver.Follow(ctx, a.answered); return nil }},
+		{"handshakes of WireGuard", func(ctx context.Context) error { a.wire.driver.Follow(ctx, a.answered, a.turned(ctx)); return nil }},
 		{"keys of WireGuard", a.rotateKeys},
 	}
 	if a.wire.supervisor != nil {

@@ -22,7 +22,7 @@ func (a *agent) wireStates() ([]view.WireState, error) {
 	list, err := a.wire.driver.States()
 	all := make([]view.WireState, 0, len(list))
 	for _, s := range list {
-		all = append(all, view.WireState{Key: model.WireKey(s.Public), Endpoint: s.Endpoint, Handshake: s.Handshake, Received: s.Received, Sent: s.Sent})
+		all = append(all, view.WireState{Key: model.WireKey(s.Public), Endpoint: s.Endpoint, Handshake: s.Handshake, Received: s.Received, Sent: s.Sent, Silent: s.Silent})
 	}
 	return all, err
 }
@@ -79,14 +79,8 @@ func (a *agent) wireSamples() []show.Sample {
 	defer cancel()
 	var list []show.Sample
 	if states, err := a.wireStates(); err == nil {
-		answered := 0
-		for _, s := range states {
-			if !s.Handshake.IsZero() {
-				answered++
-			}
-		}
-		for state, n := range map[string]int{"answered": answered, "silent": len(states) - answered} {
-			list = append(list, show.Sample{Name: "encryption_peers", Help: "Keys of other nodes that this one speaks with through WireGuard, by whether they have answered",
+		for state, n := range hearings(states) {
+			list = append(list, show.Sample{Name: "encryption_peers", Help: "Keys of other nodes that this one speaks with through WireGuard: answered; waiting for a first answer; silent for minutes though they are sent something",
 				Labels: []string{"state", state}, Value: float64(n)})
 		}
 	}
@@ -101,4 +95,20 @@ func (a *agent) wireSamples() []show.Sample {
 		}
 	}
 	return list
+}
+
+// hearings counts peers by what is heard of them.
+func hearings(states []view.WireState) map[string]int {
+	n := map[string]int{"answered": 0, "waiting": 0, "silent": 0}
+	for _, s := range states {
+		switch {
+		case !s.Silent.IsZero():
+			n["silent"]++
+		case s.Handshake.IsZero():
+			n["waiting"]++
+		default:
+			n["answered"]++
+		}
+	}
+	return n
 }

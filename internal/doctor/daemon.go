@@ -26,6 +26,8 @@ type daemonFacts struct {
 	sources []kube.SourceStatus
 	peers   []peer.State
 	peerErr error
+	wires   []wireFact
+	wireErr error
 	remarks []model.Remark
 }
 
@@ -50,6 +52,7 @@ func askDaemon(ctx context.Context, socket string) (daemonFacts, bool) {
 		}
 	}
 	_, d.peerErr = show.AskInto(ctx, socket, "peers", nil, &d.peers)
+	_, d.wireErr = show.AskInto(ctx, socket, "encryption", nil, &d.wires)
 	return d, true
 }
 

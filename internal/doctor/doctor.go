@@ -106,7 +106,7 @@ func report(list []finding) (show.Page, int) {
 func examine(p *patient) []finding {
 	var list []finding
 	for _, check := range []func(*patient) []finding{
-		checkDaemon, checkSessions, checkKernel, checkSocket, checkSettings, checkOthers, checkLeftovers, checkMTU, checkBridge, checkCNI, checkAPI, checkNode,
+		checkDaemon, checkSessions, checkEncryption, checkKernel, checkSocket, checkSettings, checkOthers, checkLeftovers, checkMTU, checkBridge, checkCNI, checkAPI, checkNode,
 	} {
 		list = append(list, check(p)...)
 	}

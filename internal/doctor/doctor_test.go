@@ -58,6 +58,15 @@ func TestDoctor(t *testing.T) {
 		says    string
 		fix     string
 	}{
+		{"a node is silent in the tunnel", func(p *patient) {
+			p.s.Encryption.On = true
+			p.daemon.wires = []wireFact{{Node: "n2", State: "encrypted", Encrypted: true}, {Node: "n3", State: "silent: it has answered nothing for 4m0s", Silent: true}}
+		}, warn, "encryption", "n3: silent", "UDP"},
+		{"nobody answers in the tunnel", func(p *patient) {
+			p.s.Encryption.On = true
+			p.daemon.wires = []wireFact{{Node: "n2", State: "silent", Silent: true}, {Node: "n3", State: "silent", Silent: true}}
+		}, bad, "encryption", "no node answers", "firewall"},
+		{"WireGuard doesn't answer", func(p *patient) { p.s.Encryption.On, p.daemon.wireErr = true, no }, bad, "encryption", "not supported", "starts it again"},
 		{"a daemon hangs", func(p *patient) { p.running, p.daemon.silent = false, true }, bad, "daemon", "hangs: it takes questions at /run/c.sock", "kill -QUIT"},
 		{"no daemon", func(p *patient) { p.running = false }, warn, "daemon", "no kube-router answers at /run/c.sock", "its log says why"},
 		{"starting", func(p *patient) { p.daemon.state, p.daemon.why = "starting", []string{"waiting for Nodes"} }, warn, "daemon", "waiting for Nodes", "wait"},

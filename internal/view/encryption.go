@@ -21,6 +21,7 @@ type WireState struct {
 	Handshake time.Time // zero: none yet
 	Received  int64     // bytes
 	Sent      int64
+	Silent    time.Time // it has answered nothing that it was sent since then; zero: it has
 }
 
 // ClearCount is what was in clear between pods of two nodes, by a rule of ours.
@@ -35,6 +36,7 @@ type wirePeer struct {
 	Node, State, Key, Endpoint string
 	Handshake                  time.Time
 	Received, Sent             int64
+	Encrypted, Silent          bool
 }
 
 func (d *Daemon) encryption(ctx context.Context, _ []string) (show.Page, error) {
@@ -71,7 +73,7 @@ func (d *Daemon) encryption(ctx context.Context, _ []string) (show.Page, error) 
 		if !l.Handshake.IsZero() {
 			since = time.Since(l.Handshake).Round(time.Second).String() + " ago"
 		}
-		if l.State == wireEncrypted {
+		if l.Encrypted {
 			good++
 		}
 		p.Rows = append(p.Rows, []string{l.Node, l.State, l.Key, l.Endpoint, since, strconv.FormatInt(l.Received, 10), strconv.FormatInt(l.Sent, 10)})
@@ -110,13 +112,18 @@ func wireOf(m *model.Model, n *model.Node, of map[model.WireKey]WireState) wireP
 	s := of[n.Options.Wire.Key]
 	l.Key, l.Endpoint, l.Handshake, l.Received, l.Sent = n.Options.Wire.Key.Short(), s.Endpoint, s.Handshake, s.Received, s.Sent
 	switch {
+	case !s.Silent.IsZero() && holder.Wire(m, n):
+		l.State = "silent: it has answered nothing for " + time.Since(s.Silent).Round(time.Second).String()
+	case !s.Silent.IsZero():
+		l.State += "it has answered nothing for " + time.Since(s.Silent).Round(time.Second).String()
 	case s.Handshake.IsZero() && !holder.Wire(m, n):
 		l.State += "it has not answered yet"
 	case s.Handshake.IsZero():
 		l.State = "waiting: it has not answered yet"
 	default:
-		l.State = wireEncrypted
+		l.State, l.Encrypted = wireEncrypted, true
 	}
+	l.Silent = !s.Silent.IsZero()
 	return l
 }
 
@@ -129,7 +136,7 @@ func (d *Daemon) wireFact(ctx context.Context) string {
 	good := 0
 	list, _ := p.Data.([]wirePeer)
 	for _, l := range list {
-		if l.State == wireEncrypted {
+		if l.Encrypted {
 			good++
 		}
 	}

@@ -25,6 +25,7 @@ type State struct {
 	Handshake time.Time // of the present session, or of the last one; zero: none yet
 	Received  int64     // bytes
 	Sent      int64
+	Silent    time.Time // what it was sent since then it has not answered, for minutes; zero: it is not silent
 }
 
 // States are all peers as the device has them; none where there is no device.
@@ -36,9 +37,11 @@ func (d *Driver) States() ([]State, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	var list []State
 	for _, p := range dev.Peers {
-		s := State{Public: row.WireKey(p.PublicKey), Handshake: p.LastHandshakeTime, Received: p.ReceiveBytes, Sent: p.TransmitBytes}
+		s := State{Silent: d.silence(row.WireKey(p.PublicKey)), Public: row.WireKey(p.PublicKey), Handshake: p.LastHandshakeTime, Received: p.ReceiveBytes, Sent: p.TransmitBytes}
 		if p.Endpoint != nil {
 			s.Endpoint = p.Endpoint.String()
 		}
@@ -56,8 +59,9 @@ const (
 	awhile = 10 * time.Second
 )
 
-// Follow tells which peers have shaken hands since they were made, whenever that changes, until ctx ends.
-func (d *Driver) Follow(ctx context.Context, tell func([]row.WireKey)) {
+// Follow tells which peers have shaken hands since they were made, whenever that changes, and of each that falls silent or is heard again,
+// until ctx ends.
+func (d *Driver) Follow(ctx context.Context, tell func([]row.WireKey), turned func(Turn)) {
 	var before []row.WireKey
 	made := time.Now()
 	for gap := time.Duration(0); d.waits(ctx, gap, &made); {
@@ -65,6 +69,9 @@ func (d *Driver) Follow(ctx context.Context, tell func([]row.WireKey)) {
 		if err != nil {
 			gap = slowly
 			continue
+		}
+		for _, t := range d.listen(time.Now(), list) {
+			turned(t)
 		}
 		var answered []row.WireKey
 		for _, s := range list {

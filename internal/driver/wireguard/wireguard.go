@@ -32,6 +32,7 @@ type Driver struct {
 	wanted map[row.WireKey]netip.AddrPort // endpoints as they were told; the other end may have moved since
 	own    row.WireKey                    // of the device, as it was told
 	drain  drain
+	heard  map[row.WireKey]*hearing
 }
 
 // New makes the driver. dir is where a process of WireGuard has its socket, if there is one.
