@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,7 +20,6 @@ import (
 const between = 200 * time.Millisecond
 
 func flowsCommand() *cobra.Command {
-	c := flow.Choice{Values: map[string]*[]string{}}
 	var socket, format string
 	cmd := &cobra.Command{
 		Use: "flows", Short: "Show who talked to whom on this node, and what was ended and why", Args: cobra.NoArgs,
@@ -27,27 +27,23 @@ func flowsCommand() *cobra.Command {
 			"two filters are both. JSON is one object a line, with the fields of Hubble's that docs/flows.md lists.",
 		Example: "  kube-router flows --verdict DROPPED --since 10m\n  kube-router flows --namespace shop --to-service shop/web -f",
 	}
-	for _, k := range flow.Keys() {
-		c.Values[k.Name] = cmd.Flags().StringArray(k.Name, nil, k.Doc)
-	}
-	cmd.Flags().IntVar(&c.Last, "last", 0, "the latest N that match (default 20, without --since and --all)")
-	cmd.Flags().StringVar(&c.Since, "since", "", "what began since then: 10m, or a time as 2006-01-02T15:04:05Z")
-	cmd.Flags().BoolVar(&c.All, "all", false, "everything that is kept")
-	cmd.Flags().BoolVarP(&c.Follow, "follow", "f", false, "go on with what comes")
+	c := flow.NewChoice(cmd.Flags())
+	cmd.Flags().BoolVar(&c.Part, "part", false, "what may be a part of a flow that matches, behind a line that tells who answers; for who has the parts of all nodes")
+	_ = cmd.Flags().MarkHidden("part") // fails only for an unknown flag
 	cmd.Flags().StringVar(&socket, "control-socket", config.DefaultControlSocket, "where the daemon listens")
-	cmd.Flags().StringVarP(&format, "output", "o", "compact", "compact or json")
+	cmd.Flags().StringVarP(&format, "output", "o", "compact", "compact, wide (with the identifiers for why --flow) or json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if format != "compact" && format != "json" {
-			return fmt.Errorf("output format %q: compact or json", format)
+		if !slices.Contains([]string{"compact", "wide", "json"}, format) {
+			return fmt.Errorf("output format %q: compact, wide or json", format)
 		}
-		return flows(cmd.Context(), socket, &c, format, cmd.OutOrStdout())
+		return flows(cmd.Context(), socket, c, format, cmd.OutOrStdout())
 	}
 	return cmd
 }
 
 // flows asks the daemon, and goes on asking for what came since.
 func flows(ctx context.Context, socket string, c *flow.Choice, format string, w io.Writer) error {
-	args := c.Args()
+	args, first := c.Args(), c.Part
 	for {
 		var a flow.Answer
 		page, err := show.AskInto(ctx, socket, "flows", args, &a)
@@ -56,6 +52,10 @@ func flows(ctx context.Context, socket string, c *flow.Choice, format string, w 
 		}
 		if page.Note != "" {
 			fmt.Fprintln(os.Stderr, page.Note)
+		}
+		if first {
+			a.Records = append([]flow.Record{flow.Connected(a.Node, time.Now())}, a.Records...)
+			first = false
 		}
 		for _, r := range a.Records {
 			if err := printFlow(w, r, format); err != nil {
@@ -81,6 +81,6 @@ func printFlow(w io.Writer, r flow.Record, format string) error {
 	if format == "json" {
 		return json.NewEncoder(w).Encode(r)
 	}
-	_, err := fmt.Fprintln(w, r.Line(false))
+	_, err := fmt.Fprintln(w, r.Line(format == "wide"))
 	return err
 }

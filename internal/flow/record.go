@@ -1,8 +1,6 @@
 package flow
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -119,7 +117,7 @@ type LostEvents struct {
 
 // NodeStatus tells of nodes that don't answer.
 type NodeStatus struct {
-	Change string   `json:"state_change"` // NODE_UNAVAILABLE
+	Change string   `json:"state_change"` // NODE_CONNECTED or NODE_UNAVAILABLE
 	Nodes  []string `json:"node_names"`
 	Why    string   `json:"message,omitempty"`
 }
@@ -141,7 +139,30 @@ type Own struct {
 	BytesIn    uint64     `json:"bytes_in,string,omitempty"`
 	SourceNode string     `json:"source_node,omitempty"` // whose address the source is
 	DestNode   string     `json:"destination_node,omitempty"`
+	SeenBy     []string   `json:"seen_by,omitempty"` // the nodes whose parts this was put together of, where they are several
 }
+
+// States of a node that is asked, as Hubble calls them.
+const (
+	NodeConnected   = "NODE_CONNECTED"
+	NodeUnavailable = "NODE_UNAVAILABLE"
+)
+
+// Connected is the record that says that a node answers.
+func Connected(node string, now time.Time) Record {
+	return Record{NodeStatus: &NodeStatus{Change: NodeConnected, Nodes: []string{node}}, NodeName: node, Time: now}
+}
+
+// Unavailable is the record that says that a node gives no answer, and why.
+func Unavailable(node, why string, now time.Time) Record {
+	return Record{NodeStatus: &NodeStatus{NodeUnavailable, []string{node}, why}, NodeName: node, Time: now}
+}
+
+func lossNames() []string {
+	return []string{"UNKNOWN_LOST_EVENT_SOURCE", "PERF_EVENT_RING_BUFFER", "OBSERVER_EVENTS_QUEUE", "HUBBLE_RING_BUFFER"}
+}
+
+func directionNames() []string { return []string{"TRAFFIC_DIRECTION_UNKNOWN", "INGRESS", "EGRESS"} }
 
 // verdicts, as Hubble calls them.
 const (
@@ -161,14 +182,14 @@ func (f *Flow) Verdict() string {
 func (f *Flow) Record(node string) Record {
 	r := Record{NodeName: node, Time: f.Time}
 	if f.Lost > 0 {
-		r.Lost = &LostEvents{[...]string{"UNKNOWN_LOST_EVENT_SOURCE", "PERF_EVENT_RING_BUFFER", "OBSERVER_EVENTS_QUEUE", "HUBBLE_RING_BUFFER"}[f.Loss], f.Lost}
+		r.Lost = &LostEvents{lossNames()[f.Loss], f.Lost}
 		return r
 	}
 	b := &Body{
-		Time: f.Time, UUID: f.uuid(node), Verdict: f.Verdict(), Type: "L3_L4", NodeName: node, EventType: EventType{4},
+		Time: f.Time, UUID: f.uuid(), Verdict: f.Verdict(), Type: "L3_L4", NodeName: node, EventType: EventType{4},
 		IP:     IP{f.Src.Addr().String(), f.Dst.Addr().String(), "IPv4"},
 		Source: f.Source.end(), Destination: f.Dest.end(), L4: f.l4(),
-		Direction: [...]string{"TRAFFIC_DIRECTION_UNKNOWN", "INGRESS", "EGRESS"}[f.Direction],
+		Direction: directionNames()[f.Direction],
 	}
 	if f.Src.Addr().Is6() {
 		b.IP.Version = "IPv6"
@@ -208,12 +229,6 @@ func (f *Flow) own() *Own {
 		o.Ended = &f.Ended
 	}
 	return o
-}
-
-// uuid is a digest of what tells a flow from any other: no identifier is given out.
-func (f *Flow) uuid(node string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d %s %s", node, f.ID, f.Time.UnixNano(), f.Protocol, f.Src, f.Dst))
-	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 
 func (f *Flow) l4() *L4 {

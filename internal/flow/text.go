@@ -7,14 +7,23 @@ import (
 
 // Line prints a record as Hubble's compact form does, with what we know beyond it behind:
 // "Nov 30 12:53:48.043: shop/client-1:41813 -> shop/web-2:8080 FORWARDED (TCP) by Service shop/web at 10.96.0.10:80".
-func (r Record) Line(withNode bool) string {
+// Wide is with the nodes that saw it in front, and its identifier behind.
+func (r Record) Line(wide bool) string {
 	text := r.Time.Local().Format("Jan _2 15:04:05.000")
-	if withNode {
-		text += " [" + r.NodeName + "]"
+	if !wide || r.Flow == nil {
+		return r.line(text)
 	}
+	nodes := r.NodeName
+	if r.Own != nil && len(r.Own.SeenBy) > 0 {
+		nodes = strings.Join(r.Own.SeenBy, " ")
+	}
+	return r.line(text+" ["+nodes+"]") + "; id " + r.Flow.UUID
+}
+
+func (r Record) line(text string) string {
 	switch {
 	case r.Lost != nil:
-		return fmt.Sprintf("%s: EVENTS LOST: %s %d", text, r.Lost.Source, r.Lost.Number)
+		return fmt.Sprintf("%s: EVENTS LOST: %s %d on %s", text, r.Lost.Source, r.Lost.Number, r.NodeName)
 	case r.NodeStatus != nil:
 		return fmt.Sprintf("%s: %s: %s %s", text, r.NodeStatus.Change, strings.Join(r.NodeStatus.Nodes, ", "), r.NodeStatus.Why)
 	case r.Flow == nil:

@@ -58,7 +58,7 @@ func (r *Recorder) Answer(q flow.Question) (flow.Answer, error) {
 		}
 		next[f.ring] = min(next[f.ring], max(f.Number, after[f.ring]+1)-1)
 	}
-	return flow.Answer{Records: records, Next: fmt.Sprintf("%d.%d", next[0], next[1]), More: more}, nil
+	return flow.Answer{Node: r.o.Node, Records: records, Next: fmt.Sprintf("%d.%d", next[0], next[1]), More: more}, nil
 }
 
 // start is where in each ring an answer begins.
