@@ -39,16 +39,17 @@ var rooms = map[string][]string{
 	"view":      {"flow", "model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"}, // because it tells what is, wanted and there, and asks through its own nouns
 	"doctor":    {"engine", "model", "row", "watch", "plan", "driver", "config", "show", "api"},               // because it examines what the daemon works with, without one
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
-	"cluster":   {"flow"},       // because it runs on the operator's machine and knows the daemon by what that prints
-	"lab":       {"lab", "api"}, // because it is the world around the binary and must not share its mistakes, but users write the same objects
-	"cmd":       {"agent", "cluster", "flow", "doctor", "view", "config", "show", "lab", "model", "driver", "row"},
+	"page":      {"flow", "listen"}, // because it shows what any source tells of a cluster, in a browser
+	"cluster":   {"flow"},           // because it runs on the operator's machine and knows the daemon by what that prints
+	"lab":       {"lab", "api"},     // because it is the world around the binary and must not share its mistakes, but users write the same objects
+	"cmd":       {"agent", "cluster", "page", "flow", "doctor", "view", "config", "show", "lab", "model", "driver", "row"},
 }
 
 // pure rooms do no I/O, read no clock and log nothing: they return values and remarks.
 var pure = []string{"model", "flow", "intent", "row", "holder", "plan", "render"}
 
 // mayWait are the rooms in which time passes.
-var mayWait = []string{"reconcile", "cluster", "lab", "driver", "watch", "listen", "cmd"}
+var mayWait = []string{"reconcile", "cluster", "page", "lab", "driver", "watch", "listen", "cmd"}
 
 // thirdParty are the modules we depend on directly, each with the rooms that may import it and the reason.
 var thirdParty = map[string]struct {

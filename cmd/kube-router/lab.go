@@ -30,7 +30,7 @@ func labCommand() *cobra.Command {
 		Long: `Run a whole cluster on this machine. Each node is a set of namespaces with the real kube-router as a real process;
 pods are connected by the CNI plugins that it configures; the API server, kubelet and controllers are small stand-ins. Needs root.`,
 	}
-	cmd.AddCommand(labUp(), labCheck(), labDown(), labExec(), labProbe(), labList(), labDemo(), labServe(), labHidden("hold"), labHidden("pod-server"))
+	cmd.AddCommand(labUp(), labCheck(), labDown(), labExec(), labProbe(), labList(), labDemo(), labUI(), labServe(), labHidden("hold"), labHidden("pod-server"))
 	return cmd
 }
 
@@ -84,6 +84,9 @@ func (o *labOptions) check() error {
 		if value < 1 {
 			return fmt.Errorf("--%s=%d: want at least 1", flag, value)
 		}
+	}
+	if o.Daemon == "" { // another one may not know the flag
+		o.DaemonArgs = append([]string{"--flows=all"}, o.DaemonArgs...) // so that `lab ui` has a picture
 	}
 	switch o.topology {
 	case "switch":
@@ -377,6 +380,7 @@ func lookAround(name string) {
   %s exec%s n1 -- nft list ruleset
   %s exec%s n1 -- kube-router show
   %s exec%s outside -- curl -s http://172.30.0.11:NODEPORT/
+  %s ui%s
   %s check%s; %s down%s
-`, lab.Dir(name), self, in, self, in, self, in, self, in, self, in, self, in)
+`, lab.Dir(name), self, in, self, in, self, in, self, in, self, in, self, in, self, in)
 }

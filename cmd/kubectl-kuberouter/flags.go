@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -47,11 +48,25 @@ func (f *flags) output(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// open finds the cluster that is meant, by the rules of kubectl.
-func (f *flags) open() (*cluster.Cluster, error) {
+// loader reads the kubeconfig by the rules of kubectl.
+func (f *flags) loader() clientcmd.ClientConfig {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = f.kubeconfig
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &f.overrides)
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &f.overrides)
+}
+
+// context is the name of the kubeconfig's context that counts.
+func (f *flags) context() string {
+	raw, err := f.loader().RawConfig()
+	if err != nil {
+		return ""
+	}
+	return cmp.Or(f.overrides.CurrentContext, raw.CurrentContext)
+}
+
+// open finds the cluster that is meant, by the rules of kubectl.
+func (f *flags) open() (*cluster.Cluster, error) {
+	loader := f.loader()
 	config, err := loader.ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)

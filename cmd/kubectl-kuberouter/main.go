@@ -62,7 +62,7 @@ The exit code is 0 when all is well, 1 when something isn't, and 2 when a node d
 	}
 	f.persistent(root.PersistentFlags())
 	root.AddGroup(&cobra.Group{ID: "look", Title: "Look:"}, &cobra.Group{ID: "do", Title: "Do:"})
-	for _, cmd := range []*cobra.Command{statusCommand(&f), peersCommand(&f), showCommand(&f), whyCommand(&f), flowsCommand(&f), dropsCommand(&f), doctorCommand(&f)} {
+	for _, cmd := range []*cobra.Command{statusCommand(&f), peersCommand(&f), showCommand(&f), whyCommand(&f), flowsCommand(&f), dropsCommand(&f), doctorCommand(&f), uiCommand(&f)} {
 		cmd.GroupID = "look"
 		root.AddCommand(cmd)
 	}

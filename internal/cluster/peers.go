@@ -53,23 +53,7 @@ func (c *Cluster) Peers(ctx context.Context, names []string, w io.Writer, format
 	if err != nil {
 		return Unknown, err
 	}
-	list, silent := []NodePeer(nil), []string(nil)
-	for _, a := range c.AskAll(ctx, some, "show", "peers", "-o", "json") {
-		var sessions []session
-		switch {
-		case a.Silent != "":
-			silent = append(silent, a.Node.Name+": "+a.Silent)
-		case a.Code != 0 || json.Unmarshal(a.Out, &sessions) != nil:
-			silent = append(silent, a.Node.Name+": "+cmp.Or(a.Said, "its answer can't be read"))
-		}
-		for _, s := range sessions {
-			list = append(list, peerOf(a.Node.Name, s))
-		}
-	}
-	oneSided(all, list)
-	slices.SortStableFunc(list, func(a, b NodePeer) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), natural(a.Node, b.Node), a.Peer.Compare(b.Peer))
-	})
+	list, silent := c.peers(ctx, all, some)
 	p := printable{columns: []string{"NODE", "PEER", "AS", "PEER NODE", "STATE", "SINCE", "RECEIVED", "ACCEPTED", "ADVERTISED", "FLAPS", "REASON"},
 		data: listOf("NodePeerList", list)}
 	up := 0
@@ -97,6 +81,27 @@ func (c *Cluster) Peers(ctx context.Context, names []string, w io.Writer, format
 		v = Unwell
 	}
 	return v, p.print(w, format)
+}
+
+// peers are the sessions of some nodes of all, and the nodes that gave none, each with why.
+func (c *Cluster) peers(ctx context.Context, all, some []Node) (list []NodePeer, silent []string) {
+	for _, a := range c.AskAll(ctx, some, "show", "peers", "-o", "json") {
+		var sessions []session
+		switch {
+		case a.Silent != "":
+			silent = append(silent, a.Node.Name+": "+a.Silent)
+		case a.Code != 0 || json.Unmarshal(a.Out, &sessions) != nil:
+			silent = append(silent, a.Node.Name+": "+cmp.Or(a.Said, "its answer can't be read"))
+		}
+		for _, s := range sessions {
+			list = append(list, peerOf(a.Node.Name, s))
+		}
+	}
+	oneSided(all, list)
+	slices.SortStableFunc(list, func(a, b NodePeer) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), natural(a.Node, b.Node), a.Peer.Compare(b.Peer))
+	})
+	return list, silent
 }
 
 func peerOf(node string, s session) NodePeer {
