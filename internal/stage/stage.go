@@ -30,7 +30,11 @@ func (n *Network) Stages() []think.Stage {
 }
 
 // Begin starts a turn: what it claims is taken whole or not at all.
-func (n *Network) Begin() { n.ledgers.Nft.Begin() }
+func (n *Network) Begin() {
+	n.ledgers.Nft.Begin()
+	n.ledgers.Pods.Begin()
+	n.ledgers.Ipvs.Begin()
+}
 
 // Settle ends a turn: what it decided about Services and policies goes on to rows, and the lanes may take them. Contain runs what
 // renders a unit of a stage, so that a panic there stays with that unit.
@@ -39,4 +43,6 @@ func (n *Network) Settle(m *model.Model, contain func(think.ID, model.Ref, func(
 	n.Policies.settle(m)
 	n.Gateways.settle(m)
 	n.ledgers.Nft.End()
+	n.ledgers.Pods.End()
+	n.ledgers.Ipvs.End()
 }
