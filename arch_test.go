@@ -101,9 +101,9 @@ const (
 // budgets bound rooms that would grow back: lines and files without tests. A room that needs more is two rooms, or the
 // budget is raised here with a reason.
 var budgets = map[string]struct{ lines, files int }{
-	"agent":  {3450, 33}, // wiring, of flows too: sources, what runs beside what, tables and their lanes
-	"think":  {1600, 13}, // the loop and the change table; what a stage plans is elsewhere
-	"stage":  {1800, 16}, // plans to rows; decisions are plan's and the engines'
+	"agent":  {3600, 35}, // wiring, of flows and of what policies lack too: sources, what runs beside what, tables and their lanes
+	"think":  {1700, 15}, // the loop and the change table; what a stage plans is elsewhere
+	"stage":  {1950, 18}, // plans to rows; decisions are plan's and the engines'
 	"engine": {600, 8},   // grows by a package an engine
 	"view":   {2250, 19}, // flows and drops have a page each
 	"doctor": {1200, 7},

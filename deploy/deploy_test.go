@@ -199,7 +199,10 @@ func (m *manifest) checkRights(t *testing.T, o *config.Options) {
 	if o.Settings.Router {
 		want = append(want, "patch kube-router.io/bgppeers/status")
 	}
-	if o.Settings.Router && o.Settings.CNI.Enabled {
+	if o.Settings.Firewall {
+		want = append(want, "patch policy.networking.k8s.io/clusternetworkpolicies/status", "create kube-router.io/policystatuses", "patch kube-router.io/policystatuses/status")
+	}
+	if o.Settings.Firewall || o.Settings.Router && o.Settings.CNI.Enabled {
 		want = append(want, "get /nodes", "patch /nodes/status")
 	}
 	if o.Settings.Balancer {

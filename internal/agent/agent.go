@@ -65,8 +65,9 @@ type agent struct {
 	counter   counter // of Services' traffic; nil: nobody asks
 	meters    []part  // what runs for it
 	recorder  *observe.Recorder
-	leaving   atomic.Bool // our Node is being deleted
-	homeless  atomic.Bool // the cluster has been read, and knows no Node of our name
+	lacks     *model.Unwritten // as told last, by the goroutine of the rules' lane alone
+	leaving   atomic.Bool      // our Node is being deleted
+	homeless  atomic.Bool      // the cluster has been read, and knows no Node of our name
 }
 
 // Run is the daemon: it follows the cluster and this node and keeps the kernel so, until ctx ends. The
@@ -134,7 +135,7 @@ func (a *agent) slim(ctx context.Context) error {
 
 // assemble builds everything and starts nothing.
 func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) {
-	a := &agent{o: o, build: build, log: log, born: time.Now(), inbox: think.NewInbox(), tables: newTables(log)}
+	a := &agent{o: o, build: build, log: log, born: time.Now(), inbox: think.NewInbox(), tables: newTables(log), lacks: &model.Unwritten{}}
 	if err := a.watch(); err != nil {
 		return nil, err
 	}
@@ -159,6 +160,11 @@ func assemble(o *config.Options, build Build, log *slog.Logger) (*agent, error) 
 	if o.Settings.Router {
 		if targets.Verdicts, err = kubestatus.NewVerdicts(a.rest); err != nil {
 			return nil, fmt.Errorf("status of objects about BGP: %w", err)
+		}
+	}
+	if o.Settings.Firewall {
+		if targets.Reports, err = kubestatus.NewPolicies(a.rest); err != nil {
+			return nil, fmt.Errorf("status of policies: %w", err)
 		}
 	}
 	targets.BGP = count(targets.BGP, a.tally.announced(&o.Settings))

@@ -172,7 +172,7 @@ func (a *agent) published(ctx context.Context) (key, also row.WireKey, err error
 
 // annotations are the table of what this node says of itself. Without encryption it takes away what was said.
 func (a *agent) annotations(to *Targets) error {
-	if !a.o.Settings.Encryption.On && !a.o.Settings.OwnsNetwork() {
+	if !a.o.Settings.Encryption.On && !a.o.Settings.OwnsNetwork() && !a.o.Settings.Firewall {
 		return nil
 	}
 	notes, err := kubestatus.NewAnnotations(a.rest, a.o.Settings.Node)

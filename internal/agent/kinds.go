@@ -68,6 +68,7 @@ var (
 	conditionTable  = &kind{name: "conditions", wave: laws, aside: true, steady: &away}
 	eventTable      = &kind{name: "events", wave: laws, aside: true, steady: &once} // an event expires; it is not made again for as long as its cause stays
 	verdictTable    = &kind{name: "verdicts", wave: laws, aside: true, steady: &away}
+	reportTable     = &kind{name: "reports", wave: laws, aside: true, steady: &once}
 	annotationTable = &kind{name: "annotations", wave: laws, aside: true, steady: &soon}
 	leftoverTable   = &kind{name: "leftovers", wave: laws, aside: true, steady: &once}
 )

@@ -47,6 +47,9 @@ type Targets struct {
 	// Verdicts are the status of objects about BGP; nil: nobody writes it.
 	Verdicts row.Target[row.KubeObject, row.KubeVerdict]
 
+	// Reports are the status of policies; nil: nobody writes it.
+	Reports row.Target[row.KubeObject, row.KubePolicy]
+
 	wire *wireguard.Driver // a part of Linux
 }
 
@@ -106,6 +109,9 @@ func openTables(t *tables, to Targets, s *model.Settings) stage.Ledgers {
 	}
 	if to.Verdicts != nil {
 		l.Verdicts = open(t, verdictTable, to.Verdicts, s)
+	}
+	if to.Reports != nil {
+		l.Reports = open(t, reportTable, to.Reports, s)
 	}
 	if to.Forward != nil {
 		l.Forward = open(t, chainTable, to.Forward, s)

@@ -17,6 +17,7 @@ func (a *agent) listen() {
 	carrier := a.carrier()
 	a.tables.onStep = func(t table) {
 		a.left(t)
+		a.unwritten(t)
 		if t.kind == carrier {
 			a.latency.stepped(t.lane.Status)
 		}

@@ -61,7 +61,9 @@ type Kind struct {
 }
 
 // Kinds are all of our kinds, in the order in which they are explained to users.
-func Kinds() []Kind { return []Kind{AddressPools, L2Advertisements, BGPPeers, EgressGateways} }
+func Kinds() []Kind {
+	return []Kind{AddressPools, L2Advertisements, BGPPeers, EgressGateways, PolicyStatuses}
+}
 
 // Register makes a scheme know our kinds, as Raw.
 func Register(s *runtime.Scheme) error {

@@ -105,6 +105,7 @@ type NodeOptions struct {
 	LocalPref     *uint32 // node.bgp.local-pref (ours)
 	MED           *uint32 // node.bgp.med (ours)
 	Wire          NodeWire
+	Lacking       []Ref // policies that are not in force there, as the node's daemon tells; a zero Ref: none is
 }
 
 // Peer is an external BGP peer from flags, from a node's annotation or from a BGPPeer.

@@ -9,15 +9,16 @@ import (
 // ClusterPolicy is a ClusterNetworkPolicy (policy.networking.k8s.io/v1beta1 and v1alpha2). What could not be understood fails
 // closed here already, as the API asks: such a rule accepts nothing, or denies everything.
 type ClusterPolicy struct {
-	Name     string
-	UID      string
-	Tier     Tier
-	Priority int32 // 0 to 1000, lower ones judge first; of equal ones the name decides
-	Subject  PodSelection
-	Ingress  []ClusterRule // in order; none: nothing about ingress
-	Egress   []ClusterRule
-	Audit    bool // rehearsed: judged, and not enforced
-	Remarks  []Remark
+	Name       string
+	UID        string
+	Generation int64
+	Tier       Tier
+	Priority   int32 // 0 to 1000, lower ones judge first; of equal ones the name decides
+	Subject    PodSelection
+	Ingress    []ClusterRule // in order; none: nothing about ingress
+	Egress     []ClusterRule
+	Audit      bool // rehearsed: judged, and not enforced
+	Remarks    []Remark
 }
 
 // Ref names the ClusterNetworkPolicy.

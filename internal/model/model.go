@@ -51,6 +51,8 @@ type Model struct {
 
 	identity   *WireIdentity
 	nodesByKey map[WireKey]map[string]*Node
+
+	Unwritten *Unwritten // nil: everything of policies is written
 }
 
 // New makes an empty model with its settings.
@@ -169,6 +171,8 @@ func (m *Model) Put(o Object) Object {
 		m.identity = o
 	case *WireAnswer:
 		m.Answers[o.Ref().Name.Name] = o
+	case *Unwritten:
+		m.Unwritten = o
 	default:
 		m.putOwn(o)
 	}
@@ -238,8 +242,20 @@ func (m *Model) Delete(r Ref) Object {
 		return take(m.Answers, r.Name.Name)
 	case KindIdentity:
 		return m.forget()
+	case KindUnwritten:
+		return m.written()
 	}
 	return nil
+}
+
+// written takes away that rows are not.
+func (m *Model) written() Object {
+	if m.Unwritten == nil {
+		return nil
+	}
+	old := m.Unwritten
+	m.Unwritten = nil
+	return old
 }
 
 // forget takes this node's identity away.
@@ -326,6 +342,10 @@ func (m *Model) Refs(k Kind) []Ref {
 	case KindIdentity:
 		if m.identity != nil {
 			return []Ref{m.identity.Ref()}
+		}
+	case KindUnwritten:
+		if m.Unwritten != nil {
+			return []Ref{m.Unwritten.Ref()}
 		}
 	}
 	return nil

@@ -53,6 +53,7 @@ const (
 	KindLack          Kind = "Scheduler" // that the kernel lacks
 	KindIdentity      Kind = "Identity"
 	KindAnswer        Kind = "Answer"
+	KindUnwritten     Kind = "Unwritten"
 )
 
 // Ref names one object of any kind.

@@ -139,6 +139,7 @@ const (
 	AnnotationWireKey  = "kube-router.io/wireguard-key"
 	AnnotationWireAlso = "kube-router.io/wireguard-also"
 	AnnotationWirePort = "kube-router.io/wireguard-port"
+	AnnotationLacking  = "kube-router.io/policies-not-in-force"
 )
 
 // KubeEvent is a remark on an object, or something that happened to it, told as a Kubernetes Event.

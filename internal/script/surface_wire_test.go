@@ -36,9 +36,11 @@ func wireNotes() []note {
 		on("node.wireguard.keepalive", "9", withWire, lines{peer + " endpoint 10.0.0.2:51890"}, lines{peer + " endpoint 10.0.0.2:51890 persistent-keepalive 9"}, "x"),
 		on("node.wireguard.revoked", keyOfN2, withWire, lines{peer, "rtnl: route 10.244.2.0/24 dev kube-wg"}, lines{"remark: its key is revoked"}, "x"),
 	}
+	const report = "reports: policystatus cluster nodes=3 silent=0"
+	list = append(list, on("policies-not-in-force", "NetworkPolicy default/p", "", lines{report}, lines{report + " not in force: NetworkPolicy default/p: in force on 2 of 3 nodes, not on n2"}, "p"))
 	for i := range list {
 		list[i].node = "n2"
-		if i > 0 {
+		if i > 0 && list[i].also == withWire {
 			list[i] = list[i].beside("wireguard-key", keyOfN2)
 		}
 	}

@@ -45,7 +45,8 @@ type world struct {
 	inside  *memory[row.PodVIPKey, row.PodVIP]
 	bgp     *gobgp.Fake
 	bpf     *bpf.Fake
-	given   *memory[row.KubeName, row.KubeIngress] // addresses of LoadBalancer Services
+	reports *memory[row.KubeObject, row.KubePolicy] // status of policies
+	given   *memory[row.KubeName, row.KubeIngress]  // addresses of LoadBalancer Services
 	faults  *faults
 }
 
@@ -54,6 +55,7 @@ func newWorld(t *testing.T, s *script, seed uint64) *world {
 	w := &world{dir: folder(t), nft: nft.NewFake(), flows: conntrack.NewFake(), bgp: gobgp.NewFake(), bpf: bpf.NewFake(), faults: newFaults(seed)}
 	w.health = &memory[uint16, row.HealthPort]{rows: map[uint16]row.HealthPort{}}
 	w.inside = &memory[row.PodVIPKey, row.PodVIP]{rows: map[row.PodVIPKey]row.PodVIP{}}
+	w.reports = &memory[row.KubeObject, row.KubePolicy]{rows: map[row.KubeObject]row.KubePolicy{}}
 	w.given = &memory[row.KubeName, row.KubeIngress]{rows: map[row.KubeName]row.KubeIngress{}}
 	w.ipvs = ipvs.NewFake()
 	w.ipvs.Without(s.without...)
@@ -149,6 +151,7 @@ func (w *world) targets() agent.Targets {
 		Bpf:    faulty[row.BpfKey, row.Bpf](w.faults, w.bpf),
 		CNI:    faulty[string, row.Conflist](w.faults, w.cni),
 
+		Reports:  faulty[row.KubeObject, row.KubePolicy](w.faults, w.reports),
 		Balancer: faulty[row.KubeName, row.KubeIngress](w.faults, w.given),
 	}
 }

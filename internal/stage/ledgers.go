@@ -25,6 +25,8 @@ type Ledgers struct {
 
 	Verdicts *reconcile.Ledger[row.KubeObject, row.KubeVerdict] // status of objects about BGP
 
+	Reports *reconcile.Ledger[row.KubeObject, row.KubePolicy] // status of policies
+
 	Ways    *Ways
 	Blocked *Blocked
 }
@@ -45,6 +47,7 @@ func NewLedgers() Ledgers {
 		Bpf:      reconcile.NewLedger[row.BpfKey, row.Bpf](),
 		Notes:    reconcile.NewLedger[row.KubeAnnotationKey, row.KubeAnnotation](),
 		Verdicts: reconcile.NewLedger[row.KubeObject, row.KubeVerdict](),
+		Reports:  reconcile.NewLedger[row.KubeObject, row.KubePolicy](),
 		Ways:     &Ways{}, Blocked: &Blocked{},
 	}
 }

@@ -81,7 +81,7 @@ func (p *Policies) plan(m *model.Model, u model.Ref) []model.Remark {
 		if base != nil {
 			base.Rehearsal = p.Planner.Rehearses()
 		}
-		p.nft.Claim(reconcile.Owner{Name: "policy"}, nft.FirewallBase(base)...)
+		p.nft.Claim(reconcile.Owner{Name: policy.BaseOwner}, nft.FirewallBase(base)...)
 		return remarks
 	case u.Kind == policy.KindSet, u.Kind == policy.KindGone:
 		p.planSet(model.Ref{Kind: policy.KindSet, Name: u.Name})
@@ -231,7 +231,7 @@ func appendAddr(list []netip.Addr, e row.NftElement) []netip.Addr {
 // settle renders the tiers that came or went, and tells waiting pods whose policy is decided.
 func (p *Policies) settle(m *model.Model) {
 	for id := range p.Tiers.Take() {
-		owner := reconcile.Owner{Name: "rules " + id}
+		owner := reconcile.Owner{Name: policy.TierPrefix + id}
 		if _, ok := p.Tiers.Want(id); !ok {
 			p.nft.Claim(owner)
 		} else if rows := p.fresh[id]; rows != nil { // else it stands

@@ -6,6 +6,7 @@ package stage
 
 import (
 	"kube-router/internal/model"
+	"kube-router/internal/plan/policy"
 	"kube-router/internal/think"
 )
 
@@ -26,8 +27,11 @@ func New(l Ledgers) *Network {
 
 // Stages are the stages in the order of a turn.
 func (n *Network) Stages() []think.Stage {
-	return append([]think.Stage{n.Services.stage(), n.Services.rows.stage(), n.Policies.stage(), n.ledgers.advertStage(), n.Gateways.stage()}, hostStages(n.ledgers)...)
+	return append([]think.Stage{n.Services.stage(), n.Services.rows.stage(), n.Policies.stage(), n.ledgers.advertStage(), n.Gateways.stage(), n.ledgers.reportStage(n.planner)}, hostStages(n.ledgers)...)
 }
+
+// planner is that of policies; nil before the first picture.
+func (n *Network) planner() *policy.Planner { return n.Policies.Planner }
 
 // Begin starts a turn: what it claims is taken whole or not at all.
 func (n *Network) Begin() {

@@ -52,6 +52,7 @@ var flow = map[model.Kind]map[ID]touched{
 	},
 	model.KindClusterPolicy: {
 		Policy: {"the pods here that it selects or selected", nil},
+		Report: {"that one", itself},
 	},
 	model.KindPolicy: {
 		Policy: {"the pods that it selects or selected", nil},
@@ -74,6 +75,7 @@ var flow = map[model.Kind]map[ID]touched{
 		Egress:   {"self: all; other: its exemptions from masquerade", ofNode(nodeEgress)},
 		Wire:     {"self: all; other: that one, who claims the same ranges or key, what must not be in clear", nodeWire},
 		Gateway:  {"addresses to leave from; self: all, when its labels are others", leavingNode},
+		Report:   {"what is told of all; each, when it lacks others or another node tells", reporting},
 	},
 	model.KindLink: {
 		Services: {"all (rare)", whole},
@@ -98,15 +100,16 @@ var flow = map[model.Kind]map[ID]touched{
 		Gateway:  {"all (rare)", whole},
 		L2:       {"all", answered(nil)},
 	},
-	model.KindPath:     {Route: {"that prefix, and who teaches it", both(itself, wirePath)}, Wire: {"who teaches it", wirePath}},
-	model.KindIdentity: {Route: {"all", whole}, Wire: {"all", whole}},
-	model.KindAnswer:   {Route: {"who has that key", wireAnswer}, Wire: {"who has that key", wireAnswer}},
-	model.KindEgress:   {Gateway: {"all (rare)", whole}},
-	model.KindSilence:  {Gateway: {"addresses to leave from", gatewayBase}, L2: {"all", answered(nil)}},
-	model.KindOverflow: {Advert: {"that peer", itself}},
-	model.KindForeign:  {Forward: {"what chains of others are told", whole}},
-	model.KindLack:     {Services: {"Services that ask for it", scheduled}},
-	model.KindSettings: {}, // another daemon's: they don't change while one runs
+	model.KindPath:      {Route: {"that prefix, and who teaches it", both(itself, wirePath)}, Wire: {"who teaches it", wirePath}},
+	model.KindIdentity:  {Route: {"all", whole}, Wire: {"all", whole}},
+	model.KindAnswer:    {Route: {"who has that key", wireAnswer}, Wire: {"who has that key", wireAnswer}},
+	model.KindEgress:    {Gateway: {"all (rare)", whole}},
+	model.KindSilence:   {Gateway: {"addresses to leave from", gatewayBase}, L2: {"all", answered(nil)}},
+	model.KindOverflow:  {Advert: {"that peer", itself}},
+	model.KindForeign:   {Forward: {"what chains of others are told", whole}},
+	model.KindLack:      {Services: {"Services that ask for it", scheduled}},
+	model.KindUnwritten: {Report: {"what this node lacks", gatewayBase}},
+	model.KindSettings:  {}, // another daemon's: they don't change while one runs
 }
 
 // scheduled are the Services that ask for a scheduler.

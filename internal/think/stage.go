@@ -20,6 +20,7 @@ const (
 	Gateway  ID = "gateway"    // addresses of EgressGateways, and pods that leave from them
 	Socket   ID = "socket"     // network namespaces whose sockets are served at connect()
 	L2       ID = "l2"         // addresses that this node answers for on its links
+	Report   ID = "report"     // what the API is told of policies
 	Balancer ID = "balancer"   // addresses of LoadBalancer Services
 )
 

@@ -37,7 +37,7 @@ func (t *Annotations) Dump(ctx context.Context) (map[row.KubeAnnotationKey]row.K
 	if err != nil {
 		return nil, fmt.Errorf("get node %s: %w", t.node, err)
 	}
-	for _, name := range []string{row.AnnotationWireKey, row.AnnotationWireAlso, row.AnnotationWirePort} {
+	for _, name := range []string{row.AnnotationWireKey, row.AnnotationWireAlso, row.AnnotationWirePort, row.AnnotationLacking} {
 		if v, ok := n.Annotations[name]; ok {
 			r := row.KubeAnnotation{Node: t.node, Name: name, Value: v}
 			rows[r.Key()] = r

@@ -1,10 +1,10 @@
 package advert
 
 import (
-	"hash/fnv"
 	"net/netip"
 	"slices"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
@@ -80,7 +80,7 @@ func Peer(m *model.Model, name string) ([]intent.Verdict, []model.Remark) {
 		note.add("spec.address", "%s", why)
 		v.Reason, v.Why = "Doubled", why
 	}
-	if !speaksFor(m, self, o.Ref()) {
+	if !holder.Speaks(m, self.Name, o.Ref()) {
 		return nil, note.list
 	}
 	return []intent.Verdict{v}, note.list
@@ -99,22 +99,4 @@ func rival(m *model.Model, o *model.BGPPeer) *model.BGPPeer {
 		}
 	}
 	return nil
-}
-
-// speaksFor tells whether this node is the one that tells the API of an object: the first of those that are ready when each is hashed with
-// it (rendezvous hashing), so that all agree without talking.
-func speaksFor(m *model.Model, self *model.Node, o model.Ref) bool {
-	mine := weight(self.Name, o)
-	for name, n := range m.Nodes {
-		if w := weight(name, o); name != self.Name && !n.NotReady && !n.Leaving && (w > mine || w == mine && name < self.Name) {
-			return false
-		}
-	}
-	return true
-}
-
-func weight(node string, o model.Ref) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(o.String() + "\x00" + node))
-	return h.Sum64()
 }

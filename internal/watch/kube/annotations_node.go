@@ -18,7 +18,7 @@ func nodeOptions(n *model.Node, r *remarks, all map[string]string) {
 
 // nodeAnnotations is the table of a Node's annotations.
 func nodeAnnotations() []annotation[model.Node] {
-	return append(wireAnnotations(), []annotation[model.Node]{
+	return append(append(wireAnnotations(), lackingAnnotation()), []annotation[model.Node]{
 		{"node.asn", "AS number", "the node's own AS; needed on every node when --nodes-full-mesh is off", func(n *model.Node, in input) {
 			n.Options.ASN = asn(in, in.text)
 		}},

@@ -43,7 +43,7 @@ func convertClusterPolicy(o any) (model.Object, bool) {
 // ConvertClusterPolicy takes over a ClusterNetworkPolicy. A rule with anything in it that isn't understood fails closed as a whole,
 // as the API says: one that accepts matches nothing, any other denies everything.
 func ConvertClusterPolicy(o *clusterapi.ClusterNetworkPolicy) *model.ClusterPolicy {
-	p := &model.ClusterPolicy{Name: o.Name, UID: string(o.UID), Priority: o.Spec.Priority}
+	p := &model.ClusterPolicy{Name: o.Name, UID: string(o.UID), Generation: o.Generation, Priority: o.Spec.Priority}
 	r := &remarks{object: p.Ref()}
 	if ours(o.Annotations) {
 		parseAnnotations(p, r, clusterPolicyAnnotations(), o.Annotations)
