@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/skel"
@@ -18,6 +19,7 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 
 	"kube-router/internal/model"
+	"kube-router/internal/row"
 )
 
 // defaultSocket and defaultTimeout stand where the configuration names none.
@@ -116,6 +118,16 @@ func ends(ifname string, prev *current.Result) (port string, mac model.MAC) {
 	return "", model.MAC{}
 }
 
+// setUp sets up a pod's interface, from within.
+func setUp(ifname string, prev *current.Result) error {
+	err := deaf(ifname)
+	ours := slices.ContainsFunc(prev.Interfaces, func(i *current.Interface) bool { return i.Name == row.BridgeName && i.Sandbox == "" })
+	if err == nil && ours {
+		err = impatient(ifname)
+	}
+	return err
+}
+
 func add(args *skel.CmdArgs) error {
 	c, prev, err := read(args.StdinData)
 	if err != nil {
@@ -129,7 +141,7 @@ func add(args *skel.CmdArgs) error {
 		return err
 	}
 	if a != nil {
-		if err := within(args.Netns, func() error { a.Cookie = cookie(); return deaf(args.IfName) }); err != nil {
+		if err := within(args.Netns, func() error { a.Cookie = cookie(); return setUp(args.IfName, prev) }); err != nil {
 			return types.NewError(types.ErrIOFailure, fmt.Sprintf("can't set up the interface of pod %s", a.Pod), err.Error())
 		}
 		if err := ask(c.Socket, c.wait(), model.AttachRequest{Verb: model.AttachAdd, Attachment: a}); err != nil {

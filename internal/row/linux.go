@@ -19,6 +19,10 @@ const (
 	WireName   = "kube-wg"
 )
 
+// SolicitMS is the time in ms, as a setting's text, between two questions for an Ethernet address on the bridge that pods share
+// (RetransTimer of RFC 4861, whose default is 1000). Three are asked.
+const SolicitMS = "100"
+
 // Linux is a row of the kernel's network configuration: a Link, Addr, Neigh, FouPort, Route or Rule, or WireGuard's. One
 // target holds them all because they depend on each other and have an order.
 type Linux interface {

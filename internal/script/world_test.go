@@ -127,6 +127,9 @@ func settings(links []string) map[string]string {
 		all["net/ipv4/vs/"+name] = "0"
 	}
 	all["net/ipv4/vs/conn_reuse_mode"] = "1"
+	for _, family := range []string{"ipv4", "ipv6"} {
+		all["net/"+family+"/neigh/"+row.BridgeName+"/retrans_time_ms"] = "1000"
+	}
 	all["net/ipv4/conf/all/arp_ignore"], all["net/ipv4/conf/all/arp_announce"] = "0", "0"
 	for _, l := range append(links, "all", row.BridgeName, row.DummyName, row.WireName) {
 		all["net/ipv4/conf/"+l+"/rp_filter"] = "1"

@@ -29,6 +29,7 @@ func Sysctls(h *intent.Host) []row.Sysctl {
 	if h.V6 {
 		rows = append(rows, forward6(h)...)
 	}
+	rows = append(rows, solicit(h)...)
 	if h.Bridged {
 		rows = append(rows, bridged(h)...)
 	}
@@ -49,6 +50,22 @@ func halfClosed() row.Sysctl {
 // back need not be the way in. Where an operator has it off it stays off.
 func looseFilter(dev string) row.Sysctl {
 	return row.Sysctl{Name: "net/ipv4/conf/" + dev + "/rp_filter", Value: "2", OnlyFrom: "1"}
+}
+
+// solicit lets the node ask for a pod's Ethernet address three times in 0.3 s and not in 3: who is asked is on this
+// machine. Then an address that no pod has is unreachable, and whoever sent to it is told. In pods the CNI plugin does the same.
+func solicit(h *intent.Host) []row.Sysctl {
+	if !h.Bridge {
+		return nil
+	}
+	var rows []row.Sysctl
+	if h.V4 {
+		rows = append(rows, row.Sysctl{Name: "net/ipv4/neigh/" + row.BridgeName + "/retrans_time_ms", Value: row.SolicitMS})
+	}
+	if h.V6 {
+		rows = append(rows, row.Sysctl{Name: "net/ipv6/neigh/" + row.BridgeName + "/retrans_time_ms", Value: row.SolicitMS})
+	}
+	return rows
 }
 
 // links are the links whose settings matter.
