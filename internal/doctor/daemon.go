@@ -102,6 +102,9 @@ func first(list []string) []string { return list[:min(len(list), shownMost)] }
 
 // mending are words of errors, and what is to be done about them.
 func mending(table, text string) string {
+	if table == "bpf" && strings.Contains(text, "operation not permitted") {
+		return "an earlier --socket-lb left programs: give the container BPF once more, as the fastpath manifest does, or run kube-router cleanup on the node"
+	}
 	for _, m := range []struct{ word, fix string }{
 		{"not supported", "the kernel lacks something; see its checks below"},
 		{"no such device", "a link or module is missing; see the kernel's checks below"},

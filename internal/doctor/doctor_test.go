@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"net/netip"
 	"strings"
 	"testing"
@@ -106,6 +108,11 @@ func TestDoctor(t *testing.T) {
 		{"no veth", func(p *patient) { p.kernel[probe.Veth] = no }, bad, "kernel: veth", "missing", "modprobe veth"},
 		{"no rules", func(p *patient) { p.kernel[probe.Rules] = no }, bad, "kernel: policy routing", "missing", "MULTIPLE_TABLES"},
 		{"no root", func(p *patient) { p.kernelErr = no }, bad, "kernel", "not supported", "root"},
+		{"no right to try things, beside a daemon", func(p *patient) { p.kernelErr = fmt.Errorf("unshare: %w", fs.ErrPermission) }, fine, "kernel", "judged by what the daemon writes", ""},
+		{"no right to try things, and no daemon", func(p *patient) { p.kernelErr, p.running = fmt.Errorf("unshare: %w", fs.ErrPermission), false }, bad, "kernel", "unshare", "root"},
+		{"no right of BPF any more", func(p *patient) {
+			p.daemon.failing = []show.FailingRow{{Table: "bpf", Row: "the whole table", Error: "load pinned link: operation not permitted"}}
+		}, bad, "rows: bpf", "load pinned link", "an earlier --socket-lb"},
 		{"read-only", func(p *patient) { p.node.Writable = false }, bad, "settings", "read-only", "KUBE_ROUTER_PROC_SYS"},
 		{"no forwarding yet", func(p *patient) { p.running = false; p.node.Settings[forward4] = "0" }, fine, "settings: " + forward4, "sets it", ""},
 		{"forwarding taken", func(p *patient) { p.running = true; p.node.Settings[forward4] = "0" }, bad, "settings: " + forward4, "changes it back", "sysctl.d"},

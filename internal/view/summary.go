@@ -36,6 +36,9 @@ func (d *Daemon) summary(ctx context.Context, _ []string) (show.Page, error) {
 	failing, rows := 0, 0
 	for _, t := range pulse.Tables {
 		failing += len(t.Failing)
+		if t.Broken != "" {
+			failing++ // the whole table, as `show failing` tells it
+		}
 		rows += t.Want
 	}
 	remarks := "unknown"

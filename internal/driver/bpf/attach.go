@@ -28,6 +28,13 @@ const (
 func (k *pins) programs() ([]row.BpfProgram, error) {
 	var list []row.BpfProgram
 	for hook := row.BpfNoHook + 1; hook <= row.BpfHookMost; hook++ {
+		there, err := k.pinned(linkPin(hook))
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			continue
+		}
 		l, err := link.LoadPinnedLink(k.pin(linkPin(hook)), nil)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -83,8 +83,21 @@ func mapNames() []string {
 
 func (k *pins) pin(name string) string { return filepath.Join(k.folder, name) }
 
+// pinned tells whether anything is pinned by the name. To ask that by bpf(2) would need CAP_BPF, which the daemon doesn't have
+// where nothing of eBPF is wanted.
+func (k *pins) pinned(name string) (bool, error) {
+	_, err := os.Lstat(k.pin(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // open opens a map; nil: there is none. One that is laid out in another way is none of this build, and goes.
 func (k *pins) open(name string) (*ebpf.Map, error) {
+	if there, err := k.pinned(name); !there {
+		return nil, err
+	}
 	m, err := ebpf.LoadPinnedMap(k.pin(name), nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

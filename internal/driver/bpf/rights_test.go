@@ -1,9 +1,11 @@
 package bpf
 
 import (
+	"errors"
 	"net/netip"
 	"runtime"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -14,40 +16,98 @@ import (
 // TestRightsThatSuffice does all that the daemon does with CAP_BPF and CAP_NET_ADMIN alone.
 func TestRightsThatSuffice(t *testing.T) {
 	w := newWorld(t)
+	err := withRights(func() error {
+		if err := Try(Options{Root: w.root, Cgroup: w.cgroup}); err != nil {
+			return err
+		}
+		d := w.open()
+		want := conform.Index[row.BpfKey](manyRows(w.cgroup, 40))
+		if err := d.Apply(t.Context(), conform.Diff(nil, want)); err != nil {
+			return err
+		}
+		have, err := d.Dump(t.Context())
+		if left := conform.Diff(have, want); err != nil || len(left) > 0 {
+			t.Errorf("%v, left to do: %v", err, left)
+		}
+		if _, err := d.Counts(); err != nil {
+			return err
+		}
+		return d.Apply(t.Context(), conform.Diff(want, nil))
+	}, unix.CAP_BPF, unix.CAP_NET_ADMIN)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNothingIsAskedWhereNothingIs: the manifests without --socket-lb give no right of BPF, container runtimes then forbid bpf(2)
+// itself, and the table is read there all the same.
+func TestNothingIsAskedWhereNothingIs(t *testing.T) {
+	w := newWorld(t)
+	d := w.open()
+	read := func() (have map[row.BpfKey]row.Bpf, err error) {
+		err = withRights(func() error {
+			if err := forbid(unix.SYS_BPF); err != nil {
+				t.Error(err)
+			}
+			have, err = d.Dump(t.Context())
+			return err
+		}, unix.CAP_NET_ADMIN, unix.CAP_DAC_OVERRIDE)
+		return have, err
+	}
+	if have, err := read(); err != nil || len(have) > 0 {
+		t.Errorf("where nothing was ever: %v, %v", have, err)
+	}
+	want := conform.Index[row.BpfKey](manyRows(w.cgroup, 4))
+	if err := d.Apply(t.Context(), conform.Diff(nil, want)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(); !errors.Is(err, unix.EPERM) {
+		t.Errorf("what can't be read passes for nothing: %v", err)
+	}
+	if err := d.Apply(t.Context(), conform.Diff(want, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if have, err := read(); err != nil || len(have) > 0 {
+		t.Errorf("where nothing is any more: %v, %v", have, err)
+	}
+}
+
+// forbid lets a system call end with EPERM in the calling thread, as a container runtime's profile does.
+func forbid(call uint32) error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	code := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the call
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: call},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	filter := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&filter))); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// withRights calls f with these capabilities alone.
+func withRights(f func() error, capabilities ...int) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // its rights are the thread's, which ends with it
-		done <- func() error {
-			header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-			data := [2]unix.CapUserData{}
-			for _, c := range []int{unix.CAP_BPF, unix.CAP_NET_ADMIN} {
-				data[c/32].Effective |= 1 << (c % 32)
-				data[c/32].Permitted |= 1 << (c % 32)
-			}
-			if err := unix.Capset(&header, &data[0]); err != nil {
-				return err
-			}
-			if err := Try(Options{Root: w.root, Cgroup: w.cgroup}); err != nil {
-				return err
-			}
-			d := w.open()
-			want := conform.Index[row.BpfKey](manyRows(w.cgroup, 40))
-			if err := d.Apply(t.Context(), conform.Diff(nil, want)); err != nil {
-				return err
-			}
-			have, err := d.Dump(t.Context())
-			if left := conform.Diff(have, want); err != nil || len(left) > 0 {
-				t.Errorf("%v, left to do: %v", err, left)
-			}
-			if _, err := d.Counts(); err != nil {
-				return err
-			}
-			return d.Apply(t.Context(), conform.Diff(want, nil))
-		}()
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		data := [2]unix.CapUserData{}
+		for _, c := range capabilities {
+			data[c/32].Effective |= 1 << (c % 32)
+			data[c/32].Permitted |= 1 << (c % 32)
+		}
+		if err := unix.Capset(&header, &data[0]); err != nil {
+			done <- err
+			return
+		}
+		done <- f()
 	}()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	return <-done
 }
 
 // BenchmarkOneEndpoint changes one endpoint of a frontend with ten, and its head.
