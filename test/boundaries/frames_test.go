@@ -60,7 +60,12 @@ type scene struct {
 func newScene(t *testing.T, c lab.Config) *scene {
 	t.Helper()
 	c.Nodes = 2
-	w := start(t, c)
+	return start(t, c).scene(t, "kube-bridge")
+}
+
+// scene lets the pods start on a bridge of that name.
+func (w *world) scene(t *testing.T, bridge string) *scene {
+	t.Helper()
 	if err := w.Apply(w.ctx, framePods); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +73,7 @@ func newScene(t *testing.T, c lab.Config) *scene {
 		t.Fatal(err)
 	}
 	s := &scene{world: w, db: w.Pod("bank/db"), teller: w.Pod("bank/teller"), teller2: w.Pod("bank/teller2"), mallory: w.Pod("evil/mallory")}
-	s.me, s.victim, s.gateway = macOf(t, s.mallory, "eth0"), macOf(t, s.db, "eth0"), macOf(t, w.Node("n1").Host, "kube-bridge")
+	s.me, s.victim, s.gateway = macOf(t, s.mallory, "eth0"), macOf(t, s.db, "eth0"), macOf(t, w.Node("n1").Host, bridge)
 	return s
 }
 
