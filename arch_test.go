@@ -134,11 +134,16 @@ func (s source) at(n ast.Node) string {
 	return fmt.Sprintf("%s:%d", s.path, s.fset.Position(n.Pos()).Line)
 }
 
-// sources parses every Go file of the module.
+// sources parses every Go file of the module; folders with a go.mod of their own are other modules.
 func sources(t *testing.T) []source {
 	t.Helper()
 	var list []source
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != "." {
+			if _, other := os.Stat(filepath.Join(path, "go.mod")); other == nil {
+				return filepath.SkipDir
+			}
+		}
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
 			return err
 		}
