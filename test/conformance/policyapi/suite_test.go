@@ -75,7 +75,7 @@ func TestClusterNetworkPolicy(t *testing.T) {
 		Client: c, ClientSet: clients, KubeConfig: *cfg,
 		CleanupBaseResources: true, EnableAllSupportedFeatures: true,
 		// Only a timeout counts as denied: a second is long where answers take less than a millisecond.
-		TimeoutConfig: timeouts.TimeoutConfig{RequestTimeout: time.Second, PokeTimeout: time.Minute},
+		TimeoutConfig: timeouts.TimeoutConfig{RequestTimeout: time.Second, PokeTimeout: time.Minute, NamespacesMustBeReady: 15 * time.Minute},
 	}
 	sctp := kernelHasSCTP()
 	if !sctp {
