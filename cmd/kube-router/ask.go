@@ -69,14 +69,27 @@ func showCommand() *cobra.Command {
 
 func whyCommand() *cobra.Command {
 	var a asking
+	var id string
 	cmd := &cobra.Command{
-		Use:   "why ADDRESS[:PORT[/PROTOCOL]] | SERVICE | POD | FROM TO PORT/PROTOCOL",
+		Use:   "why ADDRESS[:PORT[/PROTOCOL]] | SERVICE | POD | FROM TO PORT/PROTOCOL | --flow ID",
 		Short: "Tell why an address is served so, or whether one pod may talk to another",
-		Args:  cobra.RangeArgs(1, 3),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if id != "" {
+				return cobra.NoArgs(cmd, args)
+			}
+			return cobra.RangeArgs(1, 3)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if id != "" {
+				var err error
+				if args, err = endsOf(cmd.Context(), a.socket, id); err != nil {
+					return err
+				}
+			}
 			return a.run(cmd.Context(), "why", args)
 		},
 	}
+	cmd.Flags().StringVar(&id, "flow", "", "ask about the ends of the flow with this identifier, as flows -o wide has it")
 	a.flags(cmd)
 	return cmd
 }

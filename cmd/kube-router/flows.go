@@ -84,3 +84,22 @@ func printFlow(w io.Writer, r flow.Record, format string) error {
 	_, err := fmt.Fprintln(w, r.Line(format == "wide"))
 	return err
 }
+
+// endsOf are what why is asked about a flow; its line is told beside the answer.
+func endsOf(ctx context.Context, socket, id string) ([]string, error) {
+	var a flow.Answer
+	if _, err := show.AskInto(ctx, socket, "flows", []string{"id=" + id}, &a); err != nil {
+		return nil, err
+	}
+	for _, r := range a.Records {
+		if r.Flow == nil {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, r.Line(false))
+		if words := r.Why(); words != nil {
+			return words, nil
+		}
+		return nil, fmt.Errorf("flow %s has no ports: there is nothing that why could judge", id)
+	}
+	return nil, fmt.Errorf("no flow %s on this node, or it is kept no longer: kube-router flows -o wide has identifiers", id)
+}

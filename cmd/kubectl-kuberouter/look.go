@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -53,15 +55,33 @@ func showCommand(f *flags) *cobra.Command {
 }
 
 func whyCommand(f *flags) *cobra.Command {
-	return f.asking(&cobra.Command{
-		Use: "why ADDRESS[:PORT[/PROTOCOL]] | SERVICE | POD | FROM TO PORT/PROTOCOL", Short: "Why an address is served so, or whether one may talk to another, from the nodes concerned",
+	var id string
+	cmd := f.asking(&cobra.Command{
+		Use: "why ADDRESS[:PORT[/PROTOCOL]] | SERVICE | POD | FROM TO PORT/PROTOCOL | --flow ID", Short: "Why an address is served so, or whether one may talk to another, from the nodes concerned",
 		Long: "Why an address is served so, or whether one may talk to another. It is asked on the nodes of the pods and addresses that are named, both ends of\n" +
 			"a flow; for a Service alone on the first node that answers, since all carry it. Pods and Services without a namespace are those of -n.",
-		Example: "  kubectl kuberouter why -n shop web\n  kubectl kuberouter why -n shop client-1 web-2 8080/tcp",
-		Args:    cobra.RangeArgs(1, 3),
+		Example: "  kubectl kuberouter why -n shop web\n  kubectl kuberouter why -n shop client-1 web-2 8080/tcp\n  kubectl kuberouter why --flow 18ecedf4-a62c-018c-c64e-ecb413cc43ed",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if id != "" {
+				return cobra.NoArgs(cmd, args)
+			}
+			return cobra.RangeArgs(1, 3)(cmd, args)
+		},
 	}, func(ctx context.Context, c *cluster.Cluster, args []string, w io.Writer) (cluster.Verdict, error) {
+		if id != "" {
+			r, err := c.Flow(ctx, f.nodes, id)
+			if err != nil {
+				return cluster.Unknown, err
+			}
+			fmt.Fprintln(os.Stderr, r.Line(false))
+			if args = r.Why(); args == nil {
+				return cluster.Unknown, fmt.Errorf("flow %s has no ports: there is nothing that why could judge", id)
+			}
+		}
 		return c.View(ctx, f.nodes, false, "why", args, w, f.format)
 	})
+	cmd.Flags().StringVar(&id, "flow", "", "ask about the ends of the flow with this identifier, as flows -o wide has it")
+	return cmd
 }
 
 func doctorCommand(f *flags) *cobra.Command {

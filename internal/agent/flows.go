@@ -3,14 +3,15 @@ package agent
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
-	"strings"
 
 	"github.com/vishvananda/netns"
 
 	"kube-router/internal/driver/conntrack"
 	"kube-router/internal/driver/nflog"
 	"kube-router/internal/flow"
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/observe"
@@ -25,8 +26,15 @@ import (
 // newRecorder prepares what keeps flows. Counting packets and bytes of them is a setting of the kernel's.
 func (a *agent) newRecorder() {
 	s := &a.o.Settings.Flows
-	a.recorder = observe.NewRecorder(observe.Options{Node: a.o.Settings.Node, Flows: int(s.Buffer), Drops: int(s.Drops), Rate: int(s.Rate), Sample: s.Sample})
+	a.recorder = observe.NewRecorder(observe.Options{Node: a.o.Settings.Node, Flows: int(s.Buffer), Drops: int(s.Drops), Rate: int(s.Rate), Sample: s.Sample,
+		Finest: map[model.FlowMetrics]observe.Finest{model.FlowsByNamespace: observe.ByNamespace, model.FlowsByWorkload: observe.ByWorkload}[s.Metrics], Series: int(s.Series)})
 	a.recorder.Service, a.recorder.Explain = a.serviceAt, a.explain
+	a.recorder.Link = func(index uint32) string {
+		if l, err := net.InterfaceByIndex(int(index)); err == nil {
+			return l.Name
+		}
+		return ""
+	}
 	if s.Mode == model.FlowsAll {
 		a.ledgers.Sysctl.Claim(reconcile.Owner{Name: "flows"}, linux.Accounting())
 		return
@@ -115,13 +123,17 @@ func (a *agent) serviceAt(at netip.AddrPort, protocol uint8) *flow.Service {
 	if !ok {
 		return nil
 	}
-	namespace, name, _ := strings.Cut(s.Owner, "/") // no part of a name holds a slash (RFC 1123)
-	return &flow.Service{Namespace: namespace, Name: name, Port: s.PortName}
+	return &flow.Service{Namespace: s.Owner.Namespace, Name: s.Owner.Name, Port: s.PortName}
 }
 
 // explain asks the policies of this moment what they ended.
 func (a *agent) explain(ctx context.Context, list []flow.Flow) error {
-	return a.thinker.Query(ctx, func(*model.Model) {
+	return a.thinker.Query(ctx, func(m *model.Model) {
+		for i := range list {
+			if f := &list[i]; f.Reason == flow.NoGateway {
+				f.Gateway = gatewayOf(m, f)
+			}
+		}
 		planner := a.network.Policies.Planner
 		if planner == nil {
 			return
@@ -136,6 +148,26 @@ func (a *agent) explain(ctx context.Context, list []flow.Flow) error {
 			}
 		}
 	})
+}
+
+// gatewayOf is by which a pod's flow should have left the cluster, if that is known.
+func gatewayOf(m *model.Model, f *flow.Flow) *flow.Gateway {
+	pod := m.Pods[model.Name{Namespace: f.Source.Namespace, Name: f.Source.Pod}]
+	if pod == nil {
+		return nil
+	}
+	g := holder.GatewayOf(m, holder.Gateways(m), pod)
+	if g == nil {
+		return nil
+	}
+	claims, _ := holder.Egresses(m)
+	var addrs []netip.Addr
+	for _, c := range claims {
+		if c.Gateway == g {
+			addrs = append(addrs, c.Addr)
+		}
+	}
+	return &flow.Gateway{Name: g.Name, Addr: holder.EgressAddress(addrs, f.Src.Addr())}
 }
 
 // blame notes what one end's policies say about a flow that they ended.
@@ -158,9 +190,16 @@ func (a *agent) flowSamples() []show.Sample {
 	sample := func(name, help string, v uint64) show.Sample {
 		return show.Sample{Name: name, Help: help, Value: float64(v), Counter: true}
 	}
-	return []show.Sample{
+	list := []show.Sample{
 		sample("flows_total", "Connections that were recorded", a.recorder.Seen.Load()),
 		sample("flow_drops_total", "Clients that rules of ours ended, once a minute each", a.recorder.Dropped.Load()),
 		sample("flows_lost_total", "Events of flows and drops that were lost", a.recorder.Lost.Load()),
 	}
+	for _, c := range a.recorder.Tally.Counts() {
+		s := sample("flows_between_total", "Flows by who talked to whom, counted at the node of the pod that answers, or of the client where none does", c.Flows)
+		s.Labels = []string{"source_namespace", c.Source.Namespace, "source_workload", c.Source.Workload,
+			"destination_namespace", c.Dest.Namespace, "destination_workload", c.Dest.Workload, "verdict", c.Verdict}
+		list = append(list, s)
+	}
+	return list
 }

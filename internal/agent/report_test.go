@@ -252,7 +252,7 @@ func TestTheLoserOfAFrontIsTold(t *testing.T) {
 	front := intent.Front{Addr: netip.MustParseAddr("192.0.2.7"), Port: 80, Protocol: 6}
 	put("a", 0)
 	put("b", time.Hour)
-	if want, _ := network.Services.Intents.Want(front); want == nil || want.Owner != "default/b" {
+	if want, _ := network.Services.Intents.Want(front); want == nil || want.Owner.String() != "default/b" {
 		t.Errorf("the older b has not the front but %v", want)
 	}
 	if have := notes(r); have["Service a"] != "spec.ports[0]: 192.0.2.7:80/tcp is not served: it is the external address of Service default/b, of 2001-09-09T00:46:40Z" {
@@ -261,7 +261,7 @@ func TestTheLoserOfAFrontIsTold(t *testing.T) {
 	b := r.model.Services[model.Name{Namespace: "default", Name: "b"}]
 	in.Delete(b.Ref())
 	th.Once()
-	if want, _ := network.Services.Intents.Want(front); want == nil || want.Owner != "default/a" {
+	if want, _ := network.Services.Intents.Want(front); want == nil || want.Owner.String() != "default/a" {
 		t.Errorf("a has not the front after b left but %v", want)
 	}
 	if have := notes(r); len(have) > 0 {

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"strconv"
-	"strings"
 
 	"kube-router/internal/config"
 	"kube-router/internal/driver/bpf"
@@ -62,9 +61,8 @@ func (a *agent) socketSamples() []show.Sample {
 		if !ok {
 			continue
 		}
-		namespace, name, _ := strings.Cut(s.Owner, "/") // no part of a name holds a slash (RFC 1123)
 		labels := []string{
-			"svc_namespace", namespace, "service_name", name, "service_vip", s.Addr.String(),
+			"svc_namespace", s.Owner.Namespace, "service_name", s.Owner.Name, "service_vip", s.Addr.String(),
 			"protocol", intent.ProtocolName(s.Protocol), "port", strconv.Itoa(int(s.Port)),
 		}
 		list = append(list,

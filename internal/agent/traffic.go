@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/vishvananda/netns"
@@ -102,9 +101,8 @@ func (a *agent) trafficSamples() []show.Sample {
 
 // frontSamples are the reference's metrics of one front, with its names and labels.
 func frontSamples(s *intent.Service, c traffic.Counters) []show.Sample {
-	namespace, name, _ := strings.Cut(s.Owner, "/") // no part of a name holds a slash (RFC 1123)
 	labels := []string{
-		"svc_namespace", namespace, "service_name", name, "service_vip", s.Addr.String(),
+		"svc_namespace", s.Owner.Namespace, "service_name", s.Owner.Name, "service_vip", s.Addr.String(),
 		"protocol", intent.ProtocolName(s.Protocol), "port", strconv.Itoa(int(s.Port)),
 	}
 	list := []show.Sample{

@@ -264,3 +264,32 @@ func (m *merging) follow(ctx context.Context, c *Cluster, nodes []Node) (Verdict
 		}
 	}
 }
+
+// Flow is the flow with an identifier, as the node saw it that gave it that.
+func (c *Cluster) Flow(ctx context.Context, names []string, id string) (flow.Record, error) {
+	var found *flow.Record
+	var silent []string
+	_, err := c.Flows(ctx, Flows{
+		Nodes: names, Choice: &flow.Choice{Values: map[string]*[]string{"id": {id}}, All: true},
+		Heard: func(r flow.Record) error {
+			switch {
+			case r.Flow != nil:
+				found = &r
+			case r.NodeStatus != nil:
+				silent = append(silent, r.NodeStatus.Nodes...)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return flow.Record{}, err
+	}
+	if found == nil {
+		why := ""
+		if len(silent) > 0 {
+			why = "; no answer from " + strings.Join(silent, ", ")
+		}
+		return flow.Record{}, fmt.Errorf("no node keeps a flow %s: flows -o wide has identifiers%s", id, why)
+	}
+	return *found, nil
+}

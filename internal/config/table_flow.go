@@ -16,5 +16,10 @@ func flowFlags() []Flag {
 			Usage: "How many beginnings and ends of connections are taken each second; what is more is counted as lost."},
 		{Name: "flows-sample", Type: "uint32", Default: "1", Ours: true, read: one(func(d *draft) *uint32 { return &f(d).Sample }, number[uint32](1, 1<<20)),
 			Usage: "Keep one connection of so many, the same ones on every node."},
+		{Name: "flows-metrics", Type: "string", Default: string(model.FlowsUncounted), Ours: true,
+			read:  one(func(d *draft) *model.FlowMetrics { return &f(d).Metrics }, oneOf(model.FlowsUncounted, model.FlowsByNamespace, model.FlowsByWorkload)),
+			Usage: "How finely the metric kube_router_flows_between_total tells who talked to whom: off, namespace or workload."},
+		{Name: "flows-metrics-series", Type: "uint32", Default: "1000", Ours: true, read: one(func(d *draft) *uint32 { return &f(d).Series }, number[uint32](1, 1<<17)),
+			Usage: "How many pairs of them the metric tells apart on a node; those that come when it is full are counted together as other."},
 	}
 }

@@ -24,6 +24,12 @@ type Policy struct {
 	Kind, Namespace, Name string
 }
 
+// Gateway is by which a flow leaves the cluster, or should have.
+type Gateway struct {
+	Name string     // of the EgressGateway
+	Addr netip.Addr // from which it leaves
+}
+
 // Reason is why a flow ended before it began.
 type Reason uint8
 
@@ -41,6 +47,7 @@ const (
 	ClearText             // it should have been encrypted
 	UnknownSource         // the source is in the pods' range, and no pod that is known
 	UnknownAddress        // the destination is in the pods' range, and no pod that is known
+	Forged                // a pod sent from an address that isn't its own
 	Other                 // a rule of ours that logs and says nothing more
 )
 
@@ -58,7 +65,7 @@ func words() []word {
 		NoPort: {"no Service at this port", "SERVICE_BACKEND_NOT_FOUND", 158}, NoLocal: {"no endpoint on this node", "SERVICE_BACKEND_NOT_FOUND", 158},
 		SourceRange: {"outside of loadBalancerSourceRanges", "DENIED_BY_LB_SRC_RANGE_CHECK", 177}, NoGateway: {"no egress gateway", "NO_EGRESS_GATEWAY", 194},
 		ClearText: {"clear text", "UNENCRYPTED_TRAFFIC", 195}, UnknownSource: {"from no known pod", "INVALID_SOURCE_IP", 132},
-		UnknownAddress: {"to no known pod", "STALE_OR_UNROUTABLE_IP", 151}, Other: {"a rule", "DROP_REASON_UNKNOWN", 0},
+		UnknownAddress: {"to no known pod", "STALE_OR_UNROUTABLE_IP", 151}, Forged: {"forged source", "INVALID_SOURCE_IP", 132}, Other: {"a rule", "DROP_REASON_UNKNOWN", 0},
 	}
 }
 
@@ -68,7 +75,7 @@ func (r Reason) String() string { return words()[r].text }
 // Silent tells whether the sender was not told: the flow was dropped, otherwise it was refused.
 func (r Reason) Silent() bool {
 	switch r {
-	case DenyRule, NoLocal, SourceRange, NoGateway, ClearText, UnknownSource:
+	case DenyRule, NoLocal, SourceRange, NoGateway, ClearText, UnknownSource, Forged:
 		return true
 	}
 	return false
@@ -111,6 +118,7 @@ type Flow struct {
 
 	Source, Dest *Owner // never nil
 	Service      *Service
+	Gateway      *Gateway
 	Direction    Direction
 
 	Reason   Reason

@@ -180,6 +180,9 @@ func (w *whole) record() (Record, bool) {
 		if own.Ended == nil && p.Own.Ended != nil && body.Verdict == Forwarded {
 			own.Ended, own.PacketsOut, own.BytesOut, own.PacketsIn, own.BytesIn = p.Own.Ended, p.Own.PacketsOut, p.Own.BytesOut, p.Own.PacketsIn, p.Own.BytesIn
 		}
+		if own.Gateway == "" {
+			own.Gateway, own.LeavesAs = p.Own.Gateway, p.Own.LeavesAs
+		}
 		if p.flow.Seen.IsValid() {
 			own.Seen = p.Own.Seen
 		}

@@ -139,7 +139,9 @@ type Own struct {
 	BytesIn    uint64     `json:"bytes_in,string,omitempty"`
 	SourceNode string     `json:"source_node,omitempty"` // whose address the source is
 	DestNode   string     `json:"destination_node,omitempty"`
-	SeenBy     []string   `json:"seen_by,omitempty"` // the nodes whose parts this was put together of, where they are several
+	Gateway    string     `json:"egress_gateway,omitempty"` // by which it leaves the cluster, or should have
+	LeavesAs   string     `json:"egress_address,omitempty"` // the address from which it does
+	SeenBy     []string   `json:"seen_by,omitempty"`        // the nodes whose parts this was put together of, where they are several
 }
 
 // States of a node that is asked, as Hubble calls them.
@@ -224,6 +226,12 @@ func (f *Flow) own() *Own {
 	}
 	if f.Seen.IsValid() && f.Seen != f.Src {
 		o.Seen = f.Seen.String()
+	}
+	if f.Gateway != nil {
+		o.Gateway = f.Gateway.Name
+		if f.Gateway.Addr.IsValid() {
+			o.LeavesAs = f.Gateway.Addr.String()
+		}
 	}
 	if !f.Ended.IsZero() {
 		o.Ended = &f.Ended

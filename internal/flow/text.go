@@ -43,6 +43,12 @@ func (r Record) line(text string) string {
 	} else if own.Frontend != "" {
 		text += " sent to " + own.Frontend
 	}
+	if own.Gateway != "" {
+		text += " by EgressGateway " + own.Gateway
+		if own.LeavesAs != "" {
+			text += " from " + own.LeavesAs
+		}
+	}
 	if b.Verdict == Dropped {
 		return text + own.ended(b)
 	}
@@ -59,6 +65,9 @@ func (o *Own) ended(b *Body) string {
 		how = "dropped"
 	}
 	text := "; " + how + ": " + o.Reason
+	if o.Reason == Forged.String() {
+		text += " " + b.IP.Source
+	}
 	if o.Tier != "" {
 		text += " in tier " + o.Tier
 	}

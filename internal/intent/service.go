@@ -64,7 +64,7 @@ type Scheduler string
 type Service struct {
 	Front
 	Kind     FrontKind
-	Owner    string    // "namespace/name" of the Service
+	Owner    Name      // of the Service
 	PortName string    // the name of its port
 	Backends []Backend // for clients of the cluster and, where Near is nil, for everybody; sorted; empty: refuse
 	// Silent says that Backends is empty because this node has none, while others have (internalTrafficPolicy
@@ -87,6 +87,15 @@ type Service struct {
 	DSR        bool     // replies go straight from the pod (IPVS tunnel mode)
 	Hairpin    bool     // a backend that reaches itself through the front gets its connection back
 }
+
+// Name names an object of a namespace.
+type Name struct{ Namespace, Name string }
+
+// String prints "namespace/name".
+func (n Name) String() string { return n.Namespace + "/" + n.Name }
+
+// MarshalText is how it stands in JSON: as String prints it.
+func (n Name) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
 // Backend is one endpoint of a Service.
 type Backend struct {

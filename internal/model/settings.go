@@ -41,6 +41,16 @@ const (
 	FlowsAll   FlowMode = "all"   // and every connection
 )
 
+// FlowMetrics is how finely flows are counted for metrics.
+type FlowMetrics string
+
+// How finely flows are counted for metrics.
+const (
+	FlowsUncounted   FlowMetrics = "off"
+	FlowsByNamespace FlowMetrics = "namespace"
+	FlowsByWorkload  FlowMetrics = "workload"
+)
+
 // FlowSettings configure what is seen of the traffic.
 type FlowSettings struct {
 	Mode   FlowMode // --flows (ours)
@@ -48,6 +58,9 @@ type FlowSettings struct {
 	Drops  uint32   // --flows-drops-buffer (ours): ended beginnings that are kept
 	Rate   uint32   // --flows-rate (ours): events of connection tracking that are taken each second
 	Sample uint32   // --flows-sample (ours): one connection of so many is kept
+
+	Metrics FlowMetrics // --flows-metrics (ours)
+	Series  uint32      // --flows-metrics-series (ours): how many pairs are counted apart
 }
 
 // Families are the enabled address families, IPv4 first.

@@ -19,11 +19,14 @@ type Names struct {
 	mu    sync.RWMutex
 	owner map[netip.Addr]*flow.Owner
 	pods  map[model.Name]*flow.Owner
+	ports map[string]*flow.Owner // links at the node's end of pods
+	ways  []*model.EgressGateway // the eldest first
+	pools map[string]*model.Pool
 }
 
 // NewNames makes an empty one for the node of a name.
 func NewNames(self string) *Names {
-	return &Names{self: self, owner: map[netip.Addr]*flow.Owner{}, pods: map[model.Name]*flow.Owner{}}
+	return &Names{self: self, owner: map[netip.Addr]*flow.Owner{}, pods: map[model.Name]*flow.Owner{}, ports: map[string]*flow.Owner{}, pools: map[string]*model.Pool{}}
 }
 
 // Heard takes a change of the model: an object before and after, nil where it is absent.
@@ -38,6 +41,11 @@ func (n *Names) Heard(old, now model.Object) {
 		}
 	case *model.Attachment:
 		n.leave(n.pods[o.Pod], o.Addrs)
+		delete(n.ports, o.Port)
+	case *model.EgressGateway:
+		n.ways = slices.DeleteFunc(n.ways, func(g *model.EgressGateway) bool { return g.Name == o.Name })
+	case *model.Pool:
+		delete(n.pools, o.Name)
 	case *model.Node:
 		n.leaveNode(o.Name, slices.Concat(o.InternalIPs, o.ExternalIPs))
 	case *model.Link:
@@ -64,6 +72,14 @@ func (n *Names) Heard(old, now model.Object) {
 			n.pods[o.Pod] = owner
 		}
 		n.have(owner, o.Addrs)
+		if o.Port != "" {
+			n.ports[o.Port] = owner
+		}
+	case *model.EgressGateway:
+		n.ways = append(n.ways, o)
+		slices.SortFunc(n.ways, (*model.EgressGateway).Older)
+	case *model.Pool:
+		n.pools[o.Name] = o
 	case *model.Node:
 		n.have(&flow.Owner{Node: o.Name, Here: o.Name == n.self}, slices.Concat(o.InternalIPs, o.ExternalIPs))
 	case *model.Link:
@@ -113,6 +129,29 @@ func (n *Names) Of(a netip.Addr) *flow.Owner {
 		return o
 	}
 	return nobody
+}
+
+// Port is the pod at a link of this node; nil: none that is known.
+func (n *Names) Port(link string) *flow.Owner {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.ports[link]
+}
+
+// Gateway is the gateway that leaves from an address; nil: none does.
+func (n *Names) Gateway(a netip.Addr) *flow.Gateway {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for _, g := range n.ways {
+		ranges := g.Addresses
+		if p := n.pools[g.Pool]; p != nil && g.Pool != "" {
+			ranges = p.Ranges
+		}
+		if slices.ContainsFunc(ranges, func(r model.AddrRange) bool { return r.Contains(a) }) {
+			return &flow.Gateway{Name: g.Name, Addr: a}
+		}
+	}
+	return nil
 }
 
 // Size is how many addresses have a name.

@@ -20,6 +20,8 @@ type Options struct {
 	Node         string
 	Flows, Drops int    // how long the rings are
 	Rate         int    // events a second that are taken; what is more is counted as lost
+	Finest       Finest // how finely flows are counted for metrics
+	Series       int    // in how many series at most
 	Sample       uint32 // one flow of so many is kept, the same on every node; 1: every one
 }
 
@@ -27,12 +29,16 @@ type Options struct {
 type Recorder struct {
 	o            Options
 	Names        *Names
+	Tally        *Tally
 	flows, drops *Ring
 
 	// Service is the Service with a frontend, if there is one.
 	Service func(at netip.AddrPort, protocol uint8) *flow.Service
 	// Explain tells which policies ended flows, in place.
 	Explain func(ctx context.Context, list []flow.Flow) error
+
+	// Link is the name of a link by its index; empty: it has gone.
+	Link func(index uint32) string
 
 	begin  time.Time
 	second int64 // of the rate
@@ -67,7 +73,7 @@ const pending = 256
 
 // NewRecorder makes a recorder.
 func NewRecorder(o Options) *Recorder {
-	return &Recorder{o: o, Names: NewNames(o.Node), flows: NewRing(o.Flows), drops: NewRing(o.Drops), begin: time.Now(),
+	return &Recorder{o: o, Names: NewNames(o.Node), Tally: NewTally(o.Finest, o.Series), flows: NewRing(o.Flows), drops: NewRing(o.Drops), begin: time.Now(),
 		queue: make(chan []nflog.Drop, pending), tries: map[tried]seen{}, troubles: map[string]string{}}
 }
 
@@ -134,6 +140,7 @@ func (r *Recorder) Tracked(events []conntrack.Event) {
 	}
 	r.Seen.Add(uint64(len(begun)))
 	r.flows.Add(begun...)
+	r.Tally.Add(begun...)
 	r.lose(r.flows, flow.QueueLoss, over)
 }
 
@@ -178,6 +185,9 @@ func (r *Recorder) flow(e *conntrack.Event, now time.Time) flow.Flow {
 		f.Service = r.Service(f.Front, f.Protocol)
 	}
 	r.name(&f)
+	if f.Seen.Addr() != f.Src.Addr() {
+		f.Gateway = r.Names.Gateway(f.Seen.Addr())
+	}
 	return f
 }
 
@@ -244,6 +254,7 @@ func (r *Recorder) ended(ctx context.Context, list []nflog.Drop) {
 	} else {
 		r.Silent("policies", nil)
 	}
+	r.Tally.Add(fresh...)
 	for i := range fresh {
 		r.tries[keys[i]] = seen{r.drops.Put(fresh[i]), now}
 	}
@@ -272,6 +283,11 @@ func (r *Recorder) drop(d *nflog.Drop) flow.Flow {
 		}
 	}
 	r.name(&f)
+	if f.Reason == flow.Forged && d.Link != 0 {
+		if o := r.Names.Port(r.Link(d.Link)); o != nil {
+			f.Source, f.Direction = o, flow.Egress
+		}
+	}
 	return f
 }
 
@@ -279,7 +295,7 @@ func (r *Recorder) drop(d *nflog.Drop) flow.Flow {
 func reasonOf(prefix string) (flow.Reason, flow.Direction) {
 	known := map[string]flow.Reason{
 		"no endpoint": flow.NoEndpoint, "no port": flow.NoPort, "no local endpoint": flow.NoLocal, "source range": flow.SourceRange, "no gateway": flow.NoGateway,
-		"clear": flow.ClearText, "from unknown": flow.UnknownSource, "to unknown": flow.UnknownAddress,
+		"clear": flow.ClearText, "from unknown": flow.UnknownSource, "to unknown": flow.UnknownAddress, "forged": flow.Forged,
 	}
 	if r, ok := known[prefix]; ok {
 		return r, flow.Through

@@ -2,7 +2,6 @@ package stage
 
 import (
 	"slices"
-	"strings"
 
 	"kube-router/internal/engine/engines"
 	"kube-router/internal/intent"
@@ -94,7 +93,6 @@ func (s *Services) settle(contain func(think.ID, model.Ref, func())) {
 }
 
 // serviceRef is the Service whose name an intent carries.
-func serviceRef(owner string) model.Ref {
-	namespace, name, _ := strings.Cut(owner, "/") // neither holds one (RFC 1123)
-	return model.Ref{Kind: model.KindService, Name: model.Name{Namespace: namespace, Name: name}}
+func serviceRef(owner intent.Name) model.Ref {
+	return model.Ref{Kind: model.KindService, Name: model.Name(owner)}
 }

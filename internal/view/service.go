@@ -38,7 +38,7 @@ func (d *Daemon) whyService(ctx context.Context, what string) (show.Page, error)
 	for i, s := range fronts {
 		p.Rows = append(p.Rows, []string{s.String(), names(d.Fronts.Owners(s.Front)) + wins[i]})
 		if silence[i] != "" {
-			p.Rows = append(p.Rows, []string{"  " + silence[i], "EndpointSlices of " + s.Owner})
+			p.Rows = append(p.Rows, []string{"  " + silence[i], "EndpointSlices of " + s.Owner.String()})
 		}
 		if d.AtSocket != nil {
 			p.Rows = append(p.Rows, []string{"  " + d.connect(s), "--socket-lb"})
@@ -148,8 +148,7 @@ func nobody(m *model.Model, s *intent.Service) string {
 		return ""
 	}
 	var all, named, ready int
-	namespace, name, _ := strings.Cut(s.Owner, "/") // neither holds one (RFC 1123)
-	for _, sl := range m.SlicesOf(model.Name{Namespace: namespace, Name: name}) {
+	for _, sl := range m.SlicesOf(model.Name(s.Owner)) {
 		if sl.Family != model.FamilyOf(s.Addr) {
 			continue
 		}

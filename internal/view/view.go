@@ -217,7 +217,7 @@ func (d *Daemon) servicesView(_ context.Context, args []string) (show.Page, erro
 		if s.Far {
 			text += ", from outside " + show.List(s.Near)
 		}
-		p.Rows = append(p.Rows, []string{s.Front.String(), s.Kind.String(), s.Owner, text})
+		p.Rows = append(p.Rows, []string{s.Front.String(), s.Kind.String(), s.Owner.String(), text})
 	}
 	d.addSockets(&p, list)
 	return p, nil

@@ -45,7 +45,7 @@ func names(owners []reconcile.Owner) string {
 
 // frontMatches takes "10.96.0.1", "10.96.0.1:443", "10.96.0.1:443/tcp", "default/web" and "web".
 func frontMatches(s *intent.Service, what string) bool {
-	if s.Front.String() == what || s.Owner == what || strings.HasSuffix(s.Owner, "/"+what) {
+	if s.Front.String() == what || s.Owner.String() == what || s.Owner.Name == what {
 		return true
 	}
 	if at, err := netip.ParseAddrPort(what); err == nil {

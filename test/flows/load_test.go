@@ -16,7 +16,7 @@ import (
 )
 
 // burst sends datagrams from a pod, each from another port or to another, so that each is a connection of its own: so many a second.
-func burst(t *testing.T, from *lab.Host, to netip.Addr, rate int, lasting time.Duration) (sent int) {
+func burst(t testing.TB, from *lab.Host, to netip.Addr, rate int, lasting time.Duration) (sent int) {
 	t.Helper()
 	err := from.Do(func() error {
 		var list []*net.UDPConn
@@ -104,28 +104,34 @@ func TestLoad(t *testing.T) {
 	})
 	w.judge("load", "2,000 a second: every one is told", err)
 
+	// Their ends come as well, so that connections don't fill the kernel's table.
+	out, err := n.Run(w.ctx, "sysctl", "-qw", "net.netfilter.nf_conntrack_udp_timeout=5")
+	if err != nil {
+		t.Fatal(out, err)
+	}
 	_, before := use(t, n)
 	var shares, memories []string
-	to6 := w.pod("shop", "web", "n1").IPv6()
+	to6, total := w.pod("shop", "web", "n1").IPv6(), 0
 	for range 3 {
 		cpu, _ := use(t, n)
 		began := time.Now()
-		sent = burst(t, client, to6, 10_000, 4*time.Second)
+		sent = burst(t, client, to6, 10_000, 10*time.Second)
 		took := time.Since(began)
 		after, memory := use(t, n)
-		shares = append(shares, fmt.Sprintf("%.0f %% at %.0f/s", 100*(after-cpu).Seconds()/took.Seconds(), float64(sent)/took.Seconds()))
+		total += sent
+		share := (after - cpu).Seconds() / took.Seconds()
+		shares = append(shares, fmt.Sprintf("%.0f %% at %.0f/s", 100*share, float64(sent)/took.Seconds()))
 		memories = append(memories, fmt.Sprintf("%d MiB", memory>>20))
-		if share := (after - cpu).Seconds() / took.Seconds(); share > 0.5 {
+		if share > 0.5 {
 			w.judge("load", "10,000 a second: half a core at most", fmt.Errorf("%v", shares))
 		}
-		before = max(before, 1)
 	}
-	scoring.Judge(t, "load", "10,000 a second: the daemon's share of a core", nil, "%s", strings.Join(shares, ", "))
+	scoring.Judge(t, "load", "10,000 a second for 30 s: the daemon's share of a core", nil, "%s", strings.Join(shares, ", "))
 	flows, lost, err := w.counted("n1", to6)
-	if err == nil && flows+int(lost) < min(3*sent, 131072)*9/10 {
+	if err == nil && flows+int(lost) < min(total, 131072)*9/10 {
 		err = fmt.Errorf("%d told, %d lost", flows, lost)
 	}
-	scoring.Judge(t, "load", "10,000 a second: what is lost is counted", err, "%d told, %d events lost", flows, lost)
+	scoring.Judge(t, "load", "10,000 a second for 30 s: what is lost is counted", err, "%d connections, the ring holds 131072, %d told, %d events lost", total, flows, lost)
 	_, memory := use(t, n)
 	err = nil
 	if grown := memory - before; grown > 160<<20 {

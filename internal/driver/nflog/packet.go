@@ -21,11 +21,14 @@ type Drop struct {
 	Flags            uint8          // of TCP
 	ICMPType         uint8
 	ICMPCode         uint8
+	Link             uint32 // index of the link by which it came; on a bridge the port. 0: this node made it
 	seq              uint32
 }
 
 // Attributes of a logged packet (linux/netfilter/nfnetlink_log.h).
 const (
+	attrLink    = 4
+	attrPort    = 6
 	attrPayload = 9
 	attrPrefix  = 10
 	attrSeq     = 12
@@ -49,6 +52,10 @@ func parse(data []byte) (Drop, bool) {
 		case attrSeq:
 			if len(b) == 4 {
 				d.seq = binary.BigEndian.Uint32(b)
+			}
+		case attrLink, attrPort:
+			if len(b) == 4 && (typ == attrPort || d.Link == 0) {
+				d.Link = binary.BigEndian.Uint32(b)
 			}
 		case attrCT:
 			d.Front = front(b)

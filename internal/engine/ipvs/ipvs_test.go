@@ -13,7 +13,7 @@ import (
 var vip = netip.MustParseAddr("192.0.2.7")
 
 func front(port uint16, change func(*intent.Service)) *intent.Service {
-	s := &intent.Service{Front: intent.Front{Addr: vip, Port: port, Protocol: 6}, Kind: intent.ExternalFront, Owner: "default/web"}
+	s := &intent.Service{Front: intent.Front{Addr: vip, Port: port, Protocol: 6}, Kind: intent.ExternalFront, Owner: intent.Name{Namespace: "default", Name: "web"}}
 	s.Backends = []intent.Backend{{Addr: netip.MustParseAddr("10.1.0.2"), Port: port}}
 	change(s)
 	return s

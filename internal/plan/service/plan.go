@@ -97,7 +97,7 @@ func (t *template) front(index int, p model.ServicePort, a address, port model.P
 	out := &intent.Service{
 		Front:      intent.Front{Addr: a.Addr, Port: uint16(port), Protocol: uint8(p.Protocol)},
 		Kind:       a.kind,
-		Owner:      t.s.Name.String(),
+		Owner:      intent.Name(t.s.Name),
 		PortName:   p.Name,
 		Masquerade: t.m.Settings.Services.MasqueradeAll,
 		Affinity:   t.s.Affinity,

@@ -13,12 +13,13 @@ import (
 // address that it leaves from, before it is routed: rules of routing lead it to the gateway by that. There the address is written.
 // Behind all translation what bears a mark passes with the right source, or on its way to the gateway, and else not at all (decision 0140).
 const (
-	gatewayMark   = "egress-mark"  // marks what leaves, before routing
-	gatewaySource = "egress-snat"  // writes the address
-	gatewayKeep   = "egress-keep"  // lets pods of this node go to the gateway as they are
-	gatewayGuard  = "egress-guard" // the last look
-	gatewayLeaves = "egress-leaves"
-	gatewayStray  = "egress-stray" // what comes for an address and belongs to no flow
+	gatewayMark    = "egress-mark"  // marks what leaves, before routing
+	gatewaySource  = "egress-snat"  // writes the address
+	gatewayKeep    = "egress-keep"  // lets pods of this node go to the gateway as they are
+	gatewayGuard   = "egress-guard" // the last look
+	gatewayLeaves  = "egress-leaves"
+	gatewayRefused = "egress-refused"
+	gatewayStray   = "egress-stray" // what comes for an address and belongs to no flow
 
 	setLeavers = "egress-pods"      // pod → chain of the address it leaves from
 	setHere    = "egress-here"      // this node's pod ranges
@@ -54,6 +55,7 @@ func GatewayMarkOf(slot uint32) uint32 { return slot << gatewayShift }
 func Gateways(b *intent.GatewayBase, list []*intent.Leaving) []row.Nft {
 	var rows []row.Nft
 	var mark, source, guard, stray []row.NftBody
+	rows = append(rows, ending(row.NftChain{Name: gatewayRefused}, "no gateway", dropping()...)...)
 	for _, f := range (ServiceParams{IPv4: b.V4, IPv6: b.V6}).families() {
 		rows = append(rows, f.gatewaySets(b)...)
 		mark = append(mark, f.leaving(row.NftTerm{Op: row.NftSaddr, V6: f.v6})...)
@@ -219,12 +221,12 @@ func (f family) judgeLeaving(b *intent.GatewayBase) []row.NftBody {
 		body(in(f.right(), pktMark, saddr), accept),
 		body(in(f.next(), pktMark, row.NftTerm{Op: row.NftNextHop, V6: f.v6}), here, accept),
 		body(in(f.tunnels(), pktMark, row.NftTerm{Op: row.NftOif}), here, accept),
-		body(marked(true), counter(), dropIt()),
-		body(in(f.addresses(), saddr), counter(), dropIt()),                                                        // it was selected once
-		body(f.lookup(row.NftSaddr, setRanges, false), f.lookup(row.NftSaddr, setHere, true), counter(), dropIt()), // of a pod that we don't know yet
+		body(marked(true), goTo(gatewayRefused)),
+		body(in(f.addresses(), saddr), goTo(gatewayRefused)),                                                        // it was selected once
+		body(f.lookup(row.NftSaddr, setRanges, false), f.lookup(row.NftSaddr, setHere, true), goTo(gatewayRefused)), // of a pod that we don't know yet
 	}
 	if b.Hidden {
-		list = append(list, body(here, counter(), dropIt())) // it was selected once, and went on to a gateway as it is
+		list = append(list, body(here, goTo(gatewayRefused))) // it was selected once, and went on to a gateway as it is
 	}
 	return list
 }

@@ -40,12 +40,11 @@ func GuardBase() []row.Nft {
 		body(isPods(ip6, row.NftTerm{Op: row.NftSaddr, V6: true}), row.NftStmt{Op: row.NftGotoChain, Chain: chainGuardIPv6}),
 		body(row.NftStmt{Op: row.NftVmap, Key: row.NftKeyOf(row.NftTerm{Op: row.NftIif}), Set: guardPorts().Name}),
 	}
-	rows := []row.Nft{ip4, ip6, guardPorts()}
+	rows := append([]row.Nft{ip4, ip6, guardPorts()}, ending(row.NftChain{Name: chainGuardDrop, Bridge: true}, "forged", dropping()...)...)
 	for _, c := range []struct {
 		name  string
 		rules []row.NftBody
 	}{
-		{chainGuardDrop, []row.NftBody{body(row.NftStmt{Op: row.NftCounter}, row.NftStmt{Op: row.NftDropPkt})}},
 		{chainGuardTell, []row.NftBody{body(isPods(ip6, row.NftTerm{Op: row.NftNDTarget, V6: true}), accept), body(end)}},
 		{chainGuardIPv6, []row.NftBody{
 			body(not(match(row.NftTerm{Op: row.NftL4proto}, protoICMP6)), accept),

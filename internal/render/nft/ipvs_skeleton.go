@@ -1,6 +1,10 @@
 package nft
 
-import "kube-router/internal/row"
+import (
+	"slices"
+
+	"kube-router/internal/row"
+)
 
 // IpvsParams is what the static part of the ipvs engine's rules depends on.
 type IpvsParams struct {
@@ -30,7 +34,7 @@ func IpvsSkeleton(p IpvsParams) []row.Nft {
 			clamp = append(clamp, f.clamp(p.MTU))
 		}
 	}
-	rows = append(rows, keepChains(keep)...)
+	rows = slices.Concat(rows, serviceEndings(), keepChains(keep))
 	return append(rows, ipvsChains(marking, refuse, snat, clamp)...)
 }
 
@@ -103,13 +107,10 @@ func (f ipvsFamily) ipvsRefusals(guard bool) []row.NftBody {
 	}
 	client := row.NftStmt{Op: row.NftLookup, Not: true, Key: row.NftKeyOf(f.frontKey(f.saddr())...), Set: f.sources().Name}
 	local := row.NftStmt{Op: row.NftMatchLocal, Not: true, Key: row.NftKeyOf(f.saddr())}
-	drop, unreachable := row.NftStmt{Op: row.NftDropPkt}, row.NftStmt{Op: row.NftReject}
-	tcp, reset := match(row.NftTerm{Op: row.NftL4proto}, 6), row.NftStmt{Op: row.NftReject, Num: 1}
 	rules := []row.NftBody{
-		body(f.is(), tcp, in(f.none(), false), reset),
-		body(f.is(), in(f.none(), false), unreachable),
-		body(f.is(), in(f.limited(), false), client, drop),
-		body(f.is(), in(f.away(), false), f.fromPods(true), local, drop),
+		body(f.is(), in(f.none(), false), goTo(chainNoEndpoint)),
+		body(f.is(), in(f.limited(), false), client, goTo(chainSource)),
+		body(f.is(), in(f.away(), false), f.fromPods(true), local, goTo(chainNoLocal)),
 	}
 	if !guard {
 		return rules
@@ -123,8 +124,7 @@ func (f ipvsFamily) ipvsRefusals(guard bool) []row.NftBody {
 	return append(rules,
 		body(f.is(), ping, row.NftStmt{Op: row.NftMatchLocal, Key: row.NftKeyOf(f.daddr())}, row.NftStmt{Op: row.NftReturn}),
 		body(f.is(), in(f.fronts(), false), row.NftStmt{Op: row.NftReturn}),
-		body(f.is(), tcp, vip, reset),
-		body(f.is(), vip, unreachable))
+		body(f.is(), vip, goTo(chainNoPort)))
 }
 
 // masquerading judges the first packet of each connection that IPVS has sent on. The connection's own record

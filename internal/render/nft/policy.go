@@ -122,6 +122,12 @@ func OtherDrops() map[string]row.NftKey {
 	} {
 		list[text] = row.NftRule{Chain: chain}.Key()
 	}
+	for text, chain := range map[string]string{
+		"no endpoint": chainNoEndpoint, "no Service at the port": chainNoPort, "no endpoint on this node": chainNoLocal, "outside of source ranges": chainSource,
+		"no egress gateway": gatewayRefused, "clear text": wireClear,
+	} {
+		list[text] = row.NftRule{Chain: chain}.Key()
+	}
 	list["not as its sender"] = row.NftRule{Chain: chainGuardDrop, Bridge: true}.Key()
 	return list
 }

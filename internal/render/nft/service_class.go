@@ -137,8 +137,7 @@ func (c class) before() []row.NftBody {
 	var rules []row.NftBody
 	if c.sources {
 		key := row.NftKeyOf(c.frontKey(c.saddr())...)
-		rules = append(rules, body(row.NftStmt{Op: row.NftLookup, Not: true, Key: key, Set: c.family.sources().Name},
-			row.NftStmt{Op: row.NftDropPkt}))
+		rules = append(rules, body(row.NftStmt{Op: row.NftLookup, Not: true, Key: key, Set: c.family.sources().Name}, goTo(chainSource)))
 	}
 	mark := row.NftStmt{Op: row.NftSetMark, Num: MasqueradeMark, Mask: MasqueradeMark}
 	switch c.mask {
@@ -247,9 +246,8 @@ func (p pick) fill(backends []intent.Backend) []intent.Backend {
 // for a moment, because the kernel reads its generation anew in each look-up: then its slot may be gone, and
 // the first slot, which is always there, takes it. What finds nothing is dropped and comes again.
 func (p pick) rules(f family, l list) []row.NftBody {
-	drop := body(row.NftStmt{Op: row.NftDropPkt})
 	if p.n == 0 {
-		return []row.NftBody{drop}
+		return []row.NftBody{body(goTo(chainNoLocal))}
 	}
 	var rules []row.NftBody
 	if p.sticky > 0 {
@@ -259,7 +257,7 @@ func (p pick) rules(f family, l list) []row.NftBody {
 	if p.size() > 1 {
 		rules = append(rules, dnat(f, l, row.NftTerm{Op: row.NftNumRandom, Mod: 1}))
 	}
-	return append(rules, drop)
+	return append(rules, body(dropIt()))
 }
 
 func dnat(f family, l list, slot row.NftTerm) row.NftBody {

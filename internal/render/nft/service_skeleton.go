@@ -48,7 +48,7 @@ func ServiceSkeleton(p ServiceParams) []row.Nft {
 			}
 		}
 	}
-	return append(rows, baseChains(dnat, refuse, snat)...)
+	return slices.Concat(rows, serviceEndings(), baseChains(dnat, refuse, snat))
 }
 
 func (p ServiceParams) families() []family {
@@ -90,15 +90,13 @@ func baseChains(dnat, refuse, snat []row.NftBody) []row.Nft {
 // NAT, so that an address that is still a front's was not served. Where it is open, fronts without endpoints alone
 // are refused.
 func (f family) refusals(open bool) []row.NftBody {
-	tcp := match(row.NftTerm{Op: row.NftL4proto}, 6)
-	reset, unreachable := row.NftStmt{Op: row.NftReject, Num: 1}, row.NftStmt{Op: row.NftReject}
 	none := row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.frontKey()...), Set: f.none().Name}
 	vips := f.unserved()
-	rows := []row.NftBody{body(f.is(), tcp, none, reset), body(f.is(), none, unreachable)}
+	rows := []row.NftBody{body(f.is(), none, goTo(chainNoEndpoint))}
 	if open {
 		return rows
 	}
-	return append(rows, body(append(vips, tcp, reset)...), body(append(vips, unreachable)...))
+	return append(rows, body(append(vips, goTo(chainNoPort))...))
 }
 
 // unserved matches what is for an address of Services that is none of a node's own: neither this one's, where a cache

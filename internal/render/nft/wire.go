@@ -7,10 +7,11 @@ import (
 
 // The chains and sets of what must not be on the wire in clear.
 const (
-	wireOut  = "wire-out" // what leaves, behind every translation
-	wireIn   = "wire-in"  // what comes, before any
-	wirePods = "wire-pods"
-	wireOwn  = "wire-own"
+	wireOut   = "wire-out" // what leaves, behind every translation
+	wireIn    = "wire-in"  // what comes, before any
+	wirePods  = "wire-pods"
+	wireOwn   = "wire-own"
+	wireClear = "wire-clear"
 )
 
 // prioWireOut is behind source translation (100), whoever does it.
@@ -24,7 +25,7 @@ func WireGuardian(g *intent.WireGuardian) []row.Nft {
 	in := []row.NftBody{body(arrivesBy(row.WireName), row.NftStmt{Op: row.NftReturn})}
 	ends := func(matches ...row.NftStmt) row.NftBody {
 		if g.Drop {
-			return body(append(matches, counter(), dropIt())...)
+			return body(append(matches, counter(), goTo(wireClear))...)
 		}
 		return body(append(matches, counter())...)
 	}
@@ -40,6 +41,9 @@ func WireGuardian(g *intent.WireGuardian) []row.Nft {
 			ends(f.is(), f.in(row.NftDaddr, wirePods, false), f.in(row.NftDaddr, wireOwn, true)),
 			ends(f.is(), f.in(row.NftSaddr, wireOwn, false), f.in(row.NftDaddr, hostNodes, false), here))
 		in = append(in, ends(f.is(), f.in(row.NftSaddr, wirePods, false), f.in(row.NftSaddr, wireOwn, true)))
+	}
+	if g.Drop {
+		rows = append(rows, ending(row.NftChain{Name: wireClear}, "clear", dropping()...)...)
 	}
 	rows = append(rows, row.NftChain{Name: wireOut, Hook: row.NftPostrouting, Priority: prioWireOut})
 	rows = append(rows, row.NftRules(wireOut, out...)...)

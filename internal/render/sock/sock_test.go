@@ -15,7 +15,7 @@ import (
 
 func front(addr string) *intent.Service {
 	return &intent.Service{
-		Front: intent.Front{Addr: netip.MustParseAddr(addr), Port: 80, Protocol: tcp}, Owner: "default/web",
+		Front: intent.Front{Addr: netip.MustParseAddr(addr), Port: 80, Protocol: tcp}, Owner: intent.Name{Namespace: "default", Name: "web"},
 		Backends: []intent.Backend{{Addr: netip.MustParseAddr("10.244.1.5"), Port: 8080}, {Addr: netip.MustParseAddr("10.244.2.5"), Port: 8081}},
 	}
 }
