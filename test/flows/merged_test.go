@@ -174,9 +174,37 @@ func TestMerged(t *testing.T) {
 		}
 		w.judge("merged "+name, "drops", err)
 	}
+	w.why(web)
 	w.check(w.Delete(w.ctx, isolating))
 	w.followed(client, web)
 	w.silent(web)
+}
+
+// why: a flow's identifier leads to what why says about its ends, from the node and from anywhere.
+func (w *world) why(web *lab.Host) {
+	out, said, _ := w.plugin("drops", "--to-pod", web.Name, "--last", "1", "-o", "json")
+	list, err := records(out)
+	if err != nil || len(list) != 1 {
+		w.t.Fatalf("%v: %s%s", err, out, said)
+	}
+	r := list[0]
+	text, err := w.run(r.NodeName, "why", "--flow", r.Flow.UUID)
+	if err == nil && (!strings.Contains(text, "closed") || !strings.Contains(text, web.Name)) {
+		err = fmt.Errorf("%s", text)
+	}
+	w.judge("why", "--flow on the node", err)
+	out, said, code := w.plugin("why", "--flow", r.Flow.UUID)
+	err = nil
+	if code == 2 || !strings.Contains(out, "closed") || !strings.Contains(said, "DROPPED") {
+		err = fmt.Errorf("code %d: %s%s", code, out, said)
+	}
+	w.judge("why", "--flow from anywhere", err)
+	_, said, code = w.plugin("why", "--flow", "18ecedf4-a62c-018c-c64e-ecb413cc43ee")
+	err = nil
+	if code != 2 || !strings.Contains(said, "no node keeps a flow") {
+		err = fmt.Errorf("code %d: %s", code, said)
+	}
+	w.judge("why", "--flow of one that nobody keeps", err)
 }
 
 // followed: what comes is told within seconds, once.
