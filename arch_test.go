@@ -101,7 +101,7 @@ const (
 // budgets bound rooms that would grow back: lines and files without tests. A room that needs more is two rooms, or the
 // budget is raised here with a reason.
 var budgets = map[string]struct{ lines, files int }{
-	"agent":  {3600, 35}, // wiring, of flows and of what policies lack too: sources, what runs beside what, tables and their lanes
+	"agent":  {3680, 35}, // wiring, of flows, their export and of what policies lack too: sources, what runs beside what, tables and their lanes
 	"think":  {1700, 15}, // the loop and the change table; what a stage plans is elsewhere
 	"stage":  {1950, 18}, // plans to rows; decisions are plan's and the engines'
 	"engine": {600, 8},   // grows by a package an engine

@@ -29,6 +29,9 @@ func (a *agent) newRecorder() {
 	a.recorder = observe.NewRecorder(observe.Options{Node: a.o.Settings.Node, Flows: int(s.Buffer), Drops: int(s.Drops), Rate: int(s.Rate), Sample: s.Sample,
 		Finest: map[model.FlowMetrics]observe.Finest{model.FlowsByNamespace: observe.ByNamespace, model.FlowsByWorkload: observe.ByWorkload}[s.Metrics], Series: int(s.Series)})
 	a.recorder.Service, a.recorder.Explain = a.serviceAt, a.explain
+	if s.Export != "" && s.Mode != model.FlowsOff {
+		a.recorder.Export = observe.NewExport(a.o.Settings.Node, s.Export)
+	}
 	a.recorder.Link = func(index uint32) string {
 		if l, err := net.InterfaceByIndex(int(index)); err == nil {
 			return l.Name
@@ -55,6 +58,12 @@ func (a *agent) flowParts() []part {
 	drops.Heard, drops.Lost = a.recorder.Logged, a.recorder.LostDrops
 	drops.Failed = func(err error) { a.unheard("drops", err) }
 	list := []part{{"drops", drops.Run}, {"names of drops", a.recorder.Run}}
+	if e := a.recorder.Export; e != nil {
+		list = append(list, part{"export of flows", func(ctx context.Context) error {
+			e.Run(ctx, func(err error) { a.unheard("export", err) })
+			return nil
+		}})
+	}
 	if s.Mode == model.FlowsAll {
 		list = append(list, part{"flows", a.followFlows})
 	}
@@ -194,6 +203,10 @@ func (a *agent) flowSamples() []show.Sample {
 		sample("flows_total", "Connections that were recorded", a.recorder.Seen.Load()),
 		sample("flow_drops_total", "Clients that rules of ours ended, once a minute each", a.recorder.Dropped.Load()),
 		sample("flows_lost_total", "Events of flows and drops that were lost", a.recorder.Lost.Load()),
+	}
+	if e := a.recorder.Export; e != nil {
+		list = append(list, sample("flows_exported_total", "Flows that the receiver of --flows-otlp took", e.Sent.Load()),
+			sample("flows_export_lost_total", "Flows that were not sent there, or not taken", e.Lost.Load()))
 	}
 	for _, c := range a.recorder.Tally.Counts() {
 		s := sample("flows_between_total", "Flows by who talked to whom, counted at the node of the pod that answers, or of the client where none does", c.Flows)

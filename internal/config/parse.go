@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -251,6 +252,21 @@ func socket(s string) (string, error) {
 		return "", fmt.Errorf("not an absolute path of at most %d bytes", maxSocketPath)
 	}
 	return filepath.Clean(s), nil
+}
+
+// receiver parses the URL of a receiver; empty: none. Settings are shown, so it holds no password.
+func receiver(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return "", errors.New("not a URL such as http://collector:4318/v1/logs")
+	case u.User != nil:
+		return "", errors.New("a URL with a name or password, which would be shown")
+	}
+	return s, nil
 }
 
 // urlPath parses the path of an HTTP page.

@@ -16,6 +16,8 @@ func flowFlags() []Flag {
 			Usage: "How many beginnings and ends of connections are taken each second; what is more is counted as lost."},
 		{Name: "flows-sample", Type: "uint32", Default: "1", Ours: true, read: one(func(d *draft) *uint32 { return &f(d).Sample }, number[uint32](1, 1<<20)),
 			Usage: "Keep one connection of so many, the same ones on every node."},
+		{Name: "flows-otlp", Type: "string", Ours: true, read: one(func(d *draft) *string { return &f(d).Export }, receiver),
+			Usage: "URL of an OpenTelemetry receiver, such as http://collector:4318/v1/logs, to which flows are sent as logs (OTLP/HTTP in JSON): drops at once, connections when they have ended."},
 		{Name: "flows-metrics", Type: "string", Default: string(model.FlowsUncounted), Ours: true,
 			read:  one(func(d *draft) *model.FlowMetrics { return &f(d).Metrics }, oneOf(model.FlowsUncounted, model.FlowsByNamespace, model.FlowsByWorkload)),
 			Usage: "How finely the metric kube_router_flows_between_total tells who talked to whom: off, namespace or workload."},

@@ -60,6 +60,7 @@ type FlowSettings struct {
 	Sample uint32   // --flows-sample (ours): one connection of so many is kept
 
 	Metrics FlowMetrics // --flows-metrics (ours)
+	Export  string      // --flows-otlp (ours): URL to which flows are sent; empty: nowhere
 	Series  uint32      // --flows-metrics-series (ours): how many pairs are counted apart
 }
 

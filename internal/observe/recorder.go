@@ -30,6 +30,7 @@ type Recorder struct {
 	o            Options
 	Names        *Names
 	Tally        *Tally
+	Export       *Export // nil: flows are sent nowhere
 	flows, drops *Ring
 
 	// Service is the Service with a frontend, if there is one.
@@ -130,11 +131,14 @@ func (r *Recorder) Tracked(events []conntrack.Event) {
 			f.Ended, f.Out, f.In = now, flow.Count(e.Orig), flow.Count(e.Back)
 			if i := slices.IndexFunc(begun, func(b flow.Flow) bool { return b.ID == f.ID && b.Src == f.Src && b.Dst == f.Dst }); i >= 0 {
 				begun[i].Ended, begun[i].Out, begun[i].In = f.Ended, f.Out, f.In
+				r.Export.Take(begun[i])
 				continue
 			}
-			if r.flows.End(&f) {
+			if whole := r.flows.End(&f); whole != nil {
+				r.Export.Take(*whole)
 				continue
 			}
+			r.Export.Take(f)
 		}
 		begun = append(begun, f)
 	}
@@ -255,6 +259,7 @@ func (r *Recorder) ended(ctx context.Context, list []nflog.Drop) {
 		r.Silent("policies", nil)
 	}
 	r.Tally.Add(fresh...)
+	r.Export.Take(fresh...)
 	for i := range fresh {
 		r.tries[keys[i]] = seen{r.drops.Put(fresh[i]), now}
 	}

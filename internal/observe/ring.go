@@ -62,21 +62,22 @@ func (r *Ring) add(f *flow.Flow) {
 	r.next++
 }
 
-// End notes the end of a flow whose beginning is here, with what went each way; false if it isn't.
-func (r *Ring) End(end *flow.Flow) bool {
+// End notes the end of a flow whose beginning is here, with what went each way, and gives the whole; nil if it isn't here.
+func (r *Ring) End(end *flow.Flow) *flow.Flow {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n, ok := r.open[end.ID]
 	if !ok {
-		return false
+		return nil
 	}
 	delete(r.open, end.ID)
 	s := r.at(n)
 	if s == nil || s.Src != end.Src || s.Dst != end.Dst || s.Protocol != end.Protocol {
-		return false
+		return nil
 	}
 	s.Ended, s.Out, s.In = end.Ended, end.Out, end.In
-	return true
+	whole := *s
+	return &whole
 }
 
 // Again counts another try of what was ended, if its record is still here.

@@ -83,20 +83,20 @@ func TestRingEndsFlows(t *testing.T) {
 	r := NewRing(2)
 	at := netip.MustParseAddrPort("10.0.0.1:1")
 	r.Add(flow.Flow{ID: 7, Src: at})
-	if !r.End(&flow.Flow{ID: 7, Src: at, Ended: time.Unix(5, 0), Out: flow.Count{Packets: 3}}) {
+	if r.End(&flow.Flow{ID: 7, Src: at, Ended: time.Unix(5, 0), Out: flow.Count{Packets: 3}}) == nil {
 		t.Error("its beginning is there")
 	}
-	if r.End(&flow.Flow{ID: 7, Src: at}) {
+	if r.End(&flow.Flow{ID: 7, Src: at}) != nil {
 		t.Error("it has ended already")
 	}
 	if list, _, _ := r.Read(0, time.Time{}, 99, func(*flow.Flow) bool { return true }); len(list) != 1 || list[0].Out.Packets != 3 || list[0].Ended.Unix() != 5 {
 		t.Errorf("%+v", list)
 	}
 	r.Add(flow.Flow{ID: 8, Src: at}, flow.Flow{ID: 9}, flow.Flow{ID: 10})
-	if r.End(&flow.Flow{ID: 8, Src: at}) || len(r.open) != 2 {
+	if r.End(&flow.Flow{ID: 8, Src: at}) != nil || len(r.open) != 2 {
 		t.Errorf("what was overwritten is forgotten: %v", r.open)
 	}
-	if r.End(&flow.Flow{ID: 9, Src: at}) {
+	if r.End(&flow.Flow{ID: 9, Src: at}) != nil {
 		t.Error("another flow has the identifier")
 	}
 }

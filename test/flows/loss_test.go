@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -57,7 +60,7 @@ func containsAll(text string, words []string) bool {
 
 // TestLoss: when the kernel's queue overruns, what is missing is told, in the answer and as a metric, to the last event.
 func TestLoss(t *testing.T) {
-	w := begin(t, lab.Config{Nodes: 1}, "--flows-buffer=131072", "--metrics-port=8090", "--flows-metrics=workload", "--flows-metrics-series=3")
+	w := begin(t, lab.Config{Nodes: 1}, "--flows-buffer=131072", "--metrics-port=8090", "--flows-metrics=workload", "--flows-metrics-series=3", "--flows-otlp=http://127.0.0.1:4318/v1/logs")
 	client, n := w.pod("default", "client", "n1"), w.Node("n1")
 	to := w.pod("shop", "web", "n1").IPv4()
 	w.check(n.SignalDaemon(syscall.SIGSTOP))
@@ -85,6 +88,45 @@ func TestLoss(t *testing.T) {
 	}
 	w.judge("loss", "by a metric", err)
 	w.between()
+	w.exported()
+}
+
+// exported: a receiver that comes gets what happens from then on; what was sent before it came is counted as lost.
+func (w *world) exported() {
+	client, web := w.pod("default", "client", "n1"), w.pod("shop", "web", "n1")
+	var mu sync.Mutex
+	var got strings.Builder
+	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		text, err := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintln(&got, r.URL.Path, string(text), err)
+	})}
+	var listener net.Listener
+	w.check(w.Node("n1").Do(func() (err error) {
+		listener, err = net.Listen("tcp", "127.0.0.1:4318")
+		return err
+	}))
+	go func() { _ = server.Serve(listener) }() // it ends with the test
+	defer server.Close()
+	// A connection has ended when the kernel forgets it.
+	if out, err := w.Node("n1").Run(w.ctx, "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_time_wait=1"); err != nil {
+		w.t.Fatal(out, err)
+	}
+	at := netip.AddrPortFrom(web.IPv6(), port)
+	err := w.soon(func() error {
+		ask(client, at, "tcp")
+		lost, _, err := w.metric("n1", "kube_router_flows_export_lost_total")
+		sent, _, failed := w.metric("n1", "kube_router_flows_exported_total")
+		mu.Lock()
+		defer mu.Unlock()
+		text := got.String()
+		if err == nil && failed == nil && (lost == 0 || sent == 0 || !containsAll(text, []string{`"destination.k8s.workload.name","value":{"stringValue":"web"}`, `{"stringValue":"` + at.Addr().String(), "kube_router.bytes_in"})) {
+			err = fmt.Errorf("%.0f sent, %.0f lost: %.400s", sent, lost, text)
+		}
+		return err
+	})
+	w.judge("export", "to an OpenTelemetry receiver", err)
 }
 
 // between: the metric of who talked to whom has the names of workloads, and no more series than allowed.

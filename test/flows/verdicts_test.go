@@ -187,7 +187,7 @@ func (w *world) gateway() {
 		var last error
 		err := w.soon(func() error {
 			ask(clerk, at, "udp")
-			out, said, _ := w.plugin("flows", "--from-pod", clerk.Name, "--to-ip", at.Addr().String(), "--to-port", fmt.Sprint(at.Port()), "--verdict", "FORWARDED", "-o", "json")
+			out, said, _ := w.plugin("flows", "--timeout", "60s", "--from-pod", clerk.Name, "--to-ip", at.Addr().String(), "--to-port", fmt.Sprint(at.Port()), "--verdict", "FORWARDED", "-o", "json")
 			list, err := records(out)
 			if err != nil {
 				return err

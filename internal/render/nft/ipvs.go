@@ -42,6 +42,9 @@ func (f ipvsFamily) limits(s *intent.Service) []row.Nft {
 		return nil
 	}
 	rows := []row.Nft{elementsOf(f.limited()).key(frontWire(s))}
+	if s.Silent {
+		rows = append(rows, elementsOf(f.silent()).key(frontWire(s)))
+	}
 	e := elementsOf(f.sources())
 	for _, p := range disjoint(f.family, s.Sources) {
 		rows = append(rows, e.span(frontWire(s).Addr(p.Addr()), frontWire(s).Addr(lastOf(p))))

@@ -45,6 +45,9 @@ func (f ipvsFamily) away() row.NftSet { return f.set("ipvs-away", f.front(), nil
 // limited are the fronts that are not for everybody, sources those whom they are for.
 func (f ipvsFamily) limited() row.NftSet { return f.set("ipvs-limited", f.front(), nil) }
 
+// silent are those of the limited that are for nobody, since this node has no endpoint.
+func (f ipvsFamily) silent() row.NftSet { return f.set("ipvs-silent", f.front(), nil) }
+
 func (f ipvsFamily) sources() row.NftSet {
 	s := f.set("ipvs-sources", f.front(f.addr), nil)
 	s.Interval = true
@@ -86,6 +89,6 @@ func ipvsUsed() row.NftSet {
 }
 
 func (f ipvsFamily) sets() []row.NftSet {
-	return []row.NftSet{f.fronts(), f.vips(), f.none(), f.away(), f.limited(), f.sources(), f.pods(), f.masked(),
+	return []row.NftSet{f.fronts(), f.vips(), f.none(), f.away(), f.limited(), f.silent(), f.sources(), f.pods(), f.masked(),
 		f.hairpin(), f.marks(), f.nearMarks(), f.direct()}
 }

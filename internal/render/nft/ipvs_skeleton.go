@@ -15,7 +15,7 @@ type IpvsParams struct {
 // IpvsSkeleton is the part of the ipvs engine's rules that is there without any Service.
 func IpvsSkeleton(p IpvsParams) []row.Nft {
 	rows := []row.Nft{ipvsUsed()}
-	var marking, keep, refuse, snat, clamp []row.NftBody
+	var marking, keep, refuse, limited, snat, clamp []row.NftBody
 	for _, plain := range p.families() {
 		f := ipvsFamily{plain}
 		for _, s := range f.sets() {
@@ -29,11 +29,14 @@ func IpvsSkeleton(p IpvsParams) []row.Nft {
 		marking = append(marking, f.marking()...)
 		keep = append(keep, f.keeping()...)
 		refuse = append(refuse, f.ipvsRefusals(!p.Open)...)
+		limited = append(limited, body(f.is(), row.NftStmt{Op: row.NftLookup, Key: row.NftKeyOf(f.frontKey()...), Set: f.silent().Name}, goTo(chainNoLocal)))
 		snat = append(snat, f.masquerading()...)
 		if p.MTU > 0 {
 			clamp = append(clamp, f.clamp(p.MTU))
 		}
 	}
+	rows = append(rows, row.NftChain{Name: chainLimited})
+	rows = append(rows, row.NftRules(chainLimited, append(limited, body(goTo(chainSource)))...)...)
 	rows = slices.Concat(rows, serviceEndings(), keepChains(keep))
 	return append(rows, ipvsChains(marking, refuse, snat, clamp)...)
 }
@@ -109,7 +112,7 @@ func (f ipvsFamily) ipvsRefusals(guard bool) []row.NftBody {
 	local := row.NftStmt{Op: row.NftMatchLocal, Not: true, Key: row.NftKeyOf(f.saddr())}
 	rules := []row.NftBody{
 		body(f.is(), in(f.none(), false), goTo(chainNoEndpoint)),
-		body(f.is(), in(f.limited(), false), client, goTo(chainSource)),
+		body(f.is(), in(f.limited(), false), client, goTo(chainLimited)),
 		body(f.is(), in(f.away(), false), f.fromPods(true), local, goTo(chainNoLocal)),
 	}
 	if !guard {
