@@ -17,32 +17,33 @@ import (
 // rooms tells which rooms a room may import. A room is the folder below internal/ or cmd/; "plan" stands
 // for all of plan's rooms. The table is the picture of ARCHITECTURE.md: data flows one way.
 var rooms = map[string][]string{
-	"model":     {},                            // because a noun knows nobody
-	"intent":    {},                            // because a noun knows nobody
-	"flow":      {},                            // because a noun knows nobody; the plugin merges what nodes print of it
-	"row":       {},                            // because a noun knows nobody
-	"api":       {},                            // because it is how users write our own kinds, and it knows nobody
-	"listen":    {},                            // because whoever listens does so in the same way, and it knows nobody
-	"watch":     {"model", "listen", "api"},    // because it turns the outside into what is true
-	"holder":    {"model"},                     // because who owns what follows from what is true, and several planners must be told the same
-	"plan":      {"model", "intent", "holder"}, // because it turns what is true into what should be
-	"render":    {"intent", "row"},             // because it puts what should be in a facility's words
-	"reconcile": {"row"},                       // because it compares rows, whatever they are
-	"driver":    {"row", "listen", "api"},      // because it writes rows and knows nothing of why
-	"observe":   {"flow", "model", "driver"},   // because it keeps what drivers read, with names of what is true
-	"config":    {"model"},                     // because settings are part of what is true
+	"model":     {},                                  // because a noun knows nobody
+	"intent":    {},                                  // because a noun knows nobody
+	"flow":      {},                                  // because a noun knows nobody; the plugin merges what nodes print of it
+	"row":       {},                                  // because a noun knows nobody
+	"api":       {},                                  // because it is how users write our own kinds, and it knows nobody
+	"listen":    {},                                  // because whoever listens does so in the same way, and it knows nobody
+	"watch":     {"model", "listen", "api"},          // because it turns the outside into what is true
+	"holder":    {"model"},                           // because who owns what follows from what is true, and several planners must be told the same
+	"plan":      {"model", "intent", "holder"},       // because it turns what is true into what should be
+	"render":    {"intent", "row"},                   // because it puts what should be in a facility's words
+	"podlink":   {},                                  // because the plugin and the daemon make and free the same, and it knows nobody
+	"reconcile": {"row"},                             // because it compares rows, whatever they are
+	"driver":    {"row", "listen", "api", "podlink"}, // because it writes rows and knows nothing of why; the CNI file is what the plugin reads
+	"observe":   {"flow", "model", "driver"},         // because it keeps what drivers read, with names of what is true
+	"config":    {"model"},                           // because settings are part of what is true
 	"show":      {"model", "intent", "row", "reconcile", "listen"},
-	"agent":     {"engine", "flow", "observe", "model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "think", "stage", "holder"},
+	"agent":     {"engine", "flow", "observe", "model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "think", "stage", "holder", "podlink"},
 	"think":     {"model", "plan", "holder"},                                                                  // because what a change touches follows from what is true, and units are plan's
 	"engine":    {"engine", "model", "intent", "row", "render"},                                               // because an engine is words of several facilities for one intent
 	"stage":     {"engine", "model", "plan", "holder", "intent", "render", "row", "reconcile", "think"},       // because it carries what is true on to rows, and claims them
 	"view":      {"flow", "model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"}, // because it tells what is, wanted and there, and asks through its own nouns
-	"doctor":    {"engine", "model", "row", "watch", "plan", "driver", "config", "show", "api"},               // because it examines what the daemon works with, without one
+	"doctor":    {"engine", "model", "row", "watch", "plan", "driver", "config", "show", "api", "podlink"},    // because it examines what the daemon works with, without one
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
 	"page":      {"flow", "listen"}, // because it shows what any source tells of a cluster, in a browser
 	"cluster":   {"flow"},           // because it runs on the operator's machine and knows the daemon by what that prints
 	"lab":       {"lab", "api"},     // because it is the world around the binary and must not share its mistakes, but users write the same objects
-	"cmd":       {"agent", "cluster", "page", "flow", "doctor", "view", "config", "show", "lab", "model", "driver", "row"},
+	"cmd":       {"agent", "cluster", "page", "flow", "doctor", "view", "config", "show", "lab", "model", "driver", "row", "podlink"},
 }
 
 // pure rooms do no I/O, read no clock and log nothing: they return values and remarks.
@@ -61,8 +62,8 @@ var thirdParty = map[string]struct {
 	"k8s.io/apimachinery":                    {[]string{"api", "cluster", "watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes meta types and codecs"},
 	"k8s.io/cri-api":                         {[]string{"driver"}, "the container runtime's protocol, where no CNI record names a pod's namespace"},
 	"github.com/osrg/gobgp/v4":               {[]string{"driver", "watch", "cmd"}, "the BGP speaker, with its gRPC interface that users know"},
-	"github.com/vishvananda/netlink":         {[]string{"driver", "watch", "lab"}, "links, addresses, routes and rules over rtnetlink"},
-	"github.com/vishvananda/netns":           {[]string{"driver", "watch", "lab", "agent", "doctor", "cmd"}, "entering a network namespace"},
+	"github.com/vishvananda/netlink":         {[]string{"driver", "watch", "lab", "podlink"}, "links, addresses, routes and rules over rtnetlink"},
+	"github.com/vishvananda/netns":           {[]string{"driver", "watch", "lab", "agent", "doctor", "podlink", "cmd"}, "entering a network namespace"},
 	"github.com/google/nftables":             {[]string{"driver"}, "nftables over netlink"},
 	"github.com/mdlayher/netlink":            {[]string{"driver"}, "netlink messages that google/nftables has no words for"},
 	"github.com/moby/ipvs":                   {[]string{"driver"}, "IPVS over generic netlink"},
@@ -82,7 +83,7 @@ var thirdParty = map[string]struct {
 	"k8s.io/streaming":                       {[]string{"cluster", "lab"}, "the server's end of SPDY, which older kubectl and port-forward speak"},
 	"github.com/go-logr/logr":                {[]string{"watch"}, "client-go logs through it; we hand it our own logger"},
 	"k8s.io/klog/v2":                         {[]string{"watch"}, "client-go logs through it; we hand it our own logger"},
-	"golang.org/x/sys":                       {[]string{"driver", "watch", "lab", "cmd"}, "system calls and kernel constants"},
+	"golang.org/x/sys":                       {[]string{"driver", "watch", "lab", "podlink", "cmd"}, "system calls and kernel constants"},
 	"golang.org/x/net":                       {[]string{"driver"}, "bpf: the filter that spares us the echo of our own netlink messages"},
 	"golang.org/x/sync":                      {[]string{"agent", "lab", "cmd"}, "errgroup"},
 	"golang.zx2c4.com/wireguard":             {[]string{"driver"}, "WireGuard in user space, where the kernel has none"},

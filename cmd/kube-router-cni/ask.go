@@ -15,17 +15,17 @@ const pause = 100 * time.Millisecond
 
 // ask gets the daemon's answer. While nobody listens, or the daemon goes away before it has answered, it is
 // tried again until the time is over: a daemon that is being updated is back in seconds.
-func ask(socket string, most time.Duration, r model.AttachRequest) error {
+func ask(socket string, most time.Duration, r model.AttachRequest) (model.AttachReply, error) {
 	end := time.Now().Add(most)
 	for {
 		reply, err := once(socket, end, r)
 		switch {
 		case err == nil && reply.Error == "":
-			return nil
+			return reply, nil
 		case err == nil:
-			return errors.New(reply.Error)
+			return reply, errors.New(reply.Error)
 		case time.Now().Add(pause).After(end):
-			return fmt.Errorf("no answer from kube-router at %s within %s: %w", socket, most, err)
+			return reply, fmt.Errorf("no answer from kube-router at %s within %s: %w", socket, most, err)
 		}
 		time.Sleep(pause)
 	}

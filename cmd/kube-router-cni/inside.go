@@ -9,50 +9,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"kube-router/internal/model"
 	"kube-router/internal/row"
 )
-
-// within runs f in the network namespace of a path.
-func within(path string, f func() error) error {
-	runtime.LockOSThread()
-	here, err := netns.Get()
-	if err != nil {
-		return fmt.Errorf("our own network namespace: %w", err)
-	}
-	defer here.Close()
-	there, err := netns.GetFromPath(path)
-	if err != nil {
-		return fmt.Errorf("network namespace %s: %w", path, err)
-	}
-	defer there.Close()
-	if err := netns.Set(there); err != nil {
-		return fmt.Errorf("enter network namespace %s: %w", path, err)
-	}
-	err = f()
-	if back := netns.Set(here); back != nil { // the thread stays locked, and ends with its goroutine
-		return errors.Join(err, fmt.Errorf("leave network namespace %s: %w", path, back))
-	}
-	runtime.UnlockOSThread()
-	return err
-}
-
-// deaf makes an interface of a pod, and those that it may get later, not listen to router advertisements: a pod's routes are those
-// that its CNI plugin gives it, and whoever else shares the link could give it others.
-func deaf(ifname string) error {
-	for _, of := range []string{"default", ifname} {
-		err := os.WriteFile(filepath.Join("/proc/sys/net/ipv6/conf", of, "accept_ra"), []byte("0"), 0o644)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // without IPv6 there is no such setting
-			return err
-		}
-	}
-	return nil
-}
 
 // impatient lets a pod on our bridge ask for the Ethernet address of a neighbour three times in 0.3 s, and not in 3: all of them are on
 // this machine. Who connects to an address that no pod has is told at once.

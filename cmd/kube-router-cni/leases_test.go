@@ -12,7 +12,13 @@ import (
 )
 
 func TestLeasesOfPodsThatAreGoneAreFreed(t *testing.T) {
-	dir := t.TempDir()
+	data := t.TempDir()
+	dir := filepath.Join(data, "n")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := &conf{DataDir: data}
+	c.Name = "n"
 	for name, text := range map[string]string{
 		"10.244.1.2": "gone\r\neth0", "10.244.1.3": "here\r\neth0", "fd00::2": "gone\r\neth0", "10.244.1.4": "here", "10.244.1.5": "here\r\neth1",
 		"last_reserved_ip.0": "10.244.1.5", "lock": "", "10.244.1.6": "starting\r\neth0",
@@ -29,7 +35,7 @@ func TestLeasesOfPodsThatAreGoneAreFreed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := free(dir, []model.Name{{Namespace: "here", Name: "eth0"}}, time.Now()); err != nil {
+	if err := free(c, []model.Name{{Namespace: "here", Name: "eth0"}}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	list, _ := os.ReadDir(dir)
@@ -40,7 +46,8 @@ func TestLeasesOfPodsThatAreGoneAreFreed(t *testing.T) {
 	if want := []string{"10.244.1.3", "10.244.1.4", "10.244.1.6", "last_reserved_ip.0", "lock"}; !slices.Equal(left, want) {
 		t.Errorf("left: %v, want %v", left, want)
 	}
-	if err := free(filepath.Join(dir, "nowhere"), nil, time.Now()); err != nil {
+	c.Name = "nowhere"
+	if err := free(c, nil, time.Now()); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
-// Command kube-router-cni is a chained CNI plugin that makes a pod's start wait until its network policy and the guard
-// of its port are in the kernel. It follows the plugin that made the interface, hands the pod's name and addresses to the
-// daemon over a unix socket, and passes the result on unchanged. Until the daemon has answered, the static
+// Command kube-router-cni is a CNI plugin that makes a pod's start wait until its network policy and the guard
+// of its port are in the kernel. In a chain it follows the plugin that made the interface, and passes the result on
+// unchanged; where its entry says in whose place it stands, it is the only plugin and makes the interface itself
+// (package podlink). It hands the pod's name and addresses to the daemon over a unix socket. Until the daemon has answered, the static
 // rules of the firewall refuse the address, so no packet of the pod is ever ahead of its policy. In the pod it sees to it
 // that nobody there listens to router advertisements, and tells the neighbours whose the pod's addresses are now.
 package main
@@ -19,6 +20,7 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 
 	"kube-router/internal/model"
+	"kube-router/internal/podlink"
 	"kube-router/internal/row"
 )
 
@@ -37,9 +39,24 @@ func main() {
 // conf is the plugin's entry in the CNI configuration.
 type conf struct {
 	types.PluginConf
-	Socket  string `json:"socket"`
-	Timeout int    `json:"timeout"` // seconds that an ADD may wait
-	DataDir string `json:"dataDir"` // of host-local, if another than its default
+	Socket  string            `json:"socket"`
+	Timeout int               `json:"timeout"` // seconds that an ADD may wait
+	DataDir string            `json:"dataDir"` // of host-local, if another than its default
+	Instead []json.RawMessage `json:"instead"` // the entries of the plugins in whose place ours stands; none: it follows them in a chain
+
+	RuntimeConfig struct {
+		Ports     []json.RawMessage `json:"portMappings"`
+		Bandwidth podlink.Limits    `json:"bandwidth"`
+	} `json:"runtimeConfig"`
+
+	link podlink.Conf // what Instead says
+}
+
+// own tells whether ours is the only plugin.
+func (c *conf) own() bool { return c.Instead != nil }
+
+func (c *conf) owner(args *skel.CmdArgs) podlink.Owner {
+	return podlink.Owner{Network: c.Name, Container: args.ContainerID, Ifname: args.IfName}
 }
 
 func (c *conf) wait() time.Duration {
@@ -57,6 +74,13 @@ func read(stdin []byte) (*conf, *current.Result, error) {
 	}
 	if c.Socket == "" {
 		c.Socket = defaultSocket
+	}
+	if c.own() {
+		var err error
+		if c.link, err = podlink.Parse(c.Instead); err != nil {
+			return nil, nil, types.NewError(types.ErrInvalidNetworkConfig, "kube-router-cni can't stand in for these plugins", err.Error())
+		}
+		c.DataDir = c.link.DataDir
 	}
 	if c.RawPrevResult == nil {
 		return c, nil, nil
@@ -120,7 +144,7 @@ func ends(ifname string, prev *current.Result) (port string, mac model.MAC) {
 
 // setUp sets up a pod's interface, from within.
 func setUp(ifname string, prev *current.Result) error {
-	err := deaf(ifname)
+	err := podlink.Deaf(ifname)
 	ours := slices.ContainsFunc(prev.Interfaces, func(i *current.Interface) bool { return i.Name == row.BridgeName && i.Sandbox == "" })
 	if err == nil && ours {
 		err = impatient(ifname)
@@ -133,6 +157,12 @@ func add(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
+	if c.own() {
+		if prev, err = connect(c, args); err != nil {
+			return err
+		}
+		return types.PrintResult(prev, c.CNIVersion)
+	}
 	if prev == nil {
 		return types.NewError(types.ErrInvalidNetworkConfig, "kube-router-cni needs a plugin before it in the chain", "no prevResult")
 	}
@@ -141,19 +171,27 @@ func add(args *skel.CmdArgs) error {
 		return err
 	}
 	if a != nil {
-		if err := within(args.Netns, func() error { a.Cookie = cookie(); return setUp(args.IfName, prev) }); err != nil {
-			return types.NewError(types.ErrIOFailure, fmt.Sprintf("can't set up the interface of pod %s", a.Pod), err.Error())
-		}
-		if err := ask(c.Socket, c.wait(), model.AttachRequest{Verb: model.AttachAdd, Attachment: a}); err != nil {
-			return types.NewError(types.ErrTryAgainLater,
-				fmt.Sprintf("the network policy of pod %s is not in the kernel yet", a.Pod), err.Error())
-		}
-		if err := within(args.Netns, func() error { return announce(args.IfName, a.MAC, a.Addrs) }); err != nil {
-			// Nobody but those who knew the address's last owner misses it, and they ask again by themselves.
-			fmt.Fprintf(os.Stderr, "kube-router-cni: announce the addresses of pod %s: %v\n", a.Pod, err)
+		if err := protect(c, args, a, prev); err != nil {
+			return err
 		}
 	}
 	return types.PrintResult(prev, c.CNIVersion)
+}
+
+// protect returns when the policy of an attached pod is in force, and tells its neighbours.
+func protect(c *conf, args *skel.CmdArgs, a *model.Attachment, prev *current.Result) error {
+	if err := podlink.Within(args.Netns, func() error { a.Cookie = cookie(); return setUp(args.IfName, prev) }); err != nil {
+		return types.NewError(types.ErrIOFailure, fmt.Sprintf("can't set up the interface of pod %s", a.Pod), err.Error())
+	}
+	if _, err := ask(c.Socket, c.wait(), model.AttachRequest{Verb: model.AttachAdd, Attachment: a}); err != nil {
+		return types.NewError(types.ErrTryAgainLater,
+			fmt.Sprintf("the network policy of pod %s is not in the kernel yet", a.Pod), err.Error())
+	}
+	if err := podlink.Within(args.Netns, func() error { return announce(args.IfName, a.MAC, a.Addrs) }); err != nil {
+		// Nobody but those who knew the address's last owner misses it, and they ask again by themselves.
+		fmt.Fprintf(os.Stderr, "kube-router-cni: announce the addresses of pod %s: %v\n", a.Pod, err)
+	}
+	return nil
 }
 
 // del must succeed without the daemon: it finds out by itself what has gone when it is back.
@@ -163,10 +201,20 @@ func del(args *skel.CmdArgs) error {
 		return err
 	}
 	a, err := attachment(args, prev)
-	if err != nil || a == nil {
+	if err != nil {
 		return err
 	}
-	_ = ask(c.Socket, farewell, model.AttachRequest{Verb: model.AttachDel, Attachment: a})
+	if c.own() {
+		if err := unplug(c, args, prev); err != nil {
+			return err
+		}
+	}
+	if a != nil {
+		_, _ = ask(c.Socket, farewell, model.AttachRequest{Verb: model.AttachDel, Attachment: a})
+	}
+	if c.own() {
+		return leave(c, args)
+	}
 	return nil
 }
 
@@ -176,10 +224,18 @@ func check(args *skel.CmdArgs) error {
 		return err
 	}
 	a, err := attachment(args, prev)
-	if err != nil || a == nil {
+	if err != nil {
 		return err
 	}
-	if err := ask(c.Socket, c.wait(), model.AttachRequest{Verb: model.AttachCheck, Attachment: a}); err != nil {
+	if c.own() {
+		if err := examine(c, args, prev); err != nil {
+			return err
+		}
+	}
+	if a == nil {
+		return nil
+	}
+	if _, err := ask(c.Socket, c.wait(), model.AttachRequest{Verb: model.AttachCheck, Attachment: a}); err != nil {
 		return types.NewError(types.ErrTryAgainLater, fmt.Sprintf("the network policy of pod %s is not in force", a.Pod), err.Error())
 	}
 	return nil
@@ -194,10 +250,10 @@ func gc(args *skel.CmdArgs) error {
 	for _, v := range c.ValidAttachments {
 		r.Valid = append(r.Valid, model.Name{Namespace: v.ContainerID, Name: v.IfName})
 	}
-	if err := free(leases(c), r.Valid, time.Now()); err != nil {
+	if err := free(c, r.Valid, time.Now()); err != nil {
 		return types.NewError(types.ErrTryAgainLater, "addresses of pods that are gone were not all freed", err.Error())
 	}
-	if err := ask(c.Socket, c.wait(), r); err != nil {
+	if _, err := ask(c.Socket, c.wait(), r); err != nil {
 		return types.NewError(types.ErrTryAgainLater, "nothing was collected", err.Error())
 	}
 	return nil
@@ -208,7 +264,7 @@ func status(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	err = ask(c.Socket, farewell, model.AttachRequest{Verb: model.AttachStatus})
+	_, err = ask(c.Socket, farewell, model.AttachRequest{Verb: model.AttachStatus})
 	if !wasReady(c.Socket, err == nil, time.Now()) {
 		return types.NewError(types.ErrPluginNotAvailable, "kube-router is not ready for pods on this node", err.Error())
 	}

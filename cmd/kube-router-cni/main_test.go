@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kube-router/internal/model"
+	"kube-router/internal/podlink"
 )
 
 // daemon answers with what f says, and keeps what it was asked. The first refusals connections are cut.
@@ -90,7 +91,7 @@ func TestAddTellsThePod(t *testing.T) {
 	if err := add(a); err != nil {
 		t.Fatal(err)
 	}
-	if err := within(a.Netns, func() error {
+	if err := podlink.Within(a.Netns, func() error {
 		b, err := os.ReadFile(acceptRA)
 		if string(b) != "0\n" {
 			t.Errorf("in the pod accept_ra is %q", b)

@@ -107,6 +107,7 @@ func (a *agent) parts() []part {
 		{"leftovers", a.takeOver},
 		{"chains of others", a.followChains},
 		{"memory", a.slim},
+		{"leases", a.freeLeases},
 	}...)
 }
 

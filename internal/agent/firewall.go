@@ -6,16 +6,20 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netns"
 
 	"kube-router/internal/config"
 	"kube-router/internal/driver/conntrack"
+	"kube-router/internal/driver/file"
 	"kube-router/internal/driver/nflog"
 	drv "kube-router/internal/driver/nft"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"
+	"kube-router/internal/podlink"
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
 	"kube-router/internal/stage"
@@ -197,6 +201,24 @@ func (a *agent) Stands(ctx context.Context, at *model.Attachment) error {
 	return why
 }
 
+// Wish tells what the Pod of an attachment asks for its interface.
+func (a *agent) Wish(ctx context.Context, at *model.Attachment) (model.Wish, error) {
+	var w *stage.Waiter
+	if err := a.thinker.Query(ctx, func(m *model.Model) { w = a.network.Policies.Meet(m, at) }); err != nil {
+		return model.Wish{}, fmt.Errorf("the daemon is still starting: %w", err)
+	}
+	select {
+	case o := <-w.Pod:
+		if o == nil || o.Wish == nil {
+			return model.Wish{}, nil
+		}
+		return *o.Wish, nil
+	case <-ctx.Done():
+	}
+	_ = a.thinker.Query(context.WithoutCancel(ctx), func(*model.Model) { a.network.Policies.Forget(w) })
+	return model.Wish{}, fmt.Errorf("the API server has not reported pod %s yet", at.Pod)
+}
+
 // Ready tells why no pod could start now.
 func (a *agent) Ready() error {
 	select {
@@ -207,6 +229,23 @@ func (a *agent) Ready() error {
 	t, _ := a.tables.of(ruleTable)
 	if s := t.lane.Status(); !s.Known || s.Broken != "" {
 		return fmt.Errorf("the rules can't be written: %s", s.Broken)
+	}
+	return nil
+}
+
+// freeLeases gives back, once, the addresses of pods that are gone: a node that lost its power, or a plugin that was killed, left them.
+func (a *agent) freeLeases(context.Context) error {
+	s := &a.o.Settings
+	name, dataDir, ok := file.Network(s.CNI.File)
+	if !s.OwnsNetwork() || !ok {
+		return nil
+	}
+	freed, err := podlink.FreeAtStart(dataDir, name, filepath.Join(filepath.Dir(s.CNI.Socket), "attached"), time.Now())
+	if err != nil {
+		a.log.Warn("addresses of pods that are gone were not all freed", "error", err)
+	}
+	if freed > 0 {
+		a.log.Info("addresses of pods that are gone are free", "addresses", freed)
 	}
 	return nil
 }

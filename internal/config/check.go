@@ -110,6 +110,7 @@ func (d *draft) remarks() {
 			"--run-loadbalancer: without --loadbalancer-ip-range addresses are given from AddressPools (kube-router.io/v1alpha1) alone"},
 		{s.BGP.AdvertiseLB && !s.Balancer && s.Services.StrictExternal && len(s.Allocator.Ranges) == 0,
 			"--advertise-loadbalancer-ip: without --loadbalancer-ip-range or an AddressPool no load balancer address is accepted, so none is advertised"},
+		{s.CNI.Plugin == model.PluginOwn && !s.OwnsNetwork(), "--cni-plugin=own: does nothing without --run-router and --enable-cni: the CNI file isn't ours"},
 		{s.Policy.DefaultDeny && !s.Firewall, "--netpol-default-deny: does nothing with --run-firewall=false"},
 		{d.useNft, "--use-nftables-for-netpol: nftables is always used"},
 		{s.BGP.AdminPort != 0 && s.BGP.AdminAddr.IsValid() && !s.BGP.AdminAddr.IsLoopback(),

@@ -168,6 +168,7 @@ func processCases() []flagCase {
 		{"metrics-port", "", "8080", func(o *Options) { o.Metrics, o.Settings.Listens = ":8080", []model.Port{20244, 8080} }, append([]string{"20244"}, badPort16...)},
 		{"metrics-path", "", "/m", func(o *Options) { o.MetricsPath = "/m" }, []string{"", "m", "/{x}"}},
 		{"control-socket", "", "/run/c", func(o *Options) { o.ControlSocket = "/run/c" }, []string{"", "c", "/" + strings.Repeat("x", 107), "/run/kube-router/cni.sock"}},
+		{"cni-plugin", "", "own", func(o *Options) { o.Settings.CNI.Plugin = model.PluginOwn }, []string{"", "bridge", "true"}},
 		{"cni-socket", "", "/run/c", func(o *Options) { o.Settings.CNI.Socket = "/run/c" }, []string{"", "c"}},
 		{"run-router", "", "false", func(o *Options) { o.Settings.Router = false }, badBool},
 		{"run-firewall", "", "false", func(o *Options) { o.Settings.Firewall = false }, badBool},

@@ -140,6 +140,8 @@ func interfaceFlags() []Flag {
 			Differs: "Takes off what the tunnel adds, as its text has always said; v2 does not."},
 		{Name: "cni-socket", Type: "string", Default: DefaultCNISocket, Ours: true, read: one(func(d *draft) *string { return &c(d).Socket }, socket),
 			Usage: "Unix socket on which the kube-router-cni plugin finds the daemon."},
+		{Name: "cni-plugin", Type: "string", Default: "chain", Ours: true, read: one(func(d *draft) *model.PluginMode { return &c(d).Plugin }, oneOf(model.PluginChain, model.PluginOwn)),
+			Usage: "Who connects pods: chain (bridge, host-local, portmap and bandwidth, then kube-router-cni) or own (kube-router-cni alone, faster); pods that run stay as they are."},
 	}
 }
 

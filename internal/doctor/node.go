@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"kube-router/internal/driver/probe"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/host"
+	"kube-router/internal/podlink"
 	"kube-router/internal/row"
 	"kube-router/internal/show"
 )
@@ -140,8 +142,10 @@ func checkMTU(p *patient) []finding {
 	return list
 }
 
-// podLink is how the bridge plugin calls the node's end of a pod's cable.
-var podLink = regexp.MustCompile(`^veth[0-9a-f]{8}$`)
+// bridgeLink is how the bridge plugin calls the node's end of a pod's cable.
+var bridgeLink = regexp.MustCompile(`^veth[0-9a-f]{8}$`)
+
+func podLink(name string) bool { return bridgeLink.MatchString(name) || podlink.OurLink(name) }
 
 // checkBridge finds pods that lost their bridge: it is made anew when somebody removes it, but only the pods' own start
 // puts cables into it. Everything else looks well then.
@@ -154,7 +158,7 @@ func checkBridge(p *patient) []finding {
 		switch {
 		case l.Master == row.BridgeName:
 			ports++
-		case l.Kind == "veth" && l.Master == "" && podLink.MatchString(l.Name):
+		case l.Kind == "veth" && l.Master == "" && podLink(l.Name):
 			loose = append(loose, l.Name)
 		}
 	}
@@ -171,6 +175,9 @@ func checkBridge(p *patient) []finding {
 
 // plugins are the CNI plugins that our part of the CNI file names, and what it costs to lack one.
 func plugins(s *model.Settings) map[string]verdict {
+	if s.CNI.Plugin == model.PluginOwn && s.CNI.Socket != "" {
+		return map[string]verdict{"kube-router-cni": bad, "loopback": bad, "portmap": warn}
+	}
 	list := map[string]verdict{"bridge": bad, "host-local": bad, "loopback": bad, "portmap": warn}
 	if s.Firewall && s.CNI.Socket != "" {
 		list["kube-router-cni"] = warn
@@ -190,7 +197,7 @@ func checkCNI(p *patient) []finding {
 		}
 	}
 	if len(list) == 0 {
-		list = append(list, finding{fine, "CNI plugins", "all are in " + pluginDir, ""})
+		list = append(list, finding{fine, "CNI plugins", "all are in " + pluginDir + " (--cni-plugin=" + string(cmp.Or(p.s.CNI.Plugin, model.PluginChain)) + ")", ""})
 	}
 	return append(list, cniFile(p.s.CNI.File, p.node))
 }

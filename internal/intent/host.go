@@ -22,6 +22,7 @@ type CNI struct {
 	Ranges []netip.Prefix // at most one per family, IPv4 first
 	MTU    int            // 0: the plugin's default
 	Socket string         // of the daemon, for the plugin that waits for the firewall; empty: not chained
+	Own    bool           // that plugin connects pods too, in place of the others
 }
 
 // String prints what is special.
@@ -30,6 +31,9 @@ func (h *Host) String() string {
 		h.V4, h.V6, h.Uplinks, h.Bridge, h.MTU, h.Bridged, h.Proxy)
 	if h.CNI != nil {
 		s += fmt.Sprintf(" cni=%s ranges=%v mtu=%d socket=%s", h.CNI.File, h.CNI.Ranges, h.CNI.MTU, h.CNI.Socket)
+		if h.CNI.Own {
+			s += " plugin=own"
+		}
 	}
 	return s
 }

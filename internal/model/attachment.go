@@ -77,16 +77,31 @@ const (
 	AttachCheck  AttachVerb = "CHECK"  // is the pod's policy in the kernel?
 	AttachStatus AttachVerb = "STATUS" // could an ADD work now?
 	AttachGC     AttachVerb = "GC"     // these interfaces are all there are
+	AttachWish   AttachVerb = "WISH"   // ours: what must be known of the pod before it has an interface
 )
 
 // AttachRequest is the question.
 type AttachRequest struct {
 	Verb       AttachVerb  `json:"verb"`
-	Attachment *Attachment `json:"attachment,omitempty"` // of ADD, DEL and CHECK
+	Attachment *Attachment `json:"attachment,omitempty"` // of ADD, DEL, CHECK and WISH
 	Valid      []Name      `json:"valid,omitempty"`      // of GC: container and interface of those that live
 }
 
 // AttachReply is the answer; an empty Error is success.
 type AttachReply struct {
 	Error string `json:"error,omitempty"`
+	Wish  Wish   `json:"wish,omitzero"` // of WISH
+}
+
+// Wish is what a Pod asks for its interface.
+type Wish struct {
+	Addrs   []netip.Addr `json:"addrs,omitempty"`   // fixed addresses, at most one of a family; a family without one gets any
+	Ingress uint64       `json:"ingress,omitempty"` // most of what it is sent, in bits a second; 0: no limit
+	Egress  uint64       `json:"egress,omitempty"`  // most of what it sends
+	Wrong   string       `json:"wrong,omitempty"`   // why it can't have what it asks for; empty: it can
+}
+
+// IsZero tells whether nothing is asked for.
+func (w Wish) IsZero() bool {
+	return len(w.Addrs) == 0 && w.Ingress == 0 && w.Egress == 0 && w.Wrong == ""
 }

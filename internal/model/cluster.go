@@ -19,6 +19,7 @@ type Pod struct {
 	AtSocket    *bool         // annotation kube-router.io/socket-lb; nil: the Namespace, and what the pod is, decide
 	Packets     string        // what of the pod must see Services' packets: a mesh's sidecar, a virtual machine; empty: nothing
 	Workload    Workload      // what made it; zero: nobody, or who can't be told
+	Wish        *Wish         // what it asks for its interface; nil: nothing special
 	Weight      uint16        // annotation pod.weight (ours): its share of a Service's connections; 0: not given
 	Remarks     []Remark
 }

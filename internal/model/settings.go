@@ -187,11 +187,21 @@ type BGPSettings struct {
 
 // CNISettings configure the node's CNI file.
 type CNISettings struct {
-	Enabled bool   // --enable-cni
-	File    string // KUBE_ROUTER_CNI_CONF_FILE
-	AutoMTU bool   // --auto-mtu
-	Socket  string // --cni-socket (ours): where kube-router-cni finds the daemon
+	Enabled bool       // --enable-cni
+	File    string     // KUBE_ROUTER_CNI_CONF_FILE
+	AutoMTU bool       // --auto-mtu
+	Socket  string     // --cni-socket (ours): where kube-router-cni finds the daemon
+	Plugin  PluginMode // --cni-plugin (ours)
 }
+
+// PluginMode says who connects the pods of this node.
+type PluginMode string
+
+// The modes of --cni-plugin.
+const (
+	PluginChain PluginMode = "chain" // the plugins bridge, host-local, portmap and bandwidth, and ours behind them
+	PluginOwn   PluginMode = "own"   // ours in their place
+)
 
 // AllocatorSettings configure the LoadBalancer address allocator.
 type AllocatorSettings struct {

@@ -13,6 +13,7 @@ type Conflist struct {
 	Ranges [2]netip.Prefix // of IPv4 and IPv6, zero: none; the bridge plugin serves one range per family
 	MTU    int             // 0: the file's own, or the plugin's default
 	Socket string          // where kube-router-cni finds the daemon; empty: the plugin isn't chained
+	Own    bool            // kube-router-cni stands in for the bridge, portmap and bandwidth plugins
 }
 
 // Key is the path.
@@ -31,6 +32,9 @@ func (c Conflist) String() string {
 	}
 	if c.Socket != "" {
 		s += " wait " + c.Socket
+	}
+	if c.Own {
+		s += " own"
 	}
 	return s
 }

@@ -34,7 +34,9 @@ type Policies struct {
 type Waiter struct {
 	// Keys gets the rows of the pod's policy and of its port's guard, once they are claimed.
 	Keys chan []row.NftKey
-	a    *model.Attachment
+	// Pod gets the Pod itself, once it is known, for who waits for no more. It is nil where no Pods are read.
+	Pod chan *model.Pod
+	a   *model.Attachment
 }
 
 func newPolicies(l Ledgers) *Policies {
@@ -241,6 +243,13 @@ func (p *Policies) settle(m *model.Model) {
 	clear(p.fresh)
 	p.began = true
 	for w := range p.waiting {
+		if w.Pod != nil {
+			if o, ok := p.known(m, w.a); ok {
+				w.Pod <- o
+				delete(p.waiting, w)
+			}
+			continue
+		}
 		if keys, ok := p.decided(m, w.a); ok {
 			w.Keys <- keys
 			delete(p.waiting, w)
@@ -257,6 +266,25 @@ func (p *Policies) Await(m *model.Model, a *model.Attachment) *Waiter {
 		p.waiting[w] = struct{}{}
 	}
 	return w
+}
+
+// Meet answers once the Pod is known that an attachment is of.
+func (p *Policies) Meet(m *model.Model, a *model.Attachment) *Waiter {
+	w := &Waiter{a: a, Pod: make(chan *model.Pod, 1)}
+	if o, ok := p.known(m, a); ok {
+		w.Pod <- o
+	} else {
+		p.waiting[w] = struct{}{}
+	}
+	return w
+}
+
+func (p *Policies) known(m *model.Model, a *model.Attachment) (*model.Pod, bool) {
+	if !p.began {
+		return nil, false
+	}
+	o := m.Pods[a.Pod]
+	return o, p.Planner == nil || o != nil && (a.UID == "" || o.UID == a.UID)
 }
 
 // Forget takes out a pod that waits no longer.

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kube-router/internal/model"
 )
 
 // cniFact tells which CNI file counts on this node: runtimes take the first by name.
@@ -31,4 +33,12 @@ func cniFact(path string) string {
 		return path + " is not there yet"
 	}
 	return filepath.Join(filepath.Dir(path), first) + " counts, not " + ours
+}
+
+// connects tells which plugins connect new pods.
+func connects(s model.CNISettings) string {
+	if s.Plugin == model.PluginOwn {
+		return "kube-router-cni alone (--cni-plugin=own)"
+	}
+	return "a chain of plugins (--cni-plugin=chain)"
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ const (
 )
 
 // containerRuntime is what a container runtime does for one sandbox, by libcni, on the node where it runs: its arguments are a verb, the container, and
-// for GC those that live. It prints what libcni says.
+// for ADD the name of the pod, for GC those that live. It prints what libcni says.
 func containerRuntime(args []string) int {
 	if err := runtimeDoes(args[0], args[1], args[2:]); err != nil {
 		var e *types.Error
@@ -57,11 +58,23 @@ func runtimeDoes(verb, container string, living []string) error {
 		return err
 	}
 	cni := libcni.NewCNIConfig([]string{pluginDir}, nil)
-	conf := &libcni.RuntimeConf{
-		ContainerID: container, NetNS: "/run/netns/" + container, IfName: "eth0",
-		Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", "client"}},
+	pod := "client"
+	if verb == "ADD" && len(living) > 0 {
+		pod = living[0]
 	}
+	conf := sandboxConf(container, pod)
 	switch verb {
+	case "PLUGINS":
+		fmt.Println(plugins(list))
+	case "KILL", "RACE":
+		many, err := strconv.Atoi(living[0])
+		if err != nil {
+			return err
+		}
+		does := map[string]func(context.Context, *libcni.NetworkConfigList, int) (string, error){"KILL": kill, "RACE": race}
+		said, err := does[verb](ctx, list, many)
+		fmt.Println(said)
+		return err
 	case "VERSION":
 		fmt.Println(list.CNIVersion)
 	case "ADD":

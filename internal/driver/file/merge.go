@@ -29,6 +29,7 @@ type note struct {
 	Ranges []string `json:"ranges"`
 	MTU    int      `json:"mtu"`
 	Socket string   `json:"socket"`
+	Own    bool     `json:"own,omitempty"`
 }
 
 const about = "kube-router keeps the pod ranges, the MTU and its own plugin in this file; the rest is yours"
@@ -43,7 +44,7 @@ func (d *Driver) read(text []byte) (row.Conflist, bool) {
 	if json.Unmarshal(text, &file) != nil || file.Note == nil {
 		return row.Conflist{}, false
 	}
-	c := row.Conflist{Path: path, MTU: file.Note.MTU, Socket: file.Note.Socket}
+	c := row.Conflist{Path: path, MTU: file.Note.MTU, Socket: file.Note.Socket, Own: file.Note.Own}
 	for _, s := range file.Note.Ranges {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
@@ -81,7 +82,7 @@ func (d *Driver) merge(c row.Conflist, text []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%s was left alone: %w", c.Path, err)
 	}
 	d.offer(file)
-	n := note{About: about, Ranges: []string{}, MTU: c.MTU, Socket: c.Socket}
+	n := note{About: about, Ranges: []string{}, MTU: c.MTU, Socket: c.Socket, Own: c.Own}
 	for _, r := range ranges(c) {
 		n.Ranges = append(n.Ranges, r.String())
 	}
@@ -115,6 +116,7 @@ func edit(c row.Conflist, file object) error {
 	if !listed {
 		chain = []any{file}
 	}
+	chain = unfold(chain)
 	// An entry of our own plugin goes and comes as a whole: what somebody wrote into it gives no addresses.
 	first := slices.IndexFunc(chain, func(p any) bool { return ipam(p)["type"] == "host-local" && !isWait(p) })
 	if first < 0 {
@@ -129,9 +131,15 @@ func edit(c row.Conflist, file object) error {
 		plugin["mtu"] = c.MTU
 	}
 	if listed {
-		file["plugins"] = chainWait(chain, c.Socket, ipam(plugin)["dataDir"])
+		chain = chainWait(chain, c.Socket, ipam(plugin)["dataDir"])
+		file["plugins"] = chain
 	}
-	return nil
+	if !listed || !c.Own {
+		return nil
+	}
+	all, err := fold(chain, plugin, c.Socket)
+	file["plugins"] = all
+	return err
 }
 
 // chainWait puts our plugin last in the chain, or takes it out.

@@ -63,11 +63,13 @@ func adopt(c row.Conflist, list, single []byte) ([]byte, error) {
 	}
 	delete(plugin, noteKey)
 	chain, _ := file["plugins"].([]any)
+	chain = unfold(chain)
 	first := slices.IndexFunc(chain, func(p any) bool { return ipam(p)["type"] == "host-local" && !isWait(p) })
 	if first < 0 {
 		return nil, errors.New("no plugin of the list uses host-local")
 	}
 	chain[first] = plugin
+	file["plugins"] = chain
 	return json.Marshal(file)
 }
 

@@ -117,6 +117,7 @@ func cni(s *model.Settings, self *model.Node, mtu int, note *remarks) *intent.CN
 		note.add("", c.File+" holds a single plugin, so pods don't wait for their firewall, and what they send isn't guarded: use a .conflist")
 		c.Socket = ""
 	}
+	c.Own = s.CNI.Plugin == model.PluginOwn && c.Socket != ""
 	return c
 }
 

@@ -109,7 +109,7 @@ func Conflists(h *intent.Host) []row.Conflist {
 	if h.CNI == nil {
 		return nil
 	}
-	c := row.Conflist{Path: h.CNI.File, MTU: h.CNI.MTU, Socket: h.CNI.Socket}
+	c := row.Conflist{Path: h.CNI.File, MTU: h.CNI.MTU, Socket: h.CNI.Socket, Own: h.CNI.Own}
 	for _, p := range h.CNI.Ranges {
 		if p.Addr().Is4() {
 			c.Ranges[0] = p

@@ -29,6 +29,8 @@ type Inbox interface {
 type Gate interface {
 	// Stands returns when the policy of the attachment's pod is in the kernel. An error tells what is missing.
 	Stands(context.Context, *model.Attachment) error
+	// Wish tells what the attachment's Pod asks for its interface, once the Pod is known.
+	Wish(context.Context, *model.Attachment) (model.Wish, error)
 	// Ready tells why no pod could start now, or nil.
 	Ready() error
 }
@@ -125,7 +127,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 		_, _ = conn.Read(make([]byte, 1)) // nothing more is sent: this ends when the plugin does
 	}()
 	var reply model.AttachReply
-	if err := s.do(ctx, r); err != nil {
+	if err := s.do(ctx, r, &reply); err != nil {
 		reply.Error = err.Error()
 		s.log.Info("CNI request refused", "verb", r.Verb, "error", err)
 	}
@@ -135,8 +137,8 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	}
 }
 
-func (s *Server) do(ctx context.Context, r model.AttachRequest) error {
-	if (r.Verb == model.AttachAdd || r.Verb == model.AttachCheck || r.Verb == model.AttachDel) && r.Attachment == nil {
+func (s *Server) do(ctx context.Context, r model.AttachRequest, reply *model.AttachReply) (err error) {
+	if r.Attachment == nil && slices.Contains([]model.AttachVerb{model.AttachAdd, model.AttachCheck, model.AttachDel, model.AttachWish}, r.Verb) {
 		return fmt.Errorf("%s without an attachment", r.Verb)
 	}
 	switch r.Verb {
@@ -147,6 +149,9 @@ func (s *Server) do(ctx context.Context, r model.AttachRequest) error {
 		return s.gate.Stands(ctx, r.Attachment)
 	case model.AttachCheck:
 		return s.gate.Stands(ctx, r.Attachment)
+	case model.AttachWish:
+		reply.Wish, err = s.gate.Wish(ctx, r.Attachment)
+		return err
 	case model.AttachDel:
 		return s.remove(r.Attachment.Ref().Name)
 	case model.AttachGC:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	quantity "k8s.io/apimachinery/pkg/api/resource"
 
 	"kube-router/internal/model"
 )
@@ -33,6 +34,7 @@ func ConvertPod(o *corev1.Pod) *model.Pod {
 	if ours(o.Annotations) {
 		parseAnnotations(p, r, podAnnotations(), o.Annotations)
 	}
+	limits(p, r, o.Annotations)
 	p.Packets = packets(o)
 	p.Workload = workload(o)
 	p.Remarks = r.list
@@ -55,9 +57,62 @@ func workload(o *corev1.Pod) model.Workload {
 	return model.Workload{}
 }
 
+// limits are the two annotations of Kubernetes for a pod's bandwidth, for runtimes that don't hand them on.
+func limits(p *model.Pod, r *remarks, all map[string]string) {
+	for _, l := range []struct {
+		key string
+		to  func(*model.Wish) *uint64
+	}{
+		{"kubernetes.io/ingress-bandwidth", func(w *model.Wish) *uint64 { return &w.Ingress }},
+		{"kubernetes.io/egress-bandwidth", func(w *model.Wish) *uint64 { return &w.Egress }},
+	} {
+		text, there := all[l.key]
+		if !there {
+			continue
+		}
+		q, err := quantity.ParseQuantity(text)
+		if err != nil || q.Value() <= 0 {
+			r.add("metadata.annotations["+l.key+"]", "%q ignored: not a number of bits a second above 0, such as 10M", text)
+			continue
+		}
+		*l.to(wish(p)) = uint64(q.Value())
+	}
+}
+
+// wish is what the pod asks for its interface, to be filled in.
+func wish(p *model.Pod) *model.Wish {
+	if p.Wish == nil {
+		p.Wish = &model.Wish{}
+	}
+	return p.Wish
+}
+
+// parseFixed reads fixed addresses. A pod whose wish can't be read gets no other address either: who asks for one relies on it.
+func parseFixed(p *model.Pod, in input) {
+	w := wish(p)
+	for _, text := range strings.Split(in.text, ",") {
+		a, err := netip.ParseAddr(strings.TrimSpace(text))
+		same := func(b netip.Addr) bool { return a.Is4() == b.Is4() }
+		switch {
+		case err != nil || a.Zone() != "" || a.Is4In6():
+			w.Wrong = fmt.Sprintf("%q is not an address", strings.TrimSpace(text))
+		case slices.ContainsFunc(w.Addrs, same):
+			w.Wrong = fmt.Sprintf("%q names two addresses of one family", in.text)
+		default:
+			w.Addrs = append(w.Addrs, a)
+		}
+	}
+	if w.Wrong != "" {
+		w.Addrs = nil
+		in.wrong("%s, so with --cni-plugin=own the pod doesn't start", w.Wrong)
+		w.Wrong = "annotation " + prefix + "fixed-ips: " + w.Wrong
+	}
+}
+
 // podAnnotations is the table of a Pod's annotations.
 func podAnnotations() []annotation[model.Pod] {
 	return []annotation[model.Pod]{
+		{"fixed-ips", "one address, or one of each family with a comma between", "the pod's addresses, of its node's pod range, with --cni-plugin=own; a pod whose address is taken or isn't in the range does not start", parseFixed},
 		{"pod.weight", "1 to 65535", "the pod's share of connections where a Service's scheduler goes by weights (see Services)", parseWeight},
 		{"socket-lb", "true or false", "whether the pod's connect() to a Service becomes one to an endpoint at once (--socket-lb); false: Services see its packets",
 			func(p *model.Pod, in input) { p.AtSocket = override(in) }},

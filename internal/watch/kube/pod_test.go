@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -76,4 +77,20 @@ func TestPodsThatMustSeePackets(t *testing.T) {
 func TestConvertNamespace(t *testing.T) {
 	n := ConvertNamespace(decode[corev1.Namespace](t, `{metadata: {name: a, labels: {team: x}}}`))
 	same(t, &model.Namespace{Name: "a", Labels: map[string]string{"team": "x"}}, n)
+}
+
+func TestWhatAPodAsksForItsInterface(t *testing.T) {
+	for metadata, want := range map[string]string{
+		`{}`: "<nil>",
+		`{annotations: {kube-router.io/fixed-ips: "10.244.1.5, fd00::5", kubernetes.io/ingress-bandwidth: 10M}}`: "&{[10.244.1.5 fd00::5] 10000000 0 }",
+		`{annotations: {kubernetes.io/egress-bandwidth: "1Ki"}}`:                                                 "&{[] 0 1024 }",
+		`{annotations: {kubernetes.io/egress-bandwidth: "fast"}}`:                                                "<nil>",
+		`{annotations: {kube-router.io/fixed-ips: "10.244.1.300"}}`:                                              `&{[] 0 0 annotation kube-router.io/fixed-ips: "10.244.1.300" is not an address}`,
+		`{annotations: {kube-router.io/fixed-ips: "10.244.1.3,10.244.1.4"}}`:                                     `&{[] 0 0 annotation kube-router.io/fixed-ips: "10.244.1.3,10.244.1.4" names two addresses of one family}`,
+	} {
+		p := ConvertPod(decode[corev1.Pod](t, `{metadata: `+metadata+`}`))
+		same(t, want, fmt.Sprint(p.Wish))
+		bad := strings.Contains(metadata, "fast") || strings.Contains(want, "annotation")
+		same(t, bad, len(p.Remarks) == 1)
+	}
 }
