@@ -19,4 +19,6 @@ func TestPods(t *testing.T) {
 	}
 	w.judge("strict", "nothing of it is on the wire in clear", w.inClear(), "")
 	w.strangers()
+	w.behindNAT()
+	w.underlay()
 }

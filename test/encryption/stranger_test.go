@@ -7,6 +7,7 @@ import (
 	"crypto/ecdh"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -29,8 +30,8 @@ import (
 	"kube-router/internal/lab"
 )
 
-// wirePort is where nodes listen, and initiation is the length of what asks for a session (WireGuard's paper, 5.4.2).
-const wirePort, initiation = 51890, 148
+// wirePort is where nodes listen; initiation and answer are the lengths of what asks for a session and grants it (WireGuard's paper, 5.4).
+const wirePort, initiation, answer = 51890, 148, 92
 
 // stranger speaks WireGuard from some host with a key of its own, real handshakes and all.
 type stranger struct {
@@ -45,8 +46,17 @@ type counting struct {
 	conn.Bind
 	host *lab.Host // where its sockets are
 	got  atomic.Int64
-	sent sync.Map // the last initiation, by whom it asks
-	mute bool     // nothing is really sent
+	mute bool // nothing is really sent
+
+	mu       sync.Mutex
+	sent     map[uint32]call // initiations, by the number that answers refer to
+	answered map[uint32]bool
+}
+
+// call is what asked somebody for a session.
+type call struct {
+	to   netip.AddrPort
+	text []byte
 }
 
 // Open opens sockets on the host, and counts what comes.
@@ -59,6 +69,13 @@ func (c *counting) Open(port uint16) (list []conn.ReceiveFunc, actual uint16, er
 		list[i] = func(packets [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 			n, err := receive(packets, sizes, eps)
 			c.got.Add(int64(n))
+			for j := range n {
+				if b := packets[j][:sizes[j]]; len(b) == answer && b[0] == 2 {
+					c.mu.Lock()
+					c.answered[binary.LittleEndian.Uint32(b[8:])] = true
+					c.mu.Unlock()
+				}
+			}
 			return n, err
 		}
 	}
@@ -69,7 +86,9 @@ func (c *counting) Open(port uint16) (list []conn.ReceiveFunc, actual uint16, er
 func (c *counting) Send(list [][]byte, to conn.Endpoint) error {
 	for _, b := range list {
 		if len(b) == initiation && b[0] == 1 {
-			c.sent.Store(to.DstToString(), slices.Clone(b))
+			c.mu.Lock()
+			c.sent[binary.LittleEndian.Uint32(b[4:])] = call{netip.MustParseAddrPort(to.DstToString()), slices.Clone(b)}
+			c.mu.Unlock()
 		}
 	}
 	if c.mute {
@@ -78,10 +97,17 @@ func (c *counting) Send(list [][]byte, to conn.Endpoint) error {
 	return c.Bind.Send(list, to)
 }
 
-// calls are the last initiations, by whom they ask.
+// calls are initiations, one for each who was asked: such as were answered or, where nothing is sent, any. One that never arrived would be
+// good still.
 func (c *counting) calls() map[netip.AddrPort][]byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	list := map[netip.AddrPort][]byte{}
-	c.sent.Range(func(to, b any) bool { list[netip.MustParseAddrPort(to.(string))] = b.([]byte); return true })
+	for number, one := range c.sent {
+		if c.mute || c.answered[number] {
+			list[one.to] = one.text
+		}
+	}
 	return list
 }
 
@@ -93,7 +119,7 @@ func (w *world) stranger(from *lab.Host, private []byte, nodes ...*lab.Node) *st
 
 func (w *world) caller(from *lab.Host, private []byte, mute bool, nodes ...*lab.Node) *stranger {
 	w.t.Helper()
-	s := &stranger{name: from.Name, tun: tuntest.NewChannelTUN(), bind: &counting{Bind: conn.NewDefaultBind(), host: from, mute: mute}}
+	s := &stranger{name: from.Name, tun: tuntest.NewChannelTUN(), bind: &counting{Bind: conn.NewDefaultBind(), host: from, mute: mute, sent: map[uint32]call{}, answered: map[uint32]bool{}}}
 	s.dev = device.NewDevice(s.tun.TUN(), s.bind, device.NewLogger(device.LogLevelSilent, ""))
 	var text strings.Builder
 	fmt.Fprintf(&text, "private_key=%x\n", private)
