@@ -19,6 +19,8 @@ func TestPods(t *testing.T) {
 	}
 	w.judge("strict", "nothing of it is on the wire in clear", w.inClear(), "")
 	w.strangers()
-	w.behindNAT()
-	w.underlay()
+	if place == "this kernel" { // what carries WireGuard is no part of where nodes call each other
+		w.behindNAT()
+		w.underlay()
+	}
 }

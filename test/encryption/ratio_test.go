@@ -1,4 +1,4 @@
-//go:build encryption || guest
+//go:build encryption || (guest && counted)
 
 package encryption
 
