@@ -19,6 +19,7 @@ func specs() map[string][2]reflect.Type {
 		"addresspools":     {reflect.TypeFor[api.AddressPoolSpec](), reflect.TypeFor[api.AddressPoolStatus]()},
 		"bgppeers":         {reflect.TypeFor[api.BGPPeerSpec](), reflect.TypeFor[api.BGPStatus]()},
 		"egressgateways":   {reflect.TypeFor[api.EgressGatewaySpec](), reflect.TypeFor[api.EgressGatewayStatus]()},
+		"nodepolicies":     {reflect.TypeFor[api.NodePolicySpec](), nil},
 		"policystatuses":   {reflect.TypeFor[api.PolicyStatusSpec](), reflect.TypeFor[api.PolicyStatusStatus]()},
 		"l2advertisements": {reflect.TypeFor[api.L2AdvertisementSpec](), nil},
 	}

@@ -229,6 +229,7 @@ func (a *agent) watch() error {
 	if a.rest, err = kube.Config(a.o.Kubeconfig, a.o.Master, "kube-router/"+a.build.Version); err != nil {
 		return err
 	}
+	a.o.Settings.APIPort = apiPort(a.rest.Host)
 	a.kube, err = kube.New(kube.Options{
 		Config: a.rest, Kinds: kube.Kinds(a.o.Settings), Inbox: a.inbox, Own: a.o.Settings.Node,
 		Namespace: cmp.Or(a.o.Settings.Allocator.Namespace, "kube-system"),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	drv "kube-router/internal/driver/nft"
+	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/render/nft"
 	"kube-router/internal/row"
@@ -35,6 +36,9 @@ func (a *agent) dropCounts(ctx context.Context) ([]view.Dropped, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	for _, d := range []intent.Direction{intent.ToPod, intent.FromPod} {
+		of[nft.HostLogChain(d)] = view.Dropped{Direction: d.String() + " of the node"}
 	}
 	counters := map[row.NftKey]drv.Counter{}
 	for _, bridge := range []bool{false, true} {

@@ -124,7 +124,8 @@ func (a *agent) forbidden(ctx context.Context, flows []conntrack.Flow, marked fu
 				continue // echo ends by itself
 			}
 			from, to := f.Orig.Src.Addr(), f.Reply.Src.Addr()
-			if marked(from) && planner.Vacant(from) || marked(to) && planner.Vacant(to) || planner.Forbids(policy.Flow{
+			vacant := func(a netip.Addr) bool { return marked(a) && planner.Vacant(a) && !planner.OwnAddr(a) }
+			if vacant(from) || vacant(to) || planner.Forbids(policy.Flow{
 				From: from, To: to, Protocol: model.Protocol(f.Protocol), Port: model.Port(f.Reply.Src.Port()),
 			}) {
 				bad = append(bad, f)

@@ -186,7 +186,7 @@ func blame(f *flow.Flow, e policy.End) {
 		f.Reason = flow.PolicyChanged
 	case e.Tier != "":
 		f.Reason, f.Tier, f.Rule = flow.DenyRule, e.Tier, e.Rule
-		f.Policies = []flow.Policy{{Kind: "ClusterNetworkPolicy", Name: e.By.Name.Name}}
+		f.Policies = []flow.Policy{{Kind: string(e.By.Kind), Name: e.By.Name.Name}}
 	default:
 		for _, p := range e.Policies {
 			f.Policies = append(f.Policies, flow.Policy{Kind: "NetworkPolicy", Namespace: p.Namespace, Name: p.Name})

@@ -19,11 +19,11 @@ import (
 // what rules of both kinds would have in rehearsals: a flow's first packet alone is judged. Pods with different tiers have a rule several
 // times; here it is one.
 func (a *agent) ruleHits(ctx context.Context) ([]view.RuleHits, error) {
-	return a.hits(ctx, func(wall *intent.Firewall) []*intent.Tier { return slices.Concat(wall.Tiers(), wall.Rehearsed()) })
+	return a.hits(ctx, func(wall *intent.Firewall) []*intent.Tier { return slices.Concat(wall.Tiers(), wall.Rehearsed()) }, func(*intent.Tier) bool { return true })
 }
 
 // hits are the rules of those tiers that a function gives of each pod's firewall.
-func (a *agent) hits(ctx context.Context, tiersOf func(*intent.Firewall) []*intent.Tier) ([]view.RuleHits, error) {
+func (a *agent) hits(ctx context.Context, tiersOf func(*intent.Firewall) []*intent.Tier, ofHost func(*intent.Tier) bool) ([]view.RuleHits, error) {
 	table, ok := a.firewall.table.(counting)
 	if !ok {
 		return nil, errNoFirewall
@@ -33,6 +33,13 @@ func (a *agent) hits(ctx context.Context, tiersOf func(*intent.Firewall) []*inte
 		for _, wall := range a.network.Policies.Walls {
 			for _, t := range tiersOf(wall) {
 				tiers[t.ID] = t
+			}
+		}
+		if host := a.network.Policies.Host; host != nil {
+			for _, t := range host.All() {
+				if ofHost(t) {
+					tiers[t.ID] = t
+				}
 			}
 		}
 	}); err != nil {
@@ -69,7 +76,7 @@ func (a *agent) hits(ctx context.Context, tiersOf func(*intent.Firewall) []*inte
 
 // hitBy is whose account a counter of a tier is: a rule's, or that of the NetworkPolicies which together refuse the rest.
 func hitBy(t *intent.Tier, i int) (list []view.RuleHits) {
-	hit := view.RuleHits{Tier: t.Level.String(), Direction: t.Direction.String(), Rehearsed: t.Rehearsal}
+	hit := view.RuleHits{Tier: tierName(t), Direction: t.Direction.String(), Rehearsed: t.Rehearsal}
 	if i == nft.OfDefault {
 		hit.Rule, hit.Action, hit.Audit = "spec."+hit.Direction, t.Default.String(), true
 		for _, hit.Policy = range t.Policies {
@@ -90,7 +97,7 @@ func (a *agent) rehearsedSamples() (list []show.Sample) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	hits, err := a.hits(ctx, (*intent.Firewall).Rehearsed)
+	hits, err := a.hits(ctx, (*intent.Firewall).Rehearsed, func(t *intent.Tier) bool { return t.Rehearsal })
 	if err != nil {
 		a.log.Debug("what rehearsals count can't be read", "error", err)
 		return nil
@@ -104,4 +111,12 @@ func (a *agent) rehearsedSamples() (list []show.Sample) {
 		}
 	}
 	return list
+}
+
+// tierName is the tier as its API names it; that of NodePolicies is told from that of ClusterNetworkPolicies.
+func tierName(t *intent.Tier) string {
+	if t.Place != intent.AtPod {
+		return "Node " + t.Level.String()
+	}
+	return t.Level.String()
 }

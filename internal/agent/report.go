@@ -153,6 +153,10 @@ func (r *reporter) uid(e row.KubeEvent) string {
 		if o := r.model.Cluster[name.Name]; o != nil {
 			return o.UID
 		}
+	case model.KindNodePolicy:
+		if o := r.model.NodeRules[name.Name]; o != nil {
+			return o.UID
+		}
 	case model.KindL2:
 		if o := r.model.L2[name.Name]; o != nil {
 			return o.UID

@@ -1,7 +1,10 @@
 package agent
 
 import (
+	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"kube-router/internal/model"
@@ -33,4 +36,23 @@ func (a *agent) unwritten(t table) {
 		return
 	}
 	a.inbox.Put(now)
+}
+
+// apiPort is the port of the API server that the daemon asks, which this node must be able to reach; 0: it can't be told.
+func apiPort(host string) model.Port {
+	if !strings.Contains(host, "://") {
+		host = "https://" + host
+	}
+	u, err := url.Parse(host)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	switch {
+	case err == nil:
+		return model.Port(n)
+	case u.Scheme == "http":
+		return 80
+	}
+	return 443
 }

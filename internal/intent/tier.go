@@ -72,6 +72,7 @@ type Tier struct {
 	Rules     []Rule
 	Default   Action
 
+	Place     Place    // whom it judges
 	Rehearsal bool     // what would end here is counted, and goes on
 	Policies  []string // in a rehearsal: the NetworkPolicies to whose account goes what Default refuses
 }

@@ -18,6 +18,7 @@ type Model struct {
 	Namespaces map[string]*Namespace
 	Policies   map[Name]*Policy
 	Cluster    map[string]*ClusterPolicy
+	NodeRules  map[string]*NodePolicy
 	Nodes      map[string]*Node
 	Links      map[string]*Link
 	Pools      map[string]*Pool
@@ -65,6 +66,7 @@ func New(s Settings) *Model {
 		Namespaces: map[string]*Namespace{},
 		Policies:   map[Name]*Policy{},
 		Cluster:    map[string]*ClusterPolicy{},
+		NodeRules:  map[string]*NodePolicy{},
 		Nodes:      map[string]*Node{},
 		Links:      map[string]*Link{},
 		Pools:      map[string]*Pool{},
@@ -192,6 +194,8 @@ func (m *Model) putOwn(o Object) {
 		m.Keyrings[o.Name] = o
 	case *EgressGateway:
 		m.Gateways[o.Name] = o
+	case *NodePolicy:
+		m.NodeRules[o.Name] = o
 	}
 }
 
@@ -234,6 +238,8 @@ func (m *Model) Delete(r Ref) Object {
 		return m.deleteAttachment(r.Name)
 	case KindEgress:
 		return take(m.Gateways, r.Name.Name)
+	case KindNodePolicy:
+		return take(m.NodeRules, r.Name.Name)
 	case KindForeign:
 		return take(m.Foreign, r.Name.Name)
 	case KindLack:
@@ -333,6 +339,8 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Attached)
 	case KindEgress:
 		return refs(m.Gateways)
+	case KindNodePolicy:
+		return refs(m.NodeRules)
 	case KindForeign:
 		return refs(m.Foreign)
 	case KindLack:

@@ -54,6 +54,7 @@ const (
 	KindIdentity      Kind = "Identity"
 	KindAnswer        Kind = "Answer"
 	KindUnwritten     Kind = "Unwritten"
+	KindNodePolicy    Kind = "NodePolicy"
 )
 
 // Ref names one object of any kind.

@@ -27,6 +27,8 @@ func RemarksOf(o Object) []Remark {
 		return o.Remarks
 	case *EgressGateway:
 		return o.Remarks
+	case *NodePolicy:
+		return o.Remarks
 	}
 	return nil
 }
@@ -46,6 +48,7 @@ func (m *Model) Remarks() []Remark {
 	gather(&all, m.BGPPeers)
 	gather(&all, m.Keyrings)
 	gather(&all, m.Gateways)
+	gather(&all, m.NodeRules)
 	return all
 }
 

@@ -18,6 +18,7 @@ type Settings struct {
 	IPv6      bool   // --enable-ipv6
 	TakeOver  bool   // --take-over (ours)
 	Accept    bool   // --foreign-forward-accept (ours): rules of ours may stand in chain FORWARD of iptables
+	APIPort   Port   // found at the start: of the API server that the daemon asks; 0: not known
 	Listens   []Port // TCP ports at which kube-router answers on the node: --health-port, --metrics-port
 	Services  ServiceSettings
 	Socket    SocketSettings

@@ -18,6 +18,7 @@ type Policies struct {
 	Planner *policy.Planner // nil before the first picture
 	Tiers   *reconcile.Ledger[string, *intent.Tier]
 	Walls   map[string]*intent.Firewall // what guards each pod of this node
+	Host    *intent.HostWall            // what guards this node itself; nil: nothing
 	nft     *reconcile.Ledger[row.NftKey, row.Nft]
 	waiting map[*Waiter]struct{}
 	began   bool                 // the first picture has been planned
@@ -92,6 +93,10 @@ func (p *Policies) plan(m *model.Model, u model.Ref) []model.Remark {
 			p.planPod(model.Ref{Kind: model.KindPod, Name: u.Name})
 		}
 		return p.Planner.Beyond(u.Name)
+	case u.Kind == policy.KindHost:
+		if p.Planner.DecideHost(p.touch) {
+			p.planHost(m)
+		}
 	case u.Kind == model.KindPod:
 		p.Planner.Resort(u.Name)
 		p.planPod(u)

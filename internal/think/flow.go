@@ -27,6 +27,7 @@ var flow = map[model.Kind]map[ID]touched{
 		Advert:   {"the same, who shares its addresses", both(contenders, swayed)},
 		Balancer: {"all: they compete", whole},
 		L2:       {"all, where nodes answer on links", answered(nil)},
+		Policy:   {"what guards this node, by its port of health checks", nil},
 		Guard:    {"pods that answer for it by DSR", answering},
 		Gateway:  {"all, when it has an address that a gateway names", leavingService},
 	},
@@ -54,6 +55,9 @@ var flow = map[model.Kind]map[ID]touched{
 		Policy: {"the pods here that it selects or selected", nil},
 		Report: {"that one", itself},
 	},
+	model.KindNodePolicy: {
+		Policy: {"what guards this node", nil},
+	},
 	model.KindPolicy: {
 		Policy: {"the pods that it selects or selected", nil},
 	},
@@ -66,7 +70,7 @@ var flow = map[model.Kind]map[ID]touched{
 	model.KindNode: {
 		Services: {"self: all; other: frontends at its addresses and in its ranges", both(ifSelf(whole), nodeClaims)},
 		L2:       {"all, when it may answer otherwise than before", answered(eligible)},
-		Policy:   {"what is exempt from policy; the sets of nodes that it is in", nil},
+		Policy:   {"what is exempt from policy; the sets of nodes that it is in; what guards this node", nil},
 		Host:     {"self: all", ifSelf(whole)},
 		Engine:   {"self: all; other: frontends at its addresses", ifSelf(whole)},
 		Forward:  {"all, when its ranges are others", ranged},

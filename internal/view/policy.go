@@ -57,6 +57,9 @@ func (d *Daemon) policiesView(ctx context.Context, args []string) (show.Page, er
 		tier := "NetworkPolicy"
 		if s.Tier != "" {
 			tier = fmt.Sprintf("%s %d", s.Tier, s.Priority)
+			if s.Node {
+				tier = "Node " + tier
+			}
 			s.Ingress, s.Egress = ordered(s.Ingress), ordered(s.Egress)
 		}
 		p.Rows = append(p.Rows, []string{s.Name.String(), tier, strconv.Itoa(s.Here), side(s.Ingress), side(s.Egress), enforcement(s.Audit)})

@@ -169,7 +169,7 @@ func allowedOr(allowed bool) string {
 }
 
 func elsewhere(e policy.End) string {
-	if e.Pod.Name != "" && !e.Here {
+	if (e.Pod.Name != "" || e.Node != "") && !e.Here {
 		return " (enforced on its own node)"
 	}
 	return ""
@@ -183,7 +183,7 @@ func pairs(planner *policy.Planner, flow policy.Flow, from, to string) ([]policy
 		addrs []netip.Addr
 	}{{from, sources}, {to, targets}} {
 		if len(end.addrs) == 0 {
-			return nil, fmt.Errorf("%q is neither an address nor a pod with one; name pods as NAMESPACE/NAME", end.text)
+			return nil, fmt.Errorf("%q is neither an address nor a node or a pod with one; name pods as NAMESPACE/NAME", end.text)
 		}
 	}
 	var list []policy.Flow

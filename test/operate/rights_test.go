@@ -138,7 +138,7 @@ func TestRights(t *testing.T) {
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { srv.Close() })
 	n.check(os.WriteFile(n.path("kubeconfig"), []byte(strings.ReplaceAll(string(kubeconfig), server, "http://"+l.Addr().String())), 0o600))
-	for _, path := range []string{"crds/addresspools.yaml", "crds/l2advertisements.yaml", "crds/bgppeers.yaml", "crds/policystatuses.yaml", "policy-crd/clusternetworkpolicies.yaml"} {
+	for _, path := range []string{"crds/addresspools.yaml", "crds/l2advertisements.yaml", "crds/bgppeers.yaml", "crds/policystatuses.yaml", "crds/nodepolicies.yaml", "policy-crd/clusternetworkpolicies.yaml"} {
 		crd, err := os.ReadFile("../../deploy/kustomize/" + path)
 		n.check(err)
 		n.apply(string(crd))

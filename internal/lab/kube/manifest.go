@@ -106,8 +106,12 @@ func collection(obj *unstructured.Unstructured) (path string, namespaced bool, e
 	if resource, ok := resources["-"+obj.GetKind()]; ok {
 		return root + "/" + resource, false, nil
 	}
-	if strings.HasPrefix(obj.GetAPIVersion(), "kube-router.io/") { // ours belong to no namespace, and form their plurals plainly
-		return root + "/" + strings.ToLower(obj.GetKind()) + "s", false, nil
+	if strings.HasPrefix(obj.GetAPIVersion(), "kube-router.io/") { // ours belong to no namespace, and form their plurals by rule
+		one := strings.ToLower(obj.GetKind())
+		if stem, ok := strings.CutSuffix(one, "cy"); ok { // NodePolicy
+			one = stem + "cie"
+		}
+		return root + "/" + one + "s", false, nil
 	}
 	resource, ok := resources[obj.GetKind()]
 	if !ok {

@@ -23,6 +23,8 @@ type compiled struct {
 	serial  uint64                    // tells this compilation from any other
 	parts   int                       // how much it is, see limit.go
 	audit   bool                      // it is only rehearsed
+	nodes   *model.Selector           // of a NodePolicy: whom it is about
+	closes  bool                      // of a NodePolicy: fail-safes too
 }
 
 // level is the tier of the policy.

@@ -25,6 +25,9 @@ func (p *Planner) Check() error {
 			}
 		}
 	}
+	for _, c := range p.host.policies {
+		targets[c]++
+	}
 	for c, n := range targets {
 		if c.targets != n {
 			return fmt.Errorf("%s counts %d targets, has %d", c.ref, c.targets, n)

@@ -21,6 +21,7 @@ type End struct {
 	Direction string // "egress" of the client or "ingress" of the server
 	Addr      netip.Addr
 	Pod       model.Name   // zero: no pod of the cluster
+	Node      string       // whose own end it is; empty: no node's
 	Here      bool         // judged on this node
 	Policies  []model.Name // NetworkPolicies that isolate it
 	Allowed   bool
@@ -35,6 +36,8 @@ func (e End) String() string {
 	who := e.Addr.String()
 	if e.Pod != (model.Name{}) {
 		who = "pod " + e.Pod.String()
+	} else if e.Node != "" {
+		who = "node " + e.Node
 	}
 	verdict := "denied"
 	if e.Allowed {
@@ -74,6 +77,7 @@ func (p *Planner) judge(f Flow, rehearsal bool) (egress, ingress End) {
 	}
 	egress = p.end("egress", f, f.From, from, f.To, to, rehearsal)
 	ingress = p.end("ingress", f, f.To, to, f.From, from, rehearsal)
+	p.hostEnds(&egress, &ingress, f, from, to, rehearsal)
 	if from == nil && to != nil && p.isLocal(to) && p.ownAddr(f.From) {
 		ingress.Allowed, ingress.By, ingress.Rule, ingress.Why = true, model.Ref{}, "", "a node reaches its own pods"
 		ingress.Tier = ""
@@ -122,6 +126,7 @@ type judgement struct {
 	peer      *model.Pod  // there; may be nil
 	server    *model.Pod  // whose ports have names; may be nil
 	beyond    []*compiled // policies that are too many for the pod, and accept nothing
+	safe      bool        // a fail-safe of nodes: only what closes them denies it
 }
 
 // tier asks the ClusterNetworkPolicies of a tier; it tells whether one of them decides.
@@ -137,6 +142,9 @@ func (j *judgement) tier(l intent.Level, policies []*compiled) bool {
 		for i := range rules {
 			r := &rules[i]
 			if !j.planner.clusterPeerMatches(r, j.addr, j.peer) || !portMatches(r.Ports, r.AnyPort, j.flow, j.server) {
+				continue
+			}
+			if j.safe && r.Action == model.Deny && !c.closes {
 				continue
 			}
 			if r.Action == model.Pass {
@@ -277,7 +285,7 @@ func (p *Planner) ownAddr(a netip.Addr) bool {
 }
 
 // Pod finds a pod by address or by name ("namespace/name", or the name alone in namespace default), with
-// its addresses.
+// its addresses. A node's name has the node's addresses, and no pod.
 func (p *Planner) Pod(text string) (model.Name, []netip.Addr) {
 	if a, err := netip.ParseAddr(text); err == nil {
 		if o := p.podAt(a.Unmap()); o != nil {
@@ -289,6 +297,9 @@ func (p *Planner) Pod(text string) (model.Name, []netip.Addr) {
 		if o := p.model.Pods[name]; o != nil {
 			return name, p.addrs(o)
 		}
+	}
+	if o := p.model.Nodes[text]; o != nil {
+		return model.Name{}, slices.Concat(o.InternalIPs, o.ExternalIPs)
 	}
 	return model.Name{}, nil
 }

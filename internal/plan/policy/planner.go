@@ -29,6 +29,8 @@ type Planner struct {
 	pods     map[model.Name]*state              // those of this node, and those in a set
 	serial   uint64                             // grows with every change of what selects pods
 	tiers    shelf
+	hosts    map[string]*compiled // NodePolicies
+	host     host
 }
 
 // set is a set of peers that a policy in use needs.
@@ -73,6 +75,7 @@ func (p *Planner) reset() {
 	p.cluster, p.subjects, p.nodeSets = map[string]*compiled{}, newIndex[*compiled](), map[*set]struct{}{}
 	p.sets, p.members = map[intent.SetID]*set{}, newIndex[*set]()
 	p.tiers = newShelf()
+	p.hosts, p.host = map[string]*compiled{}, host{}
 	p.within, p.here, p.pods = map[string]map[model.Name]struct{}{}, map[string]map[model.Name]struct{}{}, map[model.Name]*state{}
 }
 
@@ -96,6 +99,10 @@ func (p *Planner) Units() []model.Ref {
 	for _, o := range p.model.Cluster {
 		p.take(o)
 	}
+	for _, o := range p.model.NodeRules {
+		p.takeNode(o)
+	}
+	p.findHost()
 	for _, pods := range p.here {
 		for name := range pods {
 			p.find(name, p.state(name))
@@ -106,6 +113,9 @@ func (p *Planner) Units() []model.Ref {
 		p.resort(name)
 	}
 	units := make([]model.Ref, 0, len(p.pods)+len(p.sets))
+	if p.host.waits = len(p.hosts) > 0; p.host.waits {
+		units = append(units, hostRef())
+	}
 	if len(p.nodeSets) > 0 {
 		for name := range p.model.Nodes {
 			units = append(units, nodeRef(name))
@@ -136,7 +146,7 @@ const (
 // and in reverse when it goes.
 func Rank(u model.Ref) int {
 	switch u.Kind {
-	case KindRules:
+	case KindRules, KindHost:
 		return 2
 	case KindGone:
 		return 3
@@ -203,7 +213,12 @@ func (p *Planner) Note(old, new model.Object, add func(model.Ref)) {
 			p.notePolicy(o.Name, add)
 		case *model.ClusterPolicy:
 			p.noteCluster(o.Name, add)
+		case *model.NodePolicy:
+			p.noteHost(o.Name, add)
+		case *model.Service:
+			p.noteSelf(old, new, add)
 		case *model.Node:
+			p.noteSelf(old, new, add)
 			if len(p.nodeSets) > 0 {
 				add(nodeRef(o.Name))
 			}

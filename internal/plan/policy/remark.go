@@ -64,6 +64,7 @@ func hasPort(o *model.Pod, protocol model.Protocol, name string) bool {
 type Summary struct {
 	Name            model.Name
 	Tier            string // of a ClusterNetworkPolicy; empty: it is a NetworkPolicy
+	Node            bool   // it is a NodePolicy
 	Priority        int32  // of a ClusterNetworkPolicy
 	Here            int    // pods of this node that it selects
 	Ingress, Egress int    // rules; -1: it says nothing about that direction
@@ -74,11 +75,13 @@ type Summary struct {
 // Policies summarizes all policies in the order in which the tiers judge, NetworkPolicies by name.
 func (p *Planner) Policies() []Summary {
 	all := slices.AppendSeq(slices.Collect(maps.Values(p.policies)), maps.Values(p.cluster))
+	all = slices.AppendSeq(all, maps.Values(p.hosts))
 	slices.SortFunc(all, compareNames)
 	list := make([]Summary, 0, len(all))
 	for _, c := range all {
 		s := Summary{Name: c.ref.Name, Here: c.targets, Resolved: c.targets > 0, Audit: c.audit}
 		if o := c.cluster; o != nil {
+			s.Node = c.nodes != nil
 			s.Tier, s.Priority, s.Ingress, s.Egress = o.Tier.String(), o.Priority, len(o.Ingress), len(o.Egress)
 		} else {
 			s.Ingress, s.Egress = rules(c.policy.Ingress), rules(c.policy.Egress)

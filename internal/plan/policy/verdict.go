@@ -124,6 +124,11 @@ const (
 // lacked finds the policies whose rows an owner wants. It walks what this node has, for that rows fail is rare.
 func (p *Planner) lacked(owner string, found map[model.Ref]struct{}) {
 	tier, isTier := strings.CutPrefix(owner, TierPrefix)
+	for _, c := range p.host.policies {
+		if owner == string(KindHost) || isTier && p.host.wall != nil && slices.ContainsFunc(p.host.wall.All(), func(t *intent.Tier) bool { return t.ID == tier }) {
+			found[c.ref] = struct{}{}
+		}
+	}
 	for name, s := range p.pods {
 		if !isTier && owner == podRef(name).String() {
 			for _, c := range s.policies {

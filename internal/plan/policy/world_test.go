@@ -112,6 +112,19 @@ func (n *node) plan(u model.Ref) {
 			return
 		}
 		u.Kind = model.KindPod
+	case policy.KindHost:
+		if !n.planner.DecideHost(n.queue) {
+			return
+		}
+		owner := reconcile.Owner{Name: u.String()}
+		if wall := n.planner.Host(); wall != nil {
+			n.rows.Claim(owner, nft.HostWall(wall)...)
+			n.tiers.Claim(owner, wall.All()...)
+		} else {
+			n.rows.Claim(owner)
+			n.tiers.Claim(owner)
+		}
+		return
 	case policy.KindGone:
 		u.Kind = policy.KindSet
 	case model.KindPod:
@@ -183,6 +196,9 @@ func (n *node) same(t *testing.T) {
 		objects = append(objects, o)
 	}
 	for _, o := range n.m.Cluster {
+		objects = append(objects, o)
+	}
+	for _, o := range n.m.NodeRules {
 		objects = append(objects, o)
 	}
 	for _, o := range n.m.Nodes {

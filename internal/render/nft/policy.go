@@ -61,6 +61,9 @@ func wayOf(d intent.Direction) way {
 
 // wayOfTier is that of a tier, which may be a rehearsal's.
 func wayOfTier(t *intent.Tier) way {
+	if t.Place != intent.AtPod {
+		return hosting(t.Direction, t.Place, t.Rehearsal)
+	}
 	if t.Rehearsal {
 		return rehearsing(t.Direction)
 	}

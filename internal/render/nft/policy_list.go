@@ -21,7 +21,7 @@ func Tier(t *intent.Tier) []row.Nft {
 	begin := w.common
 	if t.Level != intent.NetworkLevel {
 		begin = w.errors
-		if !t.Rehearsal { // else it stands already
+		if !t.Rehearsal && t.Place == intent.AtPod { // else it stands already
 			rows = append(rows, ordered(t.Direction)...)
 		}
 	}

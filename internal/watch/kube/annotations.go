@@ -23,7 +23,8 @@ type Annotation struct {
 func Annotations() []Annotation {
 	return slices.Concat(describe(model.KindService, serviceAnnotations()), describe(model.KindNode, nodeAnnotations()),
 		describe(model.KindPod, podAnnotations()), describe(model.KindNamespace, namespaceAnnotations()),
-		describe(model.KindPolicy, policyAnnotations()), describe(model.KindClusterPolicy, clusterPolicyAnnotations()))
+		describe(model.KindPolicy, policyAnnotations()), describe(model.KindClusterPolicy, clusterPolicyAnnotations()),
+		describe(model.KindNodePolicy, nodePolicyAnnotations()))
 }
 
 // annotation is one annotation of objects that become a T: its description and its parser in one place.

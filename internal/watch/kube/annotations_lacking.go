@@ -32,7 +32,7 @@ func parseLacking(text string) (model.Ref, bool) {
 		var both bool
 		r.Name.Namespace, r.Name.Name, both = strings.Cut(name, "/")
 		ok = ok && both && r.Name.Namespace != ""
-	case model.KindClusterPolicy:
+	case model.KindClusterPolicy, model.KindNodePolicy:
 		r.Name.Name = name
 	default:
 		return r, false

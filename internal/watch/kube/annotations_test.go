@@ -74,12 +74,12 @@ func TestAnnotationsTable(t *testing.T) {
 			t.Errorf("bad or double entry: %+v", a)
 		}
 		seen[id] = true
-		kinds := []model.Kind{model.KindService, model.KindNode, model.KindNamespace, model.KindPod, model.KindPolicy, model.KindClusterPolicy}
+		kinds := []model.Kind{model.KindService, model.KindNode, model.KindNamespace, model.KindPod, model.KindPolicy, model.KindClusterPolicy, model.KindNodePolicy}
 		if !slices.Contains(kinds, a.Kind) {
 			t.Errorf("%s: kind %s carries no annotation", a.Key, a.Kind)
 		}
 	}
-	same(t, 46, len(seen))
+	same(t, 47, len(seen))
 }
 
 func TestParseCommunity(t *testing.T) {

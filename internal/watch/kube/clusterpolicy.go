@@ -90,6 +90,7 @@ func namespacedPod(r *remarks, field string, o *clusterapi.NamespacedPod) model.
 // clusterRules takes over rules one after the other.
 type clusterRules struct {
 	*remarks
+	host bool // about nodes: anybody can be a source
 	lost bool // nothing of the policy can be relied upon
 	bad  bool // something of the present rule isn't understood
 }
@@ -126,7 +127,7 @@ func (c *clusterRules) rule(field, peers string, in *clusterapi.Rule) model.Clus
 		c.unknown(field+"."+peers, "there is none")
 	}
 	for i := range list {
-		out.Peers = append(out.Peers, c.peer(fmt.Sprintf("%s.%s[%d]", field, peers, i), peers == "to", &list[i]))
+		out.Peers = append(out.Peers, c.peer(fmt.Sprintf("%s.%s[%d]", field, peers, i), peers == "to" || c.host, &list[i]))
 	}
 	for i := range in.Protocols {
 		out.Ports = append(out.Ports, c.protocol(fmt.Sprintf("%s.protocols[%d]", field, i), &in.Protocols[i]))
@@ -141,12 +142,12 @@ func (c *clusterRules) rule(field, peers string, in *clusterapi.Rule) model.Clus
 		out.Peers = nil
 	default:
 		c.add(field, "the rule denies everything, since not all of it is understood")
-		out = model.ClusterRule{Name: in.Name, Action: model.Deny, Peers: []model.ClusterPeer{{All: true}}, AnyPort: true}
+		out = denyAll(in.Name)
 	}
 	return out
 }
 
-func (c *clusterRules) peer(field string, egress bool, o *clusterapi.Peer) (p model.ClusterPeer) {
+func (c *clusterRules) peer(field string, any bool, o *clusterapi.Peer) (p model.ClusterPeer) {
 	set := 0
 	for _, is := range []bool{o.Namespaces != nil, o.Pods != nil, o.Nodes != nil, o.Networks != nil, o.DomainNames != nil} {
 		if is {
@@ -161,7 +162,7 @@ func (c *clusterRules) peer(field string, egress bool, o *clusterapi.Peer) (p mo
 	case o.Pods != nil:
 		pods := c.selector(field+".pods.podSelector", &o.Pods.PodSelector)
 		p.Pods = &model.PodSelection{Namespaces: c.selector(field+".pods.namespaceSelector", &o.Pods.NamespaceSelector), Pods: &pods}
-	case !egress:
+	case !any:
 		c.unknown(field, "only pods can be sources")
 	case o.Nodes != nil:
 		nodes := c.selector(field+".nodes", o.Nodes)

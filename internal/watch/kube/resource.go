@@ -36,7 +36,7 @@ func Kinds(s model.Settings) []model.Kind {
 		kinds = append(kinds, model.KindPod) // for Services: their weights, how long they may take to go, whether they may be entered
 	}
 	if s.Firewall {
-		kinds = append(kinds, model.KindPolicy, model.KindClusterPolicy)
+		kinds = append(kinds, model.KindPolicy, model.KindClusterPolicy, model.KindNodePolicy)
 	}
 	return kinds
 }
@@ -63,6 +63,8 @@ func resourceOf(k model.Kind) (resource, bool) {
 		return ownResource(k, api.AddressPools, convertPool), true
 	case model.KindEgress:
 		return ownResource(k, api.EgressGateways, convertEgress), true
+	case model.KindNodePolicy:
+		return ownResource(k, api.NodePolicies, convertNodePolicy), true
 	case model.KindL2:
 		return ownResource(k, api.L2Advertisements, convertL2), true
 	case model.KindBGPPeer:

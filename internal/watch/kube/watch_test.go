@@ -245,9 +245,9 @@ func TestKinds(t *testing.T) {
 		"proxy":    {model.Settings{Proxy: true}, "[Node Service AddressPool L2Advertisement EndpointSlice Pod]"},
 		"router":   {model.Settings{Router: true}, "[Node Service AddressPool L2Advertisement EndpointSlice BGPPeer Secret]"},
 		"network":  {model.Settings{Router: true, CNI: model.CNISettings{Enabled: true, Socket: "/run/s"}}, "[Node Service AddressPool L2Advertisement EndpointSlice BGPPeer Secret Namespace]"},
-		"firewall": {model.Settings{Firewall: true}, "[Node Namespace Pod NetworkPolicy ClusterNetworkPolicy]"},
+		"firewall": {model.Settings{Firewall: true}, "[Node Namespace Pod NetworkPolicy ClusterNetworkPolicy NodePolicy]"},
 		"balancer": {model.Settings{Balancer: true}, "[Node Service AddressPool Namespace]"},
-		"all":      {model.Settings{Proxy: true, Router: true, Firewall: true, Balancer: true}, "[Node Service AddressPool L2Advertisement EndpointSlice BGPPeer Secret Namespace Pod NetworkPolicy ClusterNetworkPolicy]"},
+		"all":      {model.Settings{Proxy: true, Router: true, Firewall: true, Balancer: true}, "[Node Service AddressPool L2Advertisement EndpointSlice BGPPeer Secret Namespace Pod NetworkPolicy ClusterNetworkPolicy NodePolicy]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kinds := Kinds(c.settings)
