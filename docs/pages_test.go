@@ -28,6 +28,7 @@ var foreign = map[string]bool{
 	"watch": true, "cleanup": true, "node-ip": true, "topology": true, "kube-router-arg": true, // show, kube-proxy, kubelet, lab
 	"pod": true, "namespace": true, "label": true, "workload": true, "ip": true, "port": true, "to-service": true, "protocol": true, "verdict": true, "reason": true, // flows
 	"traffic-direction": true, "last": true, "since": true, "all": true, "follow": true, "input-file": true,
+	"set":     true,                                                                                                              // helm
 	"timeout": true, "context": true, "node": true, "image": true, "as": true, "daemon-namespace": true, "daemon-selector": true, // kubectl kuberouter
 }
 

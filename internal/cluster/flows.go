@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,6 +30,7 @@ type Flows struct {
 	Nodes  []string // names; none: all
 	Choice *flow.Choice
 	Heard  func(flow.Record) error // for every record; called by one goroutine
+	Hold   time.Duration           // for what other nodes saw of a flow, with Choice.Follow; 0: a second
 	Note   func(text string)       // for what nodes say beside them; nil: nobody wants to know
 }
 
@@ -257,7 +259,7 @@ func (m *merging) follow(ctx context.Context, c *Cluster, nodes []Node) (Verdict
 			}
 		case now := <-tick.C:
 			m.say(len(nodes))
-			err = m.settle(func(_, came time.Time) bool { return now.Sub(came) >= held })
+			err = m.settle(func(_, came time.Time) bool { return now.Sub(came) >= cmp.Or(m.Hold, held) })
 		}
 		if err != nil {
 			return Unknown, err

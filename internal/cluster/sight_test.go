@@ -1,10 +1,9 @@
 package cluster
 
 import (
-	"slices"
-	"strings"
 	"testing"
-	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"kube-router/internal/intent"
 )
@@ -18,29 +17,14 @@ func TestKindsAreTheDaemons(t *testing.T) {
 	}
 }
 
-func TestLines(t *testing.T) {
-	var got []string
-	l := &lines{each: func(line []byte) { got = append(got, string(line)) }}
-	for _, part := range []string{"a", "b\nc\n\nd", "\ne"} {
-		if n, err := l.Write([]byte(part)); n != len(part) || err != nil {
-			t.Fatal(n, err)
-		}
+// TestWhoIsFollowed: another daemon's pod on a node, or another node, is followed anew; anything else goes on.
+func TestWhoIsFollowed(t *testing.T) {
+	with := func(uid string) []Node {
+		pod := daemonPod("a", "n1")
+		pod.UID = types.UID(uid)
+		return []Node{{Name: "n1", Pod: &pod}, {Name: "n2"}}
 	}
-	if want := []string{"ab", "c", "", "d"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
-	if _, err := l.Write([]byte(strings.Repeat("x", longest))); err == nil {
-		t.Error("a line without an end is kept for ever")
-	}
-}
-
-// TestFollowAgain: what is asked after a connection was lost begins where that ended.
-func TestFollowAgain(t *testing.T) {
-	if got := strings.Join(followArgs(100, time.Time{}), " "); got != "kube-router flows --follow -o json --last=100" {
-		t.Error(got)
-	}
-	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
-	if got := strings.Join(followArgs(100, at), " "); got != "kube-router flows --follow -o json --since=2026-01-02T03:04:05Z" {
-		t.Error(got)
+	if who(with("1")) != who(with("1")) || who(with("1")) == who(with("2")) || who(with("1")) == who(with("1")[:1]) {
+		t.Error("sets of nodes are mistaken for each other")
 	}
 }

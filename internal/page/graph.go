@@ -8,13 +8,16 @@ import (
 )
 
 const (
-	mostVertices = 200 // that a page gets; more would be no picture
-	mostEdges    = 500
+	mostVertices = 200  // that a page gets, beside the Services; more would be no picture
+	mostEdges    = 500  // beside those from a Service to its workload
 	mostKept     = 4000 // edges that are remembered
 	mostPorts    = 8    // of an edge that are told apart
 	step         = 5 * time.Second
 	steps        = 12 // of a minute, of which rates are
 )
+
+// kindService is the Kind of Services.
+const kindService = "Service"
 
 // Vertex is a workload, a Service, the nodes or the world.
 type Vertex struct {
@@ -85,7 +88,7 @@ func (l *Line) path() []Vertex {
 	if l.Service == "" {
 		return []Vertex{from, to}
 	}
-	service := Vertex{"s:" + l.Service, "Service", "", l.Service}
+	service := Vertex{"s:" + l.Service, kindService, "", l.Service}
 	if i := slices.Index([]byte(l.Service), '/'); i >= 0 {
 		service.Namespace, service.Name = l.Service[:i], l.Service[i+1:]
 	}
@@ -172,8 +175,9 @@ func (g *graph) forget() {
 	}
 }
 
-// snapshot is the map now, of one namespace or all: those with refusals first, then the busiest.
-func (g *graph) snapshot(now time.Time, namespace string) Graph {
+// snapshot is the map now, of one namespace or all: edges with refusals first, then the busiest. What was shown before stays where it is as good as
+// another, so that a large cluster's map doesn't change all the time.
+func (g *graph) snapshot(now time.Time, namespace string, shown map[string]Edge) Graph {
 	all := make([]*edge, 0, len(g.edges))
 	for _, e := range g.edges {
 		if namespace == "" || e.from.Namespace == namespace || e.to.Namespace == namespace {
@@ -181,22 +185,38 @@ func (g *graph) snapshot(now time.Time, namespace string) Graph {
 			all = append(all, e)
 		}
 	}
+	fresh := func(e *edge) int {
+		if _, ok := shown[e.ID]; ok {
+			return 0
+		}
+		return 1
+	}
 	slices.SortFunc(all, func(a, b *edge) int {
-		return cmp.Or(-cmp.Compare(a.Refused, b.Refused), -cmp.Compare(a.Passed, b.Passed), -cmp.Compare(a.Ended, b.Ended), -cmp.Compare(a.Total, b.Total), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(-cmp.Compare(min(a.Refused, 1), min(b.Refused, 1)), cmp.Compare(fresh(a), fresh(b)), -cmp.Compare(a.Refused, b.Refused), -cmp.Compare(a.Passed, b.Passed), -cmp.Compare(a.Ended, b.Ended), -cmp.Compare(a.Total, b.Total), cmp.Compare(a.ID, b.ID))
 	})
+	return pick(all)
+}
+
+// pick makes a map of the first edges that it has room for.
+func pick(all []*edge) Graph {
 	out := Graph{Vertices: []Vertex{}, Edges: []Edge{}}
 	known := map[string]bool{}
+	vertices, edges := 0, 0 // that count
 	for _, e := range all {
-		fresh := 0
+		more, drawn := 0, 1
 		for _, v := range []Vertex{e.from, e.to} {
-			if !known[v.ID] {
-				fresh++
+			if !known[v.ID] && v.Kind != kindService {
+				more++
 			}
 		}
-		if len(out.Edges) == mostEdges || len(known)+fresh > mostVertices {
+		if e.from.Kind == kindService {
+			drawn = 0
+		}
+		if edges+drawn > mostEdges || vertices+more > mostVertices || len(out.Edges) == 2*mostEdges {
 			out.More++
 			continue
 		}
+		vertices, edges = vertices+more, edges+drawn
 		for _, v := range []Vertex{e.from, e.to} {
 			if !known[v.ID] {
 				known[v.ID] = true

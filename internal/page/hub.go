@@ -12,6 +12,7 @@ import (
 const (
 	kept      = 5000 // lines that are remembered for whoever opens the page
 	mostBatch = 250  // lines in one message
+	mostKnown = 8192 // identifiers that are remembered, at least
 )
 
 // hub takes what the source gives and keeps of it what a page shows.
@@ -20,8 +21,7 @@ type hub struct {
 	lines    []Line // a ring; the line of number n, which is its id, is at n % kept
 	next     uint64 // number of the line that comes next; numbers begin at 1
 	graph    *graph
-	pairs    *pairs
-	known    recently          // by uuid: what is told again after a connection to a node was lost
+	known    recently          // by uuid: what is told again when nodes are followed anew
 	troubles map[string]string // node → why it gives no flows
 	notes    map[string]string // node → what it can't see
 	lost     map[string]uint64 // by source
@@ -30,7 +30,7 @@ type hub struct {
 }
 
 func newHub() *hub {
-	return &hub{next: 1, lines: make([]Line, 1, 64), graph: newGraph(), pairs: newPairs(), troubles: map[string]string{}, notes: map[string]string{},
+	return &hub{next: 1, lines: make([]Line, 1, 64), graph: newGraph(), troubles: map[string]string{}, notes: map[string]string{},
 		lost: map[string]uint64{}, heard: map[string]bool{}, now: time.Now}
 }
 
@@ -53,8 +53,10 @@ func (h *hub) take(r flow.Record) {
 	case r.Lost != nil:
 		h.lost[r.Lost.Source] += r.Lost.Number
 	case r.Flow != nil && !h.known.seen(r.Flow.UUID):
-		h.heard[r.NodeName] = true
-		for _, l := range h.pairs.take(r, h.now()) {
+		for _, n := range nodesOf(r) {
+			h.heard[n] = true
+		}
+		if l := lineOf(r); !misleading(r, &l, h.now()) {
 			h.publish(l)
 		}
 	}
@@ -85,13 +87,6 @@ func (h *hub) publish(l Line) {
 	}
 }
 
-// settle publishes what has waited long enough for another node.
-func (h *hub) settle() {
-	for _, l := range h.pairs.expire(h.now()) {
-		h.publish(l)
-	}
-}
-
 // Batch is what a page gets of the flows at a time.
 type Batch struct {
 	Lines   []Line `json:"lines"`   // oldest first
@@ -103,7 +98,6 @@ type Batch struct {
 func (h *hub) since(after uint64, most int) (b Batch, next uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.settle()
 	first := after + 1
 	if h.next > kept && first < h.next-kept {
 		b.Skipped = h.next - kept - first
@@ -147,8 +141,23 @@ func (h *hub) state() State {
 	return State{maps.Clone(h.troubles), maps.Clone(h.notes), maps.Clone(h.lost), slices.Sorted(maps.Keys(h.heard))}
 }
 
-func (h *hub) snapshot(now time.Time, namespace string) Graph {
+func (h *hub) snapshot(now time.Time, namespace string, shown map[string]Edge) Graph {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.graph.snapshot(now, namespace)
+	return h.graph.snapshot(now, namespace, shown)
+}
+
+// recently remembers the latest keys: between mostKnown and twice as many.
+type recently struct{ young, aged map[string]bool }
+
+// seen tells whether the key has been seen, and remembers it.
+func (r *recently) seen(key string) bool {
+	if r.young[key] || r.aged[key] {
+		return true
+	}
+	if len(r.young) >= mostKnown || r.young == nil {
+		r.aged, r.young = r.young, map[string]bool{}
+	}
+	r.young[key] = true
+	return false
 }

@@ -2,8 +2,6 @@ package page
 
 import (
 	"cmp"
-	"net"
-	"strconv"
 	"time"
 
 	"kube-router/internal/flow"
@@ -23,7 +21,7 @@ type End struct {
 
 // Line is a flow as the page lists it.
 type Line struct {
-	ID        uint64    `json:"id"` // stays when both nodes have told of it
+	ID        uint64    `json:"id"`
 	Time      time.Time `json:"time"`
 	Verdict   string    `json:"verdict"` // forwarded; sent: only the client's node told of it; refused: its sender was told; dropped: he was not
 	Protocol  string    `json:"protocol"`
@@ -66,7 +64,7 @@ func lineOf(r flow.Record) Line {
 	}
 	l := Line{Time: b.Time, Verdict: forwarded, Source: endOf(b.Source, b.IP.Source, own.SourceNode), Dest: endOf(b.Destination, b.IP.Destination, own.DestNode),
 		Frontend: own.Frontend, Seen: own.Seen, Reason: own.Reason, Tier: own.Tier, Rule: own.Rule, Times: own.Times, Bytes: own.BytesOut + own.BytesIn,
-		Nodes: []string{r.NodeName}, Text: r.Line(false)}
+		Nodes: nodesOf(r), Text: r.Line(false)}
 	l.Protocol, l.Source.Port, l.Dest.Port = portsOf(b.L4)
 	if b.Service != nil {
 		l.Service = b.Service.Namespace + "/" + b.Service.Name
@@ -86,6 +84,9 @@ func lineOf(r flow.Record) Line {
 	}
 	if len(by) == 0 {
 		l.Direction = ""
+	}
+	if half(r, &l) {
+		l.Verdict = sent
 	}
 	return l
 }
@@ -123,23 +124,24 @@ func portsOf(l *flow.L4) (protocol string, from, to uint16) {
 // ended tells whether a rule ended it.
 func (l *Line) ended() bool { return l.Verdict == refused || l.Verdict == dropped }
 
-// tuple tells connections apart as whoever answers sees them, so that it is the same at both nodes.
-func (l *Line) tuple() string {
-	from := net.JoinHostPort(l.Source.Address, strconv.Itoa(int(l.Source.Port)))
-	return l.Protocol + " " + cmp.Or(l.Seen, from) + " " + net.JoinHostPort(l.Dest.Address, strconv.Itoa(int(l.Dest.Port)))
+// nodesOf are the nodes that told of a flow.
+func nodesOf(r flow.Record) []string {
+	if r.Own != nil && len(r.Own.SeenBy) > 0 {
+		return r.Own.SeenBy
+	}
+	return []string{r.NodeName}
 }
 
-// joined is one connection of which two nodes told. Who is at its end knows what became of it, and why; the client's node knows the Service, and the
-// client's own address.
-func joined(end, client Line) Line {
-	one := end
-	if client.Seen != "" {
-		one.Source, one.Seen = client.Source, client.Seen
-	}
-	one.Service, one.Frontend = client.Service, client.Frontend
-	one.Bytes, one.Nodes = max(end.Bytes, client.Bytes), append(append([]string{}, client.Nodes...), end.Nodes...)
-	if !one.ended() {
-		one.Time, one.Text = client.Time, client.Text
-	}
-	return one
+// half tells that only the client's node told of what another node decides.
+func half(r flow.Record, l *Line) bool {
+	return len(l.Nodes) == 1 && r.Flow.Direction != "INGRESS" && l.Verdict == forwarded && l.Dest.Kind != "world"
+}
+
+// old is when a flow is one that nodes remember, and none that came while somebody looked.
+const old = 5 * time.Second
+
+// misleading tells of a remembered connection between nodes of which only the end is there: nodes remember different stretches of time, and without the
+// client's part it would look as if no Service had been asked. What was ended is told all the same.
+func misleading(r flow.Record, l *Line, now time.Time) bool {
+	return len(l.Nodes) == 1 && r.Flow.Direction == "INGRESS" && l.Verdict == forwarded && l.Frontend == "" && l.Seen == "" && l.Source.Kind != "world" && now.Sub(l.Time) > old
 }

@@ -229,14 +229,14 @@ func TestBounds(t *testing.T) {
 		}
 		h.take(r)
 	}
-	if len(h.lines) > kept || len(h.graph.edges) > mostKept || len(h.known.young)+len(h.known.aged) > 2*mostWaiting {
+	if len(h.lines) > kept || len(h.graph.edges) > mostKept || len(h.known.young)+len(h.known.aged) > 2*mostKnown {
 		t.Errorf("%d lines, %d edges, %d uuids", len(h.lines), len(h.graph.edges), len(h.known.young)+len(h.known.aged))
 	}
-	g := h.snapshot(now, "")
-	if len(g.Vertices) > mostVertices || len(g.Edges) > mostEdges || g.More != len(h.graph.edges)-len(g.Edges) {
+	g := h.snapshot(now, "", nil)
+	if len(g.Vertices) > 2*mostVertices || len(g.Edges) > 2*mostEdges || g.More != len(h.graph.edges)-len(g.Edges) {
 		t.Errorf("%d vertices, %d edges, %d more of %d", len(g.Vertices), len(g.Edges), g.More, len(h.graph.edges))
 	}
-	for _, e := range h.snapshot(now, "s7").Edges {
+	for _, e := range h.snapshot(now, "s7", nil).Edges {
 		if !strings.Contains(e.ID, "s7/") {
 			t.Errorf("namespace s7 has %s", e.ID)
 		}
@@ -256,13 +256,40 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestStays: a large cluster's map doesn't change because others are as busy as those that it shows.
+func TestStays(t *testing.T) {
+	g, now := newGraph(), time.Now()
+	add := func(name string) {
+		for i := range 500 {
+			l := lineOf(passed("n1", i, fmt.Sprintf("shop/%s-%d", name, i), now))
+			g.add(&l)
+		}
+	}
+	add("web")
+	shown := map[string]Edge{}
+	for _, e := range g.snapshot(now, "", nil).Edges {
+		shown[e.ID] = e
+	}
+	add("other")
+	add("other")
+	again := g.snapshot(now, "", shown).Edges
+	for _, e := range again {
+		if _, ok := shown[e.ID]; !ok {
+			t.Errorf("%s is new", e.ID)
+		}
+	}
+	if len(again) != len(shown) || len(again) != mostVertices {
+		t.Errorf("%d edges, before %d", len(again), len(shown))
+	}
+}
+
 // TestAgain: what a node tells again after its connection was lost is counted once.
 func TestAgain(t *testing.T) {
 	h := newHub()
 	r := passed("n1", 1, "shop/web", time.Now())
 	h.take(r)
 	h.take(r)
-	if g := h.snapshot(time.Now(), ""); h.next != 2 || g.Edges[0].Total != 1 {
+	if g := h.snapshot(time.Now(), "", nil); h.next != 2 || g.Edges[0].Total != 1 {
 		t.Errorf("%d lines, %+v", h.next-1, g.Edges)
 	}
 }
@@ -286,5 +313,65 @@ func TestStates(t *testing.T) {
 	text, _ := json.Marshal(h.state())
 	if want := `{"troubles":{},"notes":{},"lost":{"HUBBLE_RING_BUFFER":12},"nodes":null}`; string(text) != want {
 		t.Errorf("%s, want %s", text, want)
+	}
+}
+
+// TestHalves: of a connection between nodes, one node's part alone is not shown as what it isn't.
+func TestHalves(t *testing.T) {
+	now := time.Now()
+	record := func(change func(*flow.Record)) flow.Record {
+		r := passed("n1", 1, "shop/web", now)
+		change(&r)
+		return r
+	}
+	client := func(r *flow.Record) { r.Flow.Direction = "EGRESS" }
+	end := func(r *flow.Record) { r.Flow.Service, r.Own = nil, &flow.Own{} }
+	for what, c := range map[string]struct {
+		record flow.Record
+		age    time.Duration
+		want   string // verdict and path; empty: it is left out
+	}{
+		"both":                     {record(func(r *flow.Record) { r.Own.SeenBy = []string{"n1", "n2"} }), 0, "forwarded w:default/Deployment/client-1 s:shop/web w:shop/Deployment/web"},
+		"the client's alone":       {record(client), 0, "sent w:default/Deployment/client-1 s:shop/web w:shop/Deployment/web"},
+		"to the world":             {record(func(r *flow.Record) { client(r); end(r); r.Flow.Destination = flow.End{Identity: 2} }), 0, "forwarded w:default/Deployment/client-1 world"},
+		"the end's alone":          {record(end), 0, "forwarded w:default/Deployment/client-1 w:shop/Deployment/web"},
+		"the end's, remembered":    {record(end), time.Minute, ""},
+		"a refusal, remembered":    {record(func(r *flow.Record) { end(r); r.Flow.Verdict = flow.Dropped }), time.Minute, "refused w:default/Deployment/client-1 w:shop/Deployment/web"},
+		"silently":                 {record(func(r *flow.Record) { r.Flow.Verdict, r.Own.Silent = flow.Dropped, true }), 0, "dropped w:default/Deployment/client-1 s:shop/web w:shop/Deployment/web"},
+		"a Service without anyone": {record(func(r *flow.Record) { r.Flow.Verdict, r.Flow.Destination = flow.Dropped, flow.End{Identity: 2} }), 0, "refused w:default/Deployment/client-1 s:shop/web"},
+		"a node":                   {record(func(r *flow.Record) { end(r); r.Flow.Source, r.Own.SourceNode = flow.End{Identity: 6}, "n2" }), 0, "forwarded nodes w:shop/Deployment/web"},
+	} {
+		h := newHub()
+		h.now = func() time.Time { return now.Add(c.age) }
+		h.take(c.record)
+		b, _ := h.since(0, kept)
+		got := ""
+		for _, l := range b.Lines {
+			got = l.Verdict
+			for _, v := range l.path() {
+				got += " " + v.ID
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", what, got, c.want)
+		}
+	}
+}
+
+// TestSentWhereRefused: nodes tell of ten refusals a minute; the rest, of which the client's node alone told, doesn't pass for connections.
+func TestSentWhereRefused(t *testing.T) {
+	g := newGraph()
+	now := time.Now()
+	l := lineOf(passed("n1", 1, "shop/web", now))
+	l.Verdict = refused
+	g.add(&l)
+	l.Verdict = sent
+	g.add(&l)
+	l.Time = now.Add(2 * time.Minute)
+	g.add(&l)
+	for _, e := range g.snapshot(l.Time, "", nil).Edges {
+		if e.Total != 2 || e.Ended != 1 || e.Passed != 1 || e.Refused != 0 {
+			t.Errorf("%+v", e)
+		}
 	}
 }

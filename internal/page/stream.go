@@ -96,7 +96,7 @@ func (l *listener) flows() error {
 
 // graph sends how the map has changed, and the state of the whole.
 func (l *listener) graph(now time.Time) error {
-	g := l.hub.snapshot(now, l.namespace)
+	g := l.hub.snapshot(now, l.namespace, l.edges)
 	c := Change{Whole: !l.told, More: g.More}
 	vertices, edges := map[string]Vertex{}, map[string]Edge{}
 	for _, v := range g.Vertices {

@@ -5,7 +5,7 @@ import {store, listen, namespaces} from "./store.js";
 import {route, keep} from "./route.js";
 import {choose, endText} from "./panel.js";
 
-const step = 200; // rows that are shown at first, and that "more" adds
+const step = 100; // rows that are shown at first, and that "more" adds
 const gap = 250; // milliseconds between two paintings
 
 const ended = (l) => l.verdict === "refused" || l.verdict === "dropped";

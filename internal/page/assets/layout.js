@@ -4,6 +4,7 @@
 export const card = {width: 196, height: 48, pill: 32, across: 96, down: 26, seam: 8};
 
 const detailed = 150; // edges up to which long ones get ways of their own between the cards
+const airy = 70; // units up to which they are moved to the height of their neighbours
 
 // layout gives {places: Map id → {x, y, height, unit}, ways: Map edge id → {d, x, y}, width, height} for vertices [{id, kind}] and edges [{id, from, to}],
 // to fit an area of this ratio of width to height.
@@ -151,7 +152,7 @@ function place(layers, near, height, ratio) {
   for (let h = longest; h >= Math.min(longest, 300); h *= 0.9) {
     const columns = layers.reduce((sum, l) => sum + Math.ceil(tall(l) / h), 0);
     const scale = Math.min(ratio / (columns * dx), 1 / h);
-    if (scale > best * 1.15) [best, most] = [scale, h]; // what is in one column is easier to read
+    if (scale > best * (height.size > airy ? 1 : 1.15)) [best, most] = [scale, h]; // what is in one column is easier to read
   }
   const places = new Map();
   let column = 0;
@@ -171,7 +172,7 @@ function place(layers, near, height, ratio) {
     }
     if (part.length > 0) end();
   }
-  if (most === longest) straighten(layers, near, height, places);
+  if (most === longest && height.size <= airy) straighten(layers, near, height, places);
   let low = 0, top = 0, right = 0;
   for (const [id, p] of places) {
     top = Math.min(top, p.y);

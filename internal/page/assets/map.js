@@ -6,12 +6,12 @@ import {layout, card} from "./layout.js";
 import {route, keep} from "./route.js";
 import {choose, endName} from "./panel.js";
 
-const labelled = 60; // edges up to which each has its rate written on it
+const few = 60; // edges up to which each has its rate written on it
 
 export function mapView(main, follow) {
   const params = route().params;
   let asTable = params.get("as") === "table", focus = params.get("sel") || "";
-  let shape = -1, box = null, zoomed = false, drawn = new Map(), paths = new Map(), placed = null, due = false;
+  let labelled = "", shape = -1, box = null, zoomed = false, drawn = new Map(), paths = new Map(), placed = null, due = false;
 
   const stats = h("div", {class: "stats"});
   const space = h("select", {id: "map-namespace", onchange: () => { keep({namespace: space.value}); follow(space.value); }});
@@ -92,6 +92,7 @@ export function mapView(main, follow) {
     verticesG.replaceChildren(...[...store.vertices.values()].map(drawVertex));
     edgesG.replaceChildren(...[...store.edges.values()].filter((e) => placed.ways.has(e.id)).map(drawEdge));
     labelsG.replaceChildren();
+    labelled = "";
     if (!zoomed) frame();
     roving(had);
     if (had) drawn.get(had)?.focus({preventScroll: true});
@@ -136,14 +137,16 @@ export function mapView(main, follow) {
       const e = store.edges.get(id);
       if (!e) continue;
       const idle = e.passed === 0 && e.refused === 0, bad = e.ended > 0, good = e.total > e.ended;
-      g.setAttribute("class", ["edge", c.within ? "within" : "", bad ? "is-bad" : "", good ? "is-good" : "", idle ? "idle" : "", bad && e.refused === 0 ? "was-bad" : "",
+      set(g, "class", ["edge", c.within ? "within" : "", bad ? "is-bad" : "", good ? "is-good" : "", idle ? "idle" : "", bad && e.refused === 0 ? "was-bad" : "",
         e.id === focus ? "chosen" : "", near.size > 0 && !(near.has(e.from) && near.has(e.to)) ? "dim" : ""].join(" "));
-      g.children[1].setAttribute("stroke-width", String(Math.min(7, 1.4 + Math.log2(1 + e.passed) * 0.6)));
-      if (!c.within && (paths.size <= labelled || bad || e.from === focus || e.to === focus)) {
-        if (!idle || bad) labels.push(label(e, c, bad));
-      }
+      set(g.children[1], "stroke-width", Math.min(7, 1.4 + Math.log2(1 + e.passed) * 0.6).toFixed(1));
+      if (!c.within && (paths.size <= few || bad || e.from === focus || e.to === focus) && (!idle || bad)) labels.push({id, c, bad, text: rate(e)});
     }
-    labelsG.replaceChildren(...labels);
+    const said = labels.map((l) => l.id + l.text).join();
+    if (said !== labelled) {
+      labelled = said;
+      labelsG.replaceChildren(...labels.map(label));
+    }
     for (const [id, g] of drawn) {
       const v = store.vertices.get(id);
       if (!v) continue;
@@ -154,12 +157,11 @@ export function mapView(main, follow) {
       g.classList.toggle("trouble", trouble.has(id));
       const said = `${words(v).join(" ")}: ${busy.get(id) ?? 0} connections a minute` +
         (trouble.has(id) ? `, ${trouble.get(id)} refused or dropped` : "");
-      if (g.getAttribute("aria-label") !== said) g.setAttribute("aria-label", said);
+      set(g, "aria-label", said);
     }
   }
 
-  function label(e, c, bad) {
-    const text = bad ? `✕ ${e.refused > 0 ? e.refused + "/min" : number(e.ended)}` : `${number(e.passed)}/min`;
+  function label({text, c, bad}) {
     const width = text.length * 6.4 + 14;
     return h("g", {class: `label ${bad ? "bad" : ""}`, transform: `translate(${c.x},${c.y})`},
       h("rect", {x: -width / 2, y: "-10", width, height: "20", rx: "10"}), h("text", {y: "4", "text-anchor": "middle"}, text));
@@ -288,6 +290,17 @@ export function mapView(main, follow) {
     stop();
     resize.disconnect();
   };
+}
+
+// rate is what is written on an edge.
+function rate(e) {
+  if (e.ended === 0) return `${number(e.passed)}/min`;
+  return `✕ ${e.refused > 0 ? e.refused + "/min" : number(e.ended)}`;
+}
+
+// set changes an attribute only where it is another: what stays needs no new picture.
+function set(node, key, value) {
+  if (node.getAttribute(key) !== value) node.setAttribute(key, value);
 }
 
 // words are what is written on a vertex, in one line or two.

@@ -14,6 +14,7 @@ export const store = {
 };
 
 const listeners = new Set();
+const spaces = new Set(); // namespaces that have been seen
 
 // listen calls f(what) after something came: "flows", "map", "state", "connected". It returns how to stop.
 export function listen(f) {
@@ -57,6 +58,8 @@ function flows(batch) {
     line.words = [line.text, line.source.address, line.destination.address, line.service, line.reason, line.source.workload, line.destination.workload,
       ...(line.policies ?? []).map((p) => p.name)].join(" ").toLowerCase();
     store.lines.set(line.id, line);
+    if (line.source.namespace) spaces.add(line.source.namespace);
+    if (line.destination.namespace) spaces.add(line.destination.namespace);
   }
   for (const id of store.lines.keys()) {
     if (store.lines.size <= mostLines) break;
@@ -75,6 +78,7 @@ function map(change) {
   for (const v of change.vertices ?? []) {
     shape ||= !store.vertices.has(v.id);
     store.vertices.set(v.id, v);
+    if (v.namespace) spaces.add(v.namespace);
   }
   for (const e of change.edges ?? []) {
     shape ||= !store.edges.has(e.id);
@@ -89,12 +93,4 @@ function map(change) {
 }
 
 // namespaces that have been seen, sorted.
-export function namespaces() {
-  const all = new Set();
-  for (const v of store.vertices.values()) if (v.namespace) all.add(v.namespace);
-  for (const l of store.lines.values()) {
-    if (l.source.namespace) all.add(l.source.namespace);
-    if (l.destination.namespace) all.add(l.destination.namespace);
-  }
-  return [...all].sort();
-}
+export const namespaces = () => [...spaces].sort();
