@@ -39,15 +39,17 @@ var rooms = map[string][]string{
 	"stage":     {"engine", "model", "plan", "holder", "intent", "render", "row", "reconcile", "think"},       // because it carries what is true on to rows, and claims them
 	"view":      {"flow", "model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"}, // because it tells what is, wanted and there, and asks through its own nouns
 	"doctor":    {"engine", "model", "row", "watch", "plan", "driver", "config", "show", "api", "podlink"},    // because it examines what the daemon works with, without one
+	"convert":   {"api", "model", "watch"},                                                                    // because it writes our objects, and annotations are parsed in one place
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
 	"page":      {"flow", "listen"}, // because it shows what any source tells of a cluster, in a browser
 	"cluster":   {"flow"},           // because it runs on the operator's machine and knows the daemon by what that prints
 	"lab":       {"lab", "api"},     // because it is the world around the binary and must not share its mistakes, but users write the same objects
 	"cmd":       {"agent", "cluster", "page", "flow", "doctor", "view", "config", "show", "lab", "model", "driver", "row", "podlink"},
+	"convert":   {"api", "model", "watch"}, // because it writes our objects, and annotations are parsed in one place
 }
 
 // pure rooms do no I/O, read no clock and log nothing: they return values and remarks.
-var pure = []string{"model", "flow", "intent", "row", "holder", "plan", "render"}
+var pure = []string{"model", "flow", "intent", "row", "holder", "plan", "render", "convert"}
 
 // mayWait are the rooms in which time passes.
 var mayWait = []string{"reconcile", "cluster", "page", "lab", "driver", "watch", "listen", "cmd"}
@@ -58,8 +60,8 @@ var thirdParty = map[string]struct {
 	reason string
 }{
 	"k8s.io/client-go":                       {[]string{"cluster", "watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes client: list-watch and credentials"},
-	"k8s.io/api":                             {[]string{"cluster", "watch", "driver", "lab", "doctor"}, "the Kubernetes API types"},
-	"k8s.io/apimachinery":                    {[]string{"api", "cluster", "watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes meta types and codecs"},
+	"k8s.io/api":                             {[]string{"cluster", "convert", "watch", "driver", "lab", "doctor"}, "the Kubernetes API types"},
+	"k8s.io/apimachinery":                    {[]string{"api", "cluster", "convert", "watch", "driver", "lab", "agent", "doctor", "cmd"}, "the Kubernetes meta types and codecs"},
 	"k8s.io/cri-api":                         {[]string{"driver"}, "the container runtime's protocol, where no CNI record names a pod's namespace"},
 	"github.com/osrg/gobgp/v4":               {[]string{"driver", "watch", "cmd"}, "the BGP speaker, with its gRPC interface that users know"},
 	"github.com/vishvananda/netlink":         {[]string{"driver", "watch", "lab", "podlink"}, "links, addresses, routes and rules over rtnetlink"},
@@ -76,7 +78,7 @@ var thirdParty = map[string]struct {
 	"github.com/google/go-containerregistry": {[]string{""}, "OCI images and indexes, as every registry and runtime reads them"},
 	"github.com/containernetworking/plugins": {nil, "the reference plugins that the lab and the image bring, at a pinned version"},
 	"sigs.k8s.io/json":                       {[]string{"api", "lab"}, "JSON as the API server reads it, which tells fields that a type doesn't have"},
-	"sigs.k8s.io/yaml":                       {[]string{"cluster", "watch", "config", "lab", "show", "cmd"}, "YAML as Kubernetes reads it"},
+	"sigs.k8s.io/yaml":                       {[]string{"cluster", "convert", "watch", "config", "lab", "show", "cmd"}, "YAML as Kubernetes reads it"},
 	"go.yaml.in/yaml/v3":                     {[]string{"config"}, "YAML with line numbers, so that an error in the configuration file names its line"},
 	"gopkg.in/evanphx/json-patch.v4":         {[]string{"lab"}, "JSON patch and merge patch as the API server applies them"},
 	"github.com/gorilla/websocket":           {[]string{"lab"}, "the server's end of a WebSocket, on which kubectl runs commands in pods; client-go's other end is the same module"},

@@ -16,12 +16,13 @@ import (
 // specs are the Go types that the definitions must describe, by plural name.
 func specs() map[string][2]reflect.Type {
 	return map[string][2]reflect.Type{
-		"addresspools":     {reflect.TypeFor[api.AddressPoolSpec](), reflect.TypeFor[api.AddressPoolStatus]()},
-		"bgppeers":         {reflect.TypeFor[api.BGPPeerSpec](), reflect.TypeFor[api.BGPStatus]()},
-		"egressgateways":   {reflect.TypeFor[api.EgressGatewaySpec](), reflect.TypeFor[api.EgressGatewayStatus]()},
-		"nodepolicies":     {reflect.TypeFor[api.NodePolicySpec](), nil},
-		"policystatuses":   {reflect.TypeFor[api.PolicyStatusSpec](), reflect.TypeFor[api.PolicyStatusStatus]()},
-		"l2advertisements": {reflect.TypeFor[api.L2AdvertisementSpec](), nil},
+		"addresspools":      {reflect.TypeFor[api.AddressPoolSpec](), reflect.TypeFor[api.AddressPoolStatus]()},
+		"bgppeers":          {reflect.TypeFor[api.BGPPeerSpec](), reflect.TypeFor[api.BGPStatus]()},
+		"egressgateways":    {reflect.TypeFor[api.EgressGatewaySpec](), reflect.TypeFor[api.EgressGatewayStatus]()},
+		"nodepolicies":      {reflect.TypeFor[api.NodePolicySpec](), nil},
+		"policystatuses":    {reflect.TypeFor[api.PolicyStatusSpec](), reflect.TypeFor[api.PolicyStatusStatus]()},
+		"l2advertisements":  {reflect.TypeFor[api.L2AdvertisementSpec](), nil},
+		"bgpadvertisements": {reflect.TypeFor[api.BGPAdvertisementSpec](), reflect.TypeFor[api.BGPStatus]()},
 	}
 }
 

@@ -190,14 +190,14 @@ func (m *manifest) checkRights(t *testing.T, o *config.Options) {
 		model.KindNode: "/nodes", model.KindService: "/services", model.KindSlice: "discovery.k8s.io/endpointslices",
 		model.KindNamespace: "/namespaces", model.KindPod: "/pods", model.KindPolicy: "networking.k8s.io/networkpolicies",
 		model.KindPool: "kube-router.io/addresspools", model.KindClusterPolicy: "policy.networking.k8s.io/clusternetworkpolicies",
-		model.KindL2: "kube-router.io/l2advertisements", model.KindBGPPeer: "kube-router.io/bgppeers", model.KindNodePolicy: "kube-router.io/nodepolicies", model.KindKeyring: "/secrets kube-router-bgp",
+		model.KindL2: "kube-router.io/l2advertisements", model.KindBGPPeer: "kube-router.io/bgppeers", model.KindBGPAd: "kube-router.io/bgpadvertisements", model.KindNodePolicy: "kube-router.io/nodepolicies", model.KindKeyring: "/secrets kube-router-bgp",
 	}
 	want := []string{"create events.k8s.io/events"}
 	for _, k := range kube.Kinds(o.Settings) {
 		want = append(want, "list "+resource[k], "watch "+resource[k])
 	}
 	if o.Settings.Router {
-		want = append(want, "patch kube-router.io/bgppeers/status")
+		want = append(want, "patch kube-router.io/bgppeers/status", "patch kube-router.io/bgpadvertisements/status")
 	}
 	if o.Settings.Firewall {
 		want = append(want, "patch policy.networking.k8s.io/clusternetworkpolicies/status", "create kube-router.io/policystatuses", "patch kube-router.io/policystatuses/status")

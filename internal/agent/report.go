@@ -165,6 +165,10 @@ func (r *reporter) uid(e row.KubeEvent) string {
 		if o := r.model.BGPPeers[name.Name]; o != nil {
 			return o.UID
 		}
+	case model.KindBGPAd:
+		if o := r.model.BGPAds[name.Name]; o != nil {
+			return o.UID
+		}
 	case model.KindPool:
 		if o := r.model.Pools[name.Name]; o != nil {
 			return o.UID

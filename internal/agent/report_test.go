@@ -77,6 +77,7 @@ func TestOwnKindsAreReported(t *testing.T) {
 	for _, o := range []model.Object{
 		&model.Pool{Name: "o", UID: "u", Remarks: []model.Remark{{Object: model.Ref{Kind: model.KindPool, Name: model.Name{Name: "o"}}, Message: "odd"}}},
 		&model.L2Advertisement{Name: "o", UID: "u", Remarks: []model.Remark{{Object: model.Ref{Kind: model.KindL2, Name: model.Name{Name: "o"}}, Message: "odd"}}},
+		&model.BGPAdvertisement{Name: "o", UID: "u", Remarks: []model.Remark{{Object: model.Ref{Kind: model.KindBGPAd, Name: model.Name{Name: "o"}}, Message: "odd"}}},
 		&model.BGPPeer{Name: "o", UID: "u", Remarks: []model.Remark{{Object: model.Ref{Kind: model.KindBGPPeer, Name: model.Name{Name: "o"}}, Message: "odd"}}},
 		&model.EgressGateway{Name: "o", UID: "u", Remarks: []model.Remark{{Object: model.Ref{Kind: model.KindEgress, Name: model.Name{Name: "o"}}, Message: "odd"}}},
 		&model.ClusterPolicy{Name: "o", UID: "u", Remarks: []model.Remark{{Object: model.Ref{Kind: model.KindClusterPolicy, Name: model.Name{Name: "o"}}, Message: "odd"}}},

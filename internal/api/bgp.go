@@ -41,6 +41,46 @@ type BGPPeerSpec struct {
 	// GracefulRestartSeconds is for how long the router keeps routes while the node's daemon restarts (RFC 4724), up to 4095; 0: it doesn't.
 	// Absent: --bgp-graceful-restart.
 	GracefulRestartSeconds *int32 `json:"gracefulRestartSeconds,omitempty"`
+	// GracefulShutdown is when the router is asked to use other ways than those through the node, while they still work (RFC 8326): Drained, while the
+	// node is cordoned, excluded from balancers or about to be removed; Always; Never. Absent: Drained.
+	GracefulShutdown string `json:"gracefulShutdown,omitempty"`
+	// Import is what is taken of what the router teaches: rules in order, of which the first that matches decides. What none matches is accepted. What
+	// is refused of every router is refused before.
+	Import []BGPRule `json:"import,omitempty"`
+	// Export is what the router is taught of what is advertised to it, in the same way.
+	Export []BGPRule `json:"export,omitempty"`
+}
+
+// BGPRule is a rule of a filter. It matches what meets all of its conditions, and everything where it has none.
+type BGPRule struct {
+	// Action is Accept or Reject.
+	Action string `json:"action"`
+	// Prefixes are those that are meant, at most 256. Absent: any.
+	Prefixes []BGPPrefix `json:"prefixes,omitempty"`
+	// ASPath is a condition about the AS numbers on the way. Not in export: what nodes advertise begins with them.
+	ASPath *BGPASPath `json:"asPath,omitempty"`
+	// Community is one that the route has: "64512:7", "64512:1:2", or the name of a well-known one.
+	Community string `json:"community,omitempty"`
+}
+
+// BGPPrefix is prefixes in a range. Without GE and LE it is that range alone.
+type BGPPrefix struct {
+	// Prefix is the range, as a CIDR.
+	Prefix string `json:"prefix"`
+	// GE is the least length of a prefix. Absent: that of the range.
+	GE *int32 `json:"ge,omitempty"`
+	// LE is the greatest length. Absent: with GE the longest that there is, without it the length of the range.
+	LE *int32 `json:"le,omitempty"`
+}
+
+// BGPASPath is a condition about the AS numbers of a route; exactly one of its fields is given.
+type BGPASPath struct {
+	// Contains is an AS number anywhere on the way.
+	Contains *int64 `json:"contains,omitempty"`
+	// Originates is the AS number at which the route begins.
+	Originates *int64 `json:"originates,omitempty"`
+	// Neighbor is the AS number of who taught the route.
+	Neighbor *int64 `json:"neighbor,omitempty"`
 }
 
 // BGPAuthentication is how packets of a session are signed.

@@ -62,7 +62,7 @@ type Kind struct {
 
 // Kinds are all of our kinds, in the order in which they are explained to users.
 func Kinds() []Kind {
-	return []Kind{AddressPools, L2Advertisements, BGPPeers, EgressGateways, NodePolicies, PolicyStatuses}
+	return []Kind{AddressPools, L2Advertisements, BGPPeers, BGPAdvertisements, EgressGateways, NodePolicies, PolicyStatuses}
 }
 
 // Register makes a scheme know our kinds, as Raw.

@@ -54,6 +54,7 @@ func rights(s *model.Settings) []right {
 		model.KindClusterPolicy: {"", clusterapi.Group, clusterapi.Resource, ""},
 		model.KindL2:            {"", "kube-router.io", "l2advertisements", ""},
 		model.KindBGPPeer:       {"", "kube-router.io", "bgppeers", ""},
+		model.KindBGPAd:         {"", "kube-router.io", "bgpadvertisements", ""},
 	}
 	var list []right
 	for _, k := range kube.Kinds(*s) {

@@ -20,6 +20,44 @@ func inside(p netip.Prefix, why string) Held {
 	return Held{p.Masked(), uint8(p.Bits()), uint8(p.Addr().BitLen()), why}
 }
 
+// Without are ranges without what lies in other prefixes: what is left of a range around one are its prefixes that are shorter than that, and those
+// beside it on the way down.
+func Without(list []Held, permitted []netip.Prefix) []Held {
+	for _, p := range permitted {
+		var left []Held
+		for _, h := range list {
+			left = append(left, h.without(p.Masked())...)
+		}
+		list = left
+	}
+	return list
+}
+
+func (h Held) without(p netip.Prefix) []Held {
+	switch {
+	case !h.Prefix.Overlaps(p) || int(h.Max) < p.Bits():
+		return []Held{h}
+	case p.Bits() <= h.Prefix.Bits():
+		return nil // all of the range lies in it
+	}
+	var left []Held
+	if int(h.Min) < p.Bits() {
+		left = append(left, Held{h.Prefix, h.Min, uint8(p.Bits() - 1), h.Why})
+	}
+	for bits := h.Prefix.Bits() + 1; bits <= p.Bits(); bits++ {
+		left = append(left, Held{sibling(netip.PrefixFrom(p.Addr(), bits).Masked()), max(h.Min, uint8(p.Bits())), h.Max, h.Why})
+	}
+	return left
+}
+
+// sibling is the other half of the prefix that is a bit shorter.
+func sibling(p netip.Prefix) netip.Prefix {
+	b, last := p.Addr().AsSlice(), p.Bits()-1
+	b[last/8] ^= 1 << (7 - last%8)
+	a, _ := netip.AddrFromSlice(b)
+	return netip.PrefixFrom(a, p.Bits())
+}
+
 // covers tells whether a prefix is one of those meant.
 func (h Held) covers(p netip.Prefix) bool {
 	return uint8(p.Bits()) >= h.Min && uint8(p.Bits()) <= h.Max && h.Prefix.Bits() <= p.Bits() && h.Prefix.Contains(p.Addr())

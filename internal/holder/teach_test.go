@@ -1,7 +1,9 @@
 package holder
 
 import (
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,5 +90,32 @@ func TestClaimants(t *testing.T) {
 	}
 	if have := strings.Join(Overlapping(m, m.Nodes["old"]), " "); have != "a b part" {
 		t.Errorf("overlapping: %s", have)
+	}
+}
+
+// TestWithout: a range without what is permitted in it is what is asked for prefix by prefix.
+func TestWithout(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	prefix := func(least int) netip.Prefix {
+		a := netip.AddrFrom4([4]byte{10, byte(r.IntN(4)), byte(r.IntN(4)), byte(r.IntN(4))})
+		return netip.PrefixFrom(a, least+r.IntN(33-least)).Masked()
+	}
+	for range 2000 {
+		h := inside(prefix(8), "")
+		if r.IntN(2) == 0 {
+			h.Min, h.Max = uint8(h.Prefix.Bits()+r.IntN(33-h.Prefix.Bits())), 32
+		}
+		permitted := []netip.Prefix{prefix(8), prefix(8)}
+		left := Without([]Held{h}, permitted)
+		for range 50 {
+			p := prefix(4)
+			want := h.covers(p)
+			for _, o := range permitted {
+				want = want && !(o.Bits() <= p.Bits() && o.Contains(p.Addr()))
+			}
+			if have := slices.ContainsFunc(left, func(l Held) bool { return l.covers(p) }); have != want {
+				t.Fatalf("%s in %v without %v: %t, want %t (%v)", p, h, permitted, have, want, left)
+			}
+		}
 	}
 }

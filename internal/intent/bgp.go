@@ -84,6 +84,10 @@ type Neighbor struct {
 	Deferral  time.Duration
 	BFD       *BFD
 	Password  Password
+	Shutdown  bool         // it is asked to use other ways than those through us (RFC 8326)
+	Inside    bool         // a router of our own AS
+	Import    []TaughtRule // what is taken of it, of what isn't refused of all
+	Withhold  bool         // not everything that is advertised to routers is for it (see Withheld)
 }
 
 // Key is the peer's address.
@@ -102,6 +106,7 @@ func (n *Neighbor) String() string {
 		{n.LocalASN > 0, fmt.Sprintf(" local-as %d", n.LocalASN)}, {n.Keepalive > 0, " keepalive " + n.Keepalive.String()},
 		{n.Cluster.IsValid(), " client in cluster " + n.Cluster.String()},
 		{n.Restart > 0, fmt.Sprintf(" restart %s/%s", n.Restart, n.Deferral)}, {n.Password != "", " password"},
+		{len(n.Import) > 0, fmt.Sprintf(" import %v", n.Import)}, {n.Shutdown, " graceful-shutdown"}, {n.Withhold, " withhold"},
 	} {
 		if f.on {
 			s += f.text
@@ -132,6 +137,7 @@ type Announce struct {
 	Prefix    netip.Prefix
 	NextHop   netip.Addr
 	LocalPref uint32 // 0: none
+	Via       string // the BGPAdvertisement that says to whom; empty: flags, and thereby to every router
 }
 
 // Key is the prefix.
@@ -143,13 +149,16 @@ func (a *Announce) String() string {
 	if a.LocalPref > 0 {
 		s += fmt.Sprintf(" local-pref %d", a.LocalPref)
 	}
+	if a.Via != "" {
+		s += " by " + a.Via
+	}
 	return s
 }
 
-// Compare orders announcements by prefix, then kind.
+// Compare orders announcements by prefix, then kind, then who says so.
 func (a *Announce) Compare(b *Announce) int {
 	return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()),
-		cmp.Compare(a.Kind, b.Kind))
+		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Via, b.Via))
 }
 
 // Exchange is the policy of the exchange with peers: what of our announcements goes where with which
@@ -167,7 +176,6 @@ type Exchange struct {
 	Large        [][3]uint32
 	Reject       []netip.Prefix // refused with everything longer inside, whoever announces it
 	Default      bool           // routers outside may teach a default route
-	Accept       []netip.Prefix // routers outside may teach these and everything longer inside, though it is held
 }
 
 // String prints what is special.
@@ -181,7 +189,7 @@ func (e *Exchange) String() string {
 		{e.PrependTimes > 0, fmt.Sprintf(" prepend %d x%d", e.PrependAS, e.PrependTimes)},
 		{len(e.Communities) > 0, fmt.Sprintf(" communities %d", e.Communities)},
 		{len(e.Large) > 0, fmt.Sprintf(" large %d", e.Large)}, {len(e.Reject) > 0, fmt.Sprintf(" reject %v", e.Reject)},
-		{e.Default, " default"}, {len(e.Accept) > 0, fmt.Sprintf(" accept %v", e.Accept)},
+		{e.Default, " default"},
 	} {
 		if f.on {
 			s += f.text
@@ -205,6 +213,8 @@ type BGP struct {
 	Exchange  *Exchange
 	Neighbors []*Neighbor // sorted by address
 	Announces []*Announce // sorted by prefix
+	Outlets   []*Outlet   // in the order in which they are asked
+	Withheld  []*Withheld // of Announces
 	Held      []*Held     // by this node and the cluster as a whole; what other nodes hold is planned node by node
 }
 

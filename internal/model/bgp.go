@@ -13,6 +13,7 @@ type BGPPeer struct {
 	UID        string
 	Generation int64
 	Created    time.Time // of two with one address the older counts
+	Labels     map[string]string
 	Nodes      Selector
 	Peer       Peer   // without its password
 	Key        string // of its password in the Keyring; empty: it has none

@@ -125,7 +125,20 @@ type Peer struct {
 	Keepalive time.Duration  // 0: a third of the hold time
 	Restart   *time.Duration // graceful restart (RFC 4724), 0: off; nil: as the flags say
 	Families  []Family       // whose routes are exchanged; empty: those that are enabled
+	Shutdown  Shutdown       // when other ways than those through the node are to be preferred
+	Import    []BGPRule      // what is taken of it, of what is not refused of everybody: the first that matches decides, else it is accepted
+	Export    []BGPRule      // what it is taught, in the same way
 }
+
+// Shutdown says when a router is asked to use other ways than those through the node (RFC 8326).
+type Shutdown uint8
+
+// When a router is asked.
+const (
+	ShutdownNever   Shutdown = iota // also every router of flags and annotations
+	ShutdownDrained                 // while the node is cordoned, excluded from balancers or about to be removed
+	ShutdownAlways
+)
 
 // MaxPassword is how many bytes the password of a session may have: what Linux takes for TCP MD5 (RFC 2385).
 const MaxPassword = 80

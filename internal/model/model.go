@@ -24,6 +24,7 @@ type Model struct {
 	Pools      map[string]*Pool
 	L2         map[string]*L2Advertisement
 	BGPPeers   map[string]*BGPPeer
+	BGPAds     map[string]*BGPAdvertisement
 	Keyrings   map[Name]*Keyring // one at most is read
 	Silences   map[Name]*Silence // by link and node
 	Paths      map[netip.Prefix]*Path
@@ -39,7 +40,8 @@ type Model struct {
 	listening  map[frontend][]*Service
 	nodePorts  map[Port]map[Name]*Service
 	changes    uint64
-	balancer   []netip.Prefix // BalancerRanges; nil: not worked out since a pool changed
+	adsByAge   []*BGPAdvertisement // nil: not sorted since one changed
+	balancer   []netip.Prefix      // BalancerRanges; nil: not worked out since a pool changed
 
 	slicesOf map[Name]few[*Slice]
 	slicesTo map[Name]few[*Slice]
@@ -72,6 +74,7 @@ func New(s Settings) *Model {
 		Pools:      map[string]*Pool{},
 		L2:         map[string]*L2Advertisement{},
 		BGPPeers:   map[string]*BGPPeer{},
+		BGPAds:     map[string]*BGPAdvertisement{},
 		Keyrings:   map[Name]*Keyring{},
 		Silences:   map[Name]*Silence{},
 		Paths:      map[netip.Prefix]*Path{},
@@ -190,6 +193,8 @@ func (m *Model) putOwn(o Object) {
 		m.L2[o.Name] = o
 	case *BGPPeer:
 		m.BGPPeers[o.Name] = o
+	case *BGPAdvertisement:
+		m.BGPAds[o.Name], m.adsByAge = o, nil
 	case *Keyring:
 		m.Keyrings[o.Name] = o
 	case *EgressGateway:
@@ -224,6 +229,9 @@ func (m *Model) Delete(r Ref) Object {
 		return take(m.L2, r.Name.Name)
 	case KindBGPPeer:
 		return take(m.BGPPeers, r.Name.Name)
+	case KindBGPAd:
+		m.adsByAge = nil
+		return take(m.BGPAds, r.Name.Name)
 	case KindKeyring:
 		return take(m.Keyrings, r.Name)
 	case KindSilence:
@@ -325,6 +333,8 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.L2)
 	case KindBGPPeer:
 		return refs(m.BGPPeers)
+	case KindBGPAd:
+		return refs(m.BGPAds)
 	case KindKeyring:
 		return refs(m.Keyrings)
 	case KindSilence:

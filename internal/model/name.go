@@ -40,6 +40,7 @@ const (
 	KindPool      Kind = "AddressPool"
 	KindL2        Kind = "L2Advertisement"
 	KindBGPPeer   Kind = "BGPPeer"
+	KindBGPAd     Kind = "BGPAdvertisement"
 	KindKeyring   Kind = "Secret"
 	KindSilence   Kind = "Silence"
 	KindOverflow  Kind = "Peer"

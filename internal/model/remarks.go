@@ -23,6 +23,8 @@ func RemarksOf(o Object) []Remark {
 		return o.Remarks
 	case *BGPPeer:
 		return o.Remarks
+	case *BGPAdvertisement:
+		return o.Remarks
 	case *Keyring:
 		return o.Remarks
 	case *EgressGateway:
@@ -46,6 +48,7 @@ func (m *Model) Remarks() []Remark {
 	gather(&all, m.Pools)
 	gather(&all, m.L2)
 	gather(&all, m.BGPPeers)
+	gather(&all, m.BGPAds)
 	gather(&all, m.Keyrings)
 	gather(&all, m.Gateways)
 	gather(&all, m.NodeRules)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Bgp is a row of the BGP speaker: a BgpSpeaker, BgpMember, BgpPolicy, BgpPath or BgpPeer. One target holds
+// Bgp is a row of the BGP speaker: a BgpSpeaker, BgpMember, BgpRule, BgpPolicy, BgpPath or BgpPeer. One target holds
 // them all because they have an order: a peer must find the complete table when its session starts.
 type Bgp interface {
 	Key() BgpKey
@@ -20,12 +20,13 @@ type BgpKind uint8
 const (
 	BgpKindSpeaker BgpKind = iota + 1
 	BgpKindMember
+	BgpKindRule
 	BgpKindPolicy
 	BgpKindPath
 	BgpKindPeer
 )
 
-var bgpKinds = [...]string{"", "global", "defined-set", "policy", "path", "neighbor"}
+var bgpKinds = [...]string{"", "global", "defined-set", "rule", "policy", "path", "neighbor"}
 
 // String names the object as the gobgp command does.
 func (k BgpKind) String() string { return bgpKinds[k] }
@@ -36,7 +37,8 @@ type BgpKey struct {
 	Set      BgpSet       // of a member
 	Net      netip.Prefix // member, path; a peer's address
 	Min, Max uint8        // of a member: the lengths of prefixes within Net that it matches
-	Import   bool         // of a policy
+	Import   bool         // of a policy or a rule
+	Rule     string       // of a rule: its name
 }
 
 // String prints the key for people.
@@ -44,6 +46,8 @@ func (k BgpKey) String() string {
 	switch k.Kind {
 	case BgpKindMember:
 		return BgpMember{k.Set, k.Net, k.Min, k.Max}.String()
+	case BgpKindRule:
+		return BgpRule{Import: k.Import, Name: k.Rule}.title()
 	case BgpKindPolicy:
 		return BgpPolicy{Import: k.Import}.name()
 	case BgpKindPath:

@@ -21,7 +21,7 @@ func (l Ledgers) advertStage() think.Stage {
 	return think.Stage{
 		ID: think.Advert,
 		Units: func(m *model.Model) []model.Ref {
-			return append(slices.Concat(m.Refs(model.KindService), m.Refs(model.KindNode), m.Refs(model.KindOverflow), m.Refs(model.KindBGPPeer)), model.Ref{Kind: model.KindSettings})
+			return append(slices.Concat(m.Refs(model.KindService), m.Refs(model.KindNode), m.Refs(model.KindOverflow), m.Refs(model.KindBGPPeer), m.Refs(model.KindBGPAd)), model.Ref{Kind: model.KindSettings})
 		},
 		Plan: func(m *model.Model, u model.Ref) []model.Remark { return l.planAdvert(m, u, memo) },
 	}
@@ -38,6 +38,9 @@ func (l Ledgers) planAdvert(m *model.Model, u model.Ref, memo *holder.Memo) []mo
 		for _, a := range list {
 			rows = append(rows, bgp.Announce(a)...)
 		}
+		for _, w := range advert.Withheld(m, list) {
+			rows = append(rows, bgp.Withheld(w))
+		}
 	case model.KindNode:
 		var list []*intent.Neighbor
 		list, remarks = advert.Session(m, u.Name.Name)
@@ -49,6 +52,11 @@ func (l Ledgers) planAdvert(m *model.Model, u model.Ref, memo *holder.Memo) []mo
 		}
 	case model.KindOverflow:
 		remarks = advert.Overflow(m, u.Name.Name)
+	case model.KindBGPAd:
+		var list []intent.Verdict
+		list, remarks = advert.Advertisement(m, u.Name.Name)
+		l.claimVerdicts(owner, list)
+		return remarks
 	case model.KindBGPPeer:
 		var list []intent.Verdict
 		list, remarks = advert.Peer(m, u.Name.Name)

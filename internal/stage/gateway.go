@@ -106,8 +106,12 @@ func (g *Gateways) planBase(m *model.Model) []model.Remark {
 	g.l.Nft.Claim(owner, rows...)
 	g.l.Linux.Claim(owner, ways...)
 	var announced []row.Bgp
-	for _, a := range advert.Egress(m) {
+	leaving := advert.Egress(m)
+	for _, a := range leaving {
 		announced = append(announced, bgp.Announce(a)...)
+	}
+	for _, w := range advert.Withheld(m, leaving) {
+		announced = append(announced, bgp.Withheld(w))
 	}
 	g.l.BGP.Claim(owner, announced...)
 	if !maps.Equal(here, g.here) {

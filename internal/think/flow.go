@@ -75,7 +75,7 @@ var flow = map[model.Kind]map[ID]touched{
 		Engine:   {"self: all; other: frontends at its addresses", ifSelf(whole)},
 		Forward:  {"all, when its ranges are others", ranged},
 		Route:    {"self: all; other: that one, paths through it, who claims the same ranges or key", both(ofNode(nodeRoutes), ofNode(sameKey))},
-		Advert:   {"self: all; other: its session, Services in its ranges; all, when it is cordoned; BGPPeers, when its labels are others", both(both(both(ofNode(nodeAdverts), nodeDrained), nodeClaims), selectable)},
+		Advert:   {"self: all; other: its session, Services in its ranges; all, when it is cordoned; BGPPeers and BGPAdvertisements, when its labels are others", both(both(both(ofNode(nodeAdverts), nodeDrained), nodeClaims), selectable)},
 		Egress:   {"self: all; other: its exemptions from masquerade", ofNode(nodeEgress)},
 		Wire:     {"self: all; other: that one, who claims the same ranges or key, what must not be in clear", nodeWire},
 		Gateway:  {"addresses to leave from; self: all, when its labels are others", leavingNode},
@@ -93,7 +93,11 @@ var flow = map[model.Kind]map[ID]touched{
 		L2:       {"all", answered(nil)},
 	},
 	model.KindL2:      {L2: {"all", whole}},
-	model.KindBGPPeer: {Advert: {"that one, those of its address, all sessions with routers", peering}},
+	model.KindBGPPeer: {Advert: {"that one, those of its address, all sessions with routers, BGPAdvertisements; all, where one has an export filter", both(peering, exporting)}, Gateway: {"addresses to leave from", gatewayBase}},
+	model.KindBGPAd: {
+		Advert: {"all (rare)", whole},
+		Egress: {"all (rare)", whole},
+	},
 	model.KindKeyring: {Advert: {"BGPPeers, all sessions with routers", peering}},
 	model.KindPool: {
 		Balancer: {"all: they compete", whole},

@@ -84,7 +84,23 @@ func selectable(m *model.Model, c Change, add func(model.Ref)) {
 	if old != nil && now != nil && old.NotReady == now.NotReady && old.Leaving == now.Leaving && maps.Equal(old.Labels, now.Labels) {
 		return
 	}
-	for _, r := range m.Refs(model.KindBGPPeer) {
+	for _, r := range slices.Concat(m.Refs(model.KindBGPPeer), m.Refs(model.KindBGPAd)) {
 		add(r)
+	}
+}
+
+// exporting is what a BGPPeer bears on besides sessions: BGPAdvertisements, which may be for it, and every address where something is kept from a router.
+func exporting(m *model.Model, c Change, add func(model.Ref)) {
+	for _, r := range m.Refs(model.KindBGPAd) {
+		add(r)
+	}
+	old, _ := c.Old.(*model.BGPPeer)
+	now, _ := c.New.(*model.BGPPeer)
+	all := []*model.BGPPeer{old, now}
+	for _, p := range m.BGPPeers { // of one address the eldest counts
+		all = append(all, p)
+	}
+	if slices.ContainsFunc(all, func(p *model.BGPPeer) bool { return p != nil && len(p.Peer.Export) > 0 }) {
+		add(Everything)
 	}
 }

@@ -34,8 +34,18 @@ func rows(n int) []row.Bgp {
 	member := func(s row.BgpSet, p netip.Prefix) row.BgpMember {
 		return row.BgpMember{Set: s.Of(p.Addr()), Net: p, Min: uint8(p.Bits()), Max: uint8(p.Bits())}
 	}
+	reject := row.BgpStatement{Prefixes: row.SetTaught(addr("127.0.1.1"), 0), Peers: row.SetPeer(addr("127.0.1.1")), Path: row.AsMatch{How: row.AsOriginates, ASN: 4200000000},
+		Marked: 65000<<16 | 7, MarkedBy: row.LargeCommunity{4200000000, 1, 2}}
+	to := out
+	to.Prefixes, to.Peers, to.Pref = row.SetAdvertised("public").V6(), row.SetPeer(addr("127.0.1.1")), 7
 	all := []row.Bgp{
 		speaker, export, imports,
+		row.BgpRule{Import: true, Name: "127.0.1.1 00", Statement: reject},
+		row.BgpRule{Import: true, Name: "127.0.1.1 01", Statement: row.BgpStatement{Peers: row.SetPeer(addr("127.0.1.1")), Path: row.AsMatch{How: row.AsNeighbor, ASN: 1}, Next: true, Pref: 1}},
+		row.BgpRule{Name: "advertised public", Statement: to},
+		member(row.SetPeer(addr("127.0.1.1")), pfx("127.0.1.1/32")),
+		row.BgpMember{Set: row.SetTaught(addr("127.0.1.1"), 0), Net: pfx("10.7.0.0/16"), Min: 24, Max: 32},
+		member(row.SetAdvertised("public"), pfx("fd00:77::/64")), member(row.SetWithheld(addr("127.0.1.1")), pfx("10.98.0.1/32")),
 		row.BgpMember{Set: row.SetPeers, Net: pfx("0.0.0.0/0")},
 		row.BgpMember{Set: row.SetRejected, Net: pfx("10.99.0.0/16"), Min: 16, Max: 32},
 		member(row.SetExternals, pfx("127.0.1.1/32")), member(row.SetInternals, pfx("fd00:99::2/128")),
@@ -62,6 +72,9 @@ func other(r row.Bgp) (row.Bgp, bool) {
 		return r, true
 	case row.BgpPolicy:
 		r.Statements[0].PrependAS, r.Statements[0].PrependTimes = 64999, 1
+		return r, true
+	case row.BgpRule:
+		r.Statement.Path = row.AsMatch{How: row.AsContains, ASN: 23}
 		return r, true
 	case row.BgpPath:
 		r.NextHop, r.LocalPref = r.NextHop.Next(), 200

@@ -68,7 +68,7 @@ func (d *Driver) Apply(ctx context.Context, changes []row.Change[row.BgpKey, row
 	}
 	ctx, cancel := context.WithTimeout(ctx, 6*patience)
 	defer cancel()
-	t := &turn{client: d.client, ctx: ctx, failed: row.Failed[row.BgpKey]{}}
+	t := &turn{client: d.client, ctx: ctx, failed: row.Failed[row.BgpKey]{}, sets: map[string]bool{}, resetOf: map[netip.Addr]api.ResetPeerRequest_Direction{}}
 	running, err := t.client.global(ctx)
 	if err != nil {
 		return err

@@ -3,6 +3,8 @@ package gobgp
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,13 +13,13 @@ import (
 	"kube-router/internal/row"
 )
 
-// direction is a policy's direction with the name that its policies begin with. A number follows that grows
-// with every change, as in the reference: a policy is made whole, assigned, and the old one is removed.
-func direction(imports bool) (api.PolicyDirection, string) {
+// direction is a policy's direction with the names that its policies begin with: that of its own statements, and that of rules. A number follows
+// that grows with every change, as in the reference: policies are made whole, assigned, and the old ones are removed.
+func direction(imports bool) (dir api.PolicyDirection, own, rules string) {
 	if imports {
-		return api.PolicyDirection_POLICY_DIRECTION_IMPORT, "kube_router_import"
+		return api.PolicyDirection_POLICY_DIRECTION_IMPORT, "kube_router_import", "kube_router_rules_import"
 	}
-	return api.PolicyDirection_POLICY_DIRECTION_EXPORT, "kube_router_export"
+	return api.PolicyDirection_POLICY_DIRECTION_EXPORT, "kube_router_export", "kube_router_rules_export"
 }
 
 // number tells whether a policy is ours and of the direction whose names begin with prefix, and which one.
@@ -27,21 +29,47 @@ func number(name, prefix string) (int, bool) {
 	return n, ours && err == nil
 }
 
-// policies reads the policies that are assigned.
+// policies reads the policies that are assigned, with their rules.
 func (c *client) policies(ctx context.Context, add func(row.Bgp)) error {
 	for _, imports := range []bool{false, true} {
-		dir, prefix := direction(imports)
+		dir, _, _ := direction(imports)
 		a, err := c.assignment(ctx, dir)
 		if err != nil {
 			return err
 		}
-		for _, p := range a.GetPolicies() {
-			if _, ours := number(p.Name, prefix); ours {
-				add(readPolicy(imports, a.DefaultAction, p))
-			}
+		have := readAssigned(imports, a)
+		if have.own != nil {
+			add(*have.own)
+		}
+		for _, r := range have.rules {
+			add(r)
 		}
 	}
 	return nil
+}
+
+// assigned is what is ours of one direction.
+type assigned struct {
+	own   *row.BgpPolicy // nil: none
+	rules map[string]row.BgpRule
+}
+
+func readAssigned(imports bool, a *api.PolicyAssignment) assigned {
+	_, own, rules := direction(imports)
+	have := assigned{rules: map[string]row.BgpRule{}}
+	for _, p := range a.GetPolicies() {
+		if _, ours := number(p.Name, own); ours {
+			r := readPolicy(imports, a.DefaultAction, p)
+			have.own = &r
+		}
+		if _, ours := number(p.Name, rules); ours {
+			for _, s := range p.Statements {
+				name := strings.TrimPrefix(s.Name, p.Name+" ")
+				have.rules[name] = row.BgpRule{Import: imports, Name: name, Statement: readStatement(s)}
+			}
+		}
+	}
+	return have
 }
 
 // assignment is what the speaker applies in one direction, to all peers.
@@ -55,45 +83,109 @@ func (c *client) assignment(ctx context.Context, dir api.PolicyDirection) (*api.
 	return found, nil
 }
 
-func (t *turn) setPolicies(made, _ []change) error {
-	return t.changePolicies(kind(made, row.BgpKindPolicy))
+// setPolicies makes policies and rules as they are to be. Rules that are to go, go with them: a policy is made whole anyway.
+func (t *turn) setPolicies(made, gone []change) error {
+	return t.changePolicies(slices.Concat(kind(made, row.BgpKindRule), kind(made, row.BgpKindPolicy), kind(gone, row.BgpKindRule)))
 }
 
 func (t *turn) removePolicies(_, gone []change) error {
-	return t.changePolicies(kind(gone, row.BgpKindPolicy))
+	if err := t.changePolicies(kind(gone, row.BgpKindPolicy)); err != nil {
+		return err
+	}
+	return t.removeEmpty(gone)
 }
 
 func (t *turn) changePolicies(list []change) error {
-	for _, c := range list {
-		var want *row.BgpPolicy
-		if c.New != nil {
-			p := (*c.New).(row.BgpPolicy)
-			want = &p
+	for _, imports := range []bool{false, true} {
+		var some []change
+		for _, c := range list {
+			if c.Key.Import == imports {
+				some = append(some, c)
+			}
 		}
-		err := t.one(c.Key, func(ctx context.Context) error { return t.setPolicy(ctx, c.Key.Import, want) })
-		if err != nil {
-			return err
+		if len(some) == 0 {
+			continue
 		}
-		if !t.fresh {
-			t.resetIn, t.resetOut = t.resetIn || c.Key.Import, t.resetOut || !c.Key.Import
+		err := t.changeDirection(imports, some)
+		if lost(err) {
+			return fmt.Errorf("the BGP speaker does not answer: %w", err)
+		}
+		for _, c := range some {
+			if err != nil {
+				t.failed[c.Key] = plain(err)
+			}
 		}
 	}
 	return nil
 }
 
-// setPolicy assigns a policy; nil: none of ours, and nothing leaves. What comes in is another matter: the
-// engine judges our own paths by the import policy too.
-func (t *turn) setPolicy(ctx context.Context, imports bool, want *row.BgpPolicy) error {
-	dir, prefix := direction(imports)
+// changeDirection makes changes of one direction's policy and rules.
+func (t *turn) changeDirection(imports bool, list []change) error {
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	dir, _, _ := direction(imports)
 	was, err := t.assignment(ctx, dir)
 	if err != nil {
 		return err
+	}
+	want := readAssigned(imports, was)
+	for _, c := range list {
+		if c.Key.Kind == row.BgpKindPolicy {
+			want.own = nil
+			if c.New != nil {
+				p := (*c.New).(row.BgpPolicy)
+				want.own = &p
+			}
+			t.again(imports, row.BgpStatement{})
+			continue
+		}
+		old, there := want.rules[c.Key.Rule]
+		if there {
+			t.again(imports, old.Statement)
+		}
+		delete(want.rules, c.Key.Rule)
+		if c.New != nil {
+			r := (*c.New).(row.BgpRule)
+			want.rules[r.Name] = r
+			t.again(imports, r.Statement)
+		}
+	}
+	return t.assign(ctx, imports, was, want)
+}
+
+// again notes that routes must be judged again: those of the peer that a statement is about, or all.
+func (t *turn) again(imports bool, s row.BgpStatement) {
+	if t.fresh {
+		return
+	}
+	one, single := s.Peers.About()
+	switch {
+	case single && imports:
+		t.resetOf[one] |= api.ResetPeerRequest_DIRECTION_IN
+	case single:
+		t.resetOf[one] |= api.ResetPeerRequest_DIRECTION_OUT
+	case imports:
+		t.resetIn = true
+	default:
+		t.resetOut = true
+	}
+}
+
+// assign assigns policies; none of ours: nothing leaves. What comes in is another matter: the engine judges our own paths by the import policy too.
+func (t *turn) assign(ctx context.Context, imports bool, was *api.PolicyAssignment, want assigned) error {
+	dir, own, rules := direction(imports)
+	ours := func(name string) (int, bool) {
+		n, is := number(name, own)
+		if !is {
+			n, is = number(name, rules)
+		}
+		return n, is
 	}
 	var old []*api.Policy
 	next := 0
 	stream, err := t.ListPolicy(ctx, &api.ListPolicyRequest{})
 	err = each[api.ListPolicyResponse](stream, err, func(m *api.ListPolicyResponse) {
-		if n, ours := number(m.Policy.Name, prefix); ours {
+		if n, is := ours(m.Policy.Name); is {
 			old = append(old, m.Policy)
 			next = max(next, n+1)
 		}
@@ -103,17 +195,21 @@ func (t *turn) setPolicy(ctx context.Context, imports bool, want *row.BgpPolicy)
 	}
 	a := &api.PolicyAssignment{Name: "global", Direction: dir, DefaultAction: action(imports)}
 	for _, p := range was.GetPolicies() {
-		if _, ours := number(p.Name, prefix); !ours {
+		if _, is := ours(p.Name); !is {
 			a.Policies = append(a.Policies, &api.Policy{Name: p.Name}) // somebody else's
 		}
 	}
-	if want != nil {
-		p := policyMessage(*want, prefix+strconv.Itoa(next))
+	if want.own != nil {
+		a.DefaultAction = action(want.own.Accept)
+	}
+	for _, p := range inOrder(imports, want, next) {
+		if err := t.ensure(ctx, p); err != nil {
+			return err
+		}
 		if _, err := t.AddPolicy(ctx, &api.AddPolicyRequest{Policy: p}); err != nil {
 			return err
 		}
 		a.Policies = append(a.Policies, &api.Policy{Name: p.Name})
-		a.DefaultAction = action(want.Accept)
 	}
 	if _, err := t.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: a}); err != nil {
 		return err
@@ -124,6 +220,27 @@ func (t *turn) setPolicy(ctx context.Context, imports bool, want *row.BgpPolicy)
 		}
 	}
 	return nil
+}
+
+// inOrder are the policies of a direction in the order in which they are asked.
+func inOrder(imports bool, want assigned, number int) []*api.Policy {
+	_, own, rules := direction(imports)
+	var list []*api.Policy
+	if want.own != nil {
+		list = append(list, policyMessage(*want.own, own+strconv.Itoa(number)))
+	}
+	if len(want.rules) == 0 {
+		return list
+	}
+	p := &api.Policy{Name: rules + strconv.Itoa(number)}
+	for _, name := range slices.Sorted(maps.Keys(want.rules)) {
+		s := want.rules[name].Statement
+		p.Statements = append(p.Statements, &api.Statement{Name: p.Name + " " + name, Conditions: conditions(s), Actions: actions(s)})
+	}
+	if imports {
+		return append(list, p)
+	}
+	return append([]*api.Policy{p}, list...)
 }
 
 func action(accept bool) api.RouteAction {
@@ -144,40 +261,6 @@ func policyMessage(r row.BgpPolicy, name string) *api.Policy {
 	return p
 }
 
-func conditions(s row.BgpStatement) *api.Conditions {
-	c := &api.Conditions{}
-	if s.Prefixes != "" {
-		c.PrefixSet = &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: string(s.Prefixes)}
-	}
-	if s.Peers != "" {
-		c.NeighborSet = &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: string(s.Peers)}
-	}
-	if s.Learned {
-		c.RouteType = api.Conditions_ROUTE_TYPE_INTERNAL
-	}
-	return c
-}
-
-func actions(s row.BgpStatement) *api.Actions {
-	a := &api.Actions{RouteAction: action(s.Accept)}
-	if s.PrependTimes > 0 {
-		a.AsPrepend = &api.AsPrependAction{Asn: s.PrependAS, Repeat: uint32(s.PrependTimes)}
-	}
-	if s.NextHopSelf {
-		a.Nexthop = &api.NexthopAction{Self: true}
-	}
-	if s.HasMED {
-		a.Med = &api.MedAction{Type: api.MedAction_TYPE_REPLACE, Value: int64(s.MED)}
-	}
-	if s.NCommunities > 0 {
-		a.Community = &api.CommunityAction{Type: api.CommunityAction_TYPE_ADD, Communities: texts(s.Communities[:s.NCommunities])}
-	}
-	if s.NLarge > 0 {
-		a.LargeCommunity = &api.CommunityAction{Type: api.CommunityAction_TYPE_ADD, Communities: texts(s.Large[:s.NLarge])}
-	}
-	return a
-}
-
 func texts[T fmt.Stringer](list []T) []string {
 	all := make([]string, len(list))
 	for i, c := range list {
@@ -194,34 +277,4 @@ func readPolicy(imports bool, otherwise api.RouteAction, p *api.Policy) row.BgpP
 		r.Count++
 	}
 	return r
-}
-
-func readStatement(m *api.Statement) row.BgpStatement {
-	c, a := m.GetConditions(), m.GetActions()
-	s := row.BgpStatement{
-		Prefixes:    row.BgpSet(c.GetPrefixSet().GetName()),
-		Peers:       row.BgpSet(c.GetNeighborSet().GetName()),
-		Learned:     c.GetRouteType() == api.Conditions_ROUTE_TYPE_INTERNAL,
-		Accept:      a.GetRouteAction() == api.RouteAction_ROUTE_ACTION_ACCEPT,
-		PrependAS:   a.GetAsPrepend().GetAsn(),
-		NextHopSelf: a.GetNexthop().GetSelf(),
-		HasMED:      a.GetMed() != nil,
-		MED:         uint32(a.GetMed().GetValue()),
-	}
-	s.PrependTimes = uint8(a.GetAsPrepend().GetRepeat())
-	for _, text := range a.GetCommunity().GetCommunities() {
-		var high, low uint32
-		if n, _ := fmt.Sscanf(text, "%d:%d", &high, &low); n == 2 && s.NCommunities < row.MaxCommunities {
-			s.Communities[s.NCommunities] = row.Community(high<<16 | low)
-			s.NCommunities++
-		}
-	}
-	for _, text := range a.GetLargeCommunity().GetCommunities() {
-		var l row.LargeCommunity
-		if n, _ := fmt.Sscanf(text, "%d:%d:%d", &l[0], &l[1], &l[2]); n == 3 && s.NLarge < row.MaxCommunities {
-			s.Large[s.NLarge] = l
-			s.NLarge++
-		}
-	}
-	return s
 }

@@ -9,26 +9,31 @@ import (
 // reset makes a change of policy reach routes that were sent or learned before it (soft reset, RFC 2918 in
 // effect): peers get what differs, and no session ends.
 func (t *turn) reset(_, _ []change) error {
-	if t.resetIn {
-		if err := t.soft("all", api.ResetPeerRequest_DIRECTION_IN); err != nil {
-			return err
+	for _, dir := range []struct {
+		dir     api.ResetPeerRequest_Direction
+		all     bool
+		outside bool
+	}{{api.ResetPeerRequest_DIRECTION_IN, t.resetIn, t.resetOutside}, {api.ResetPeerRequest_DIRECTION_OUT, t.resetOut, false}} {
+		if dir.all {
+			if err := t.soft("all", dir.dir); err != nil {
+				return err
+			}
+			continue
 		}
-	} else if t.resetOutside {
+		if !dir.outside && len(t.resetOf) == 0 {
+			continue
+		}
 		have, err := t.known()
 		if err != nil {
 			return err
 		}
-		for _, p := range have {
-			if p.Node != "" {
-				continue
-			}
-			if err := t.soft(p.Addr.String(), api.ResetPeerRequest_DIRECTION_IN); err != nil {
-				return err
+		for a, p := range have {
+			if dir.outside && p.Node == "" || t.resetOf[a]&dir.dir != 0 {
+				if err := t.soft(a.String(), dir.dir); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	if t.resetOut {
-		return t.soft("all", api.ResetPeerRequest_DIRECTION_OUT)
 	}
 	return nil
 }

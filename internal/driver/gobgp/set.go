@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/osrg/gobgp/v4/api"
 
@@ -38,6 +39,100 @@ func definedSet(s row.BgpSet, list []change) *api.DefinedSet {
 	return d
 }
 
+// ensure makes the sets that a policy names and that aren't there: those of single objects before they have a member, and those that are named after
+// what is in them. A set of peers that had no member would match everybody.
+func (t *turn) ensure(ctx context.Context, p *api.Policy) error {
+	for _, s := range p.Statements {
+		c := s.Conditions
+		for _, d := range []*api.DefinedSet{
+			{DefinedType: api.DefinedType_DEFINED_TYPE_PREFIX, Name: c.GetPrefixSet().GetName()},
+			{DefinedType: api.DefinedType_DEFINED_TYPE_NEIGHBOR, Name: c.GetNeighborSet().GetName()},
+			{DefinedType: api.DefinedType_DEFINED_TYPE_AS_PATH, Name: c.GetAsPathSet().GetName()},
+			{DefinedType: api.DefinedType_DEFINED_TYPE_COMMUNITY, Name: c.GetCommunitySet().GetName()},
+			{DefinedType: api.DefinedType_DEFINED_TYPE_LARGE_COMMUNITY, Name: c.GetLargeCommunitySet().GetName()},
+		} {
+			if err := t.ensureSet(ctx, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// single makes the set of a single object before its members come or go.
+func (t *turn) single(ctx context.Context, d *api.DefinedSet) error {
+	if !row.BgpSet(d.Name).Single() {
+		return nil
+	}
+	return t.ensureSet(ctx, &api.DefinedSet{DefinedType: d.DefinedType, Name: d.Name})
+}
+
+func (t *turn) ensureSet(ctx context.Context, d *api.DefinedSet) error {
+	if d.Name == "" || t.sets[d.Name] {
+		return nil
+	}
+	there := false
+	stream, err := t.ListDefinedSet(ctx, &api.ListDefinedSetRequest{DefinedType: d.DefinedType, Name: d.Name})
+	err = each[api.ListDefinedSetResponse](stream, err, func(*api.ListDefinedSetResponse) { there = true })
+	if err == nil && there {
+		t.sets[d.Name] = true
+		return nil
+	}
+	if lost(err) {
+		return err // of a set that isn't there it says that it can't be found
+	}
+	if text, named := content(d.Name); named {
+		d.List = []string{text}
+	} else {
+		d = emptySet(row.BgpSet(d.Name))
+	}
+	if _, err := t.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: d}); err != nil {
+		return fmt.Errorf("make set %s: %w", d.Name, plain(err))
+	}
+	t.sets[d.Name] = true
+	return nil
+}
+
+// content is what is in a set that is named after it.
+func content(name string) (string, bool) {
+	for _, prefix := range []string{setPath, setMark, setLarge} {
+		if text, ok := strings.CutPrefix(name, prefix); ok {
+			return text, true
+		}
+	}
+	return "", false
+}
+
+// removeEmpty removes sets of single objects that have no member any more, and those of conditions that no rule has any more. One that a policy names
+// stays: the engine says so.
+func (t *turn) removeEmpty(gone []change) error {
+	if !slices.ContainsFunc(gone, func(c change) bool { return c.Key.Kind == row.BgpKindRule || c.Key.Set.Single() }) {
+		return nil
+	}
+	var idle []*api.DefinedSet
+	for _, typ := range []api.DefinedType{api.DefinedType_DEFINED_TYPE_PREFIX, api.DefinedType_DEFINED_TYPE_NEIGHBOR, api.DefinedType_DEFINED_TYPE_AS_PATH,
+		api.DefinedType_DEFINED_TYPE_COMMUNITY, api.DefinedType_DEFINED_TYPE_LARGE_COMMUNITY} {
+		stream, err := t.ListDefinedSet(t.ctx, &api.ListDefinedSetRequest{DefinedType: typ})
+		err = each[api.ListDefinedSetResponse](stream, err, func(m *api.ListDefinedSetResponse) {
+			d := m.DefinedSet
+			_, named := content(d.Name)
+			used := len(d.Prefixes) > 0 || slices.ContainsFunc(d.List, func(s string) bool { return s != nobody })
+			if named || row.BgpSet(d.Name).Single() && !used {
+				idle = append(idle, &api.DefinedSet{DefinedType: typ, Name: d.Name})
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("read the speaker's sets: %w", err)
+		}
+	}
+	for _, d := range idle {
+		if _, err := t.DeleteDefinedSet(t.ctx, &api.DeleteDefinedSetRequest{DefinedSet: d, All: true}); lost(err) {
+			return err
+		}
+	}
+	return nil
+}
+
 // bySet hands out the changes of members set by set, all of a set at once, or one by one where one of them
 // is refused.
 func (t *turn) bySet(list []change, do func(context.Context, *api.DefinedSet) error) error {
@@ -66,6 +161,9 @@ func (t *turn) addMembers(made, _ []change) error {
 	list := kind(made, row.BgpKindMember)
 	t.judge(list, made)
 	return t.bySet(list, func(ctx context.Context, s *api.DefinedSet) error {
+		if err := t.single(ctx, s); err != nil {
+			return err
+		}
 		_, err := t.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: s})
 		return err
 	})
@@ -75,6 +173,9 @@ func (t *turn) removeMembers(_, gone []change) error {
 	list := kind(gone, row.BgpKindMember)
 	t.judge(list, gone)
 	return t.bySet(list, func(ctx context.Context, s *api.DefinedSet) error {
+		if err := t.single(ctx, s); err != nil {
+			return err
+		}
 		_, err := t.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: s})
 		return err
 	})
@@ -93,6 +194,12 @@ func (t *turn) judge(members, all []change) {
 		}
 	}
 	for _, c := range members {
+		if _, single := c.Key.Set.About(); single {
+			if !with[c.Key.Net] {
+				t.again(c.Key.Set.Imports(), row.BgpStatement{Peers: c.Key.Set})
+			}
+			continue
+		}
 		outside := c.Key.Set.ImportsOutside()
 		t.resetOutside = t.resetOutside || outside
 		t.resetIn = t.resetIn || c.Key.Set.Imports() && !outside
@@ -107,7 +214,7 @@ func (c *client) members(ctx context.Context, add func(row.Bgp)) error {
 		stream, err := c.ListDefinedSet(ctx, &api.ListDefinedSetRequest{DefinedType: typ})
 		err = each[api.ListDefinedSetResponse](stream, err, func(m *api.ListDefinedSetResponse) {
 			s := row.BgpSet(m.DefinedSet.Name)
-			if !slices.Contains(ours, s) {
+			if !slices.Contains(ours, s) && !s.Single() {
 				return
 			}
 			for _, p := range m.DefinedSet.Prefixes {

@@ -26,11 +26,14 @@ type turn struct {
 	ctx    context.Context
 	failed row.Failed[row.BgpKey]
 
-	fresh    bool // this turn began the speaker's life
-	resetOut bool // what peers have of ours must be judged again
-	resetIn  bool // what we have of theirs too
+	sets     map[string]bool // of which it is known that they are there
+	fresh    bool            // this turn began the speaker's life
+	resetOut bool            // what peers have of ours must be judged again
+	resetIn  bool            // what we have of theirs too
 	// and, of routers outside, what we have of theirs: it is about them alone
 	resetOutside bool
+	// and what single peers have of ours and we of theirs
+	resetOf map[netip.Addr]api.ResetPeerRequest_Direction
 }
 
 // run applies the changes. An error means that nothing is known about any of them.
@@ -82,7 +85,7 @@ func sorted(changes []change) (made, gone []change) {
 	}
 	for _, list := range [][]change{made, gone} {
 		slices.SortFunc(list, func(a, b change) int {
-			return cmp.Or(cmp.Compare(a.Key.Kind, b.Key.Kind), cmp.Compare(a.Key.Set, b.Key.Set),
+			return cmp.Or(cmp.Compare(a.Key.Kind, b.Key.Kind), cmp.Compare(a.Key.Set, b.Key.Set), cmp.Compare(a.Key.Rule, b.Key.Rule),
 				a.Key.Net.Addr().Compare(b.Key.Net.Addr()), cmp.Compare(a.Key.Net.Bits(), b.Key.Net.Bits()))
 		})
 	}
@@ -133,7 +136,7 @@ func (t *turn) begin(r row.BgpSpeaker) error {
 	}
 	// The engine's own default is to announce everything.
 	for _, imports := range []bool{false, true} {
-		if err := t.setPolicy(t.ctx, imports, nil); err != nil {
+		if err := t.assign(t.ctx, imports, nil, assigned{}); err != nil {
 			return err
 		}
 	}

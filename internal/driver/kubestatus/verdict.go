@@ -30,7 +30,7 @@ func NewVerdicts(c *rest.Config) (*Verdicts, error) {
 }
 
 // verdictKinds are the kinds that have such a status.
-func verdictKinds() []api.Kind { return []api.Kind{api.BGPPeers} }
+func verdictKinds() []api.Kind { return []api.Kind{api.BGPPeers, api.BGPAdvertisements} }
 
 // Dump reads what the objects say. Kinds that aren't installed, or that we may not read, have none.
 func (t *Verdicts) Dump(ctx context.Context) (map[row.KubeObject]row.KubeVerdict, error) {

@@ -16,32 +16,41 @@ func exchange(m *model.Model, self *model.Node, note *remarks) *intent.Exchange 
 	o := &self.Options
 	e := &intent.Exchange{
 		V4: m.Settings.IPv4, V6: m.Settings.IPv6,
-		PodsOutside: m.Settings.BGP.AdvertisePodCIDR,
+		PodsOutside: m.Settings.BGP.AdvertisePodCIDR && len(podAds(m, self)) == 0,
 		Aggregate:   len(m.Settings.BGP.AggregatePodCIDRs) > 0,
 		Reflect:     o.RRServer != "",
 		NextHopSelf: m.Settings.BGP.OverrideNextHop,
 		MED:         o.MED,
 		Reject:      slices.Clone(o.ImportReject),
 		Default:     holder.AcceptsDefault(m),
-		Accept:      holder.Permitted(m),
 	}
 	if o.PrependAS != 0 && o.PrependTimes > 0 {
 		e.PrependAS, e.PrependTimes = uint32(o.PrependAS), o.PrependTimes
 	}
-	for _, c := range o.Communities {
-		switch n := numbers(c); len(n) {
-		case 2:
-			e.Communities = once(e.Communities, n[0]<<16|n[1]&0xffff)
-		case 3:
-			e.Large = once(e.Large, [3]uint32(n))
-		default:
-			note.add("kube-router.io/node.bgp.communities", "%s ignored: not a community", c)
-		}
+	var odd []string
+	e.Communities, e.Large, odd = communities(o.Communities)
+	for _, c := range odd {
+		note.add("kube-router.io/node.bgp.communities", "%s ignored: not a community", c)
 	}
 	e.Communities, e.Large = first(e.Communities, note), first(e.Large, note)
 	slices.SortFunc(e.Reject, netip.Prefix.Compare)
 	e.Reject = slices.Compact(e.Reject)
 	return e
+}
+
+// communities sorts communities by their form; odd are those that are none.
+func communities(list []string) (plain []uint32, large [][3]uint32, odd []string) {
+	for _, c := range list {
+		switch n := numbers(c); len(n) {
+		case 2:
+			plain = once(plain, n[0]<<16|n[1]&0xffff)
+		case 3:
+			large = once(large, [3]uint32(n))
+		default:
+			odd = append(odd, c)
+		}
+	}
+	return plain, large, odd
 }
 
 // once adds v where it isn't yet: two names may mean one community.
@@ -82,7 +91,7 @@ func numbers(c string) []uint32 {
 // wellKnown is IANA's registry of well-known communities (RFC 1997 and later).
 func wellKnown() map[string]uint32 {
 	return map[string]uint32{
-		"internet": 0x00000000, "planned-shut": 0xffff0000, "accept-own": 0xffff0001,
+		"internet": 0x00000000, "planned-shut": 0xffff0000, "graceful-shutdown": 0xffff0000, "accept-own": 0xffff0001,
 		"route-filter-translated-v4": 0xffff0002, "route-filter-v4": 0xffff0003,
 		"route-filter-translated-v6": 0xffff0004, "route-filter-v6": 0xffff0005,
 		"llgr-stale": 0xffff0006, "no-llgr": 0xffff0007, "blackhole": 0xffff029a,

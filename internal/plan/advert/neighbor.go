@@ -1,6 +1,7 @@
 package advert
 
 import (
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"net/netip"
@@ -33,12 +34,11 @@ const (
 // the node's annotations.
 func routers(m *model.Model, self *model.Node, note *remarks) []*intent.Neighbor {
 	peers := map[netip.Addr]*intent.Neighbor{}
-	spoken := map[netip.Addr]*model.BGPPeer{}
+	spoken := objects(m, self)
 	for _, o := range m.BGPPeersByAge() {
-		if !o.Peer.Addr.IsValid() || spoken[o.Peer.Addr] != nil || !o.Nodes.Matches(self.Labels) {
+		if spoken[o.Peer.Addr] != o {
 			continue
 		}
-		spoken[o.Peer.Addr] = o
 		if p, why := peerOf(m, o); why == "" {
 			if n := router(m, self, p, o.Ref().String(), note); n != nil {
 				peers[n.Addr] = n
@@ -86,6 +86,9 @@ func router(m *model.Model, self *model.Node, p model.Peer, field string, note *
 		n.BFD = bfd(p.BFD)
 	}
 	n.V4, n.V6 = exchanges(m, p, model.IPv4), exchanges(m, p, model.IPv6)
+	n.Inside = n.ASN == cmp.Or(n.LocalASN, uint32(asOf(m, self)))
+	n.Shutdown = p.Shutdown == model.ShutdownAlways || p.Shutdown == model.ShutdownDrained && (self.Unschedulable || self.ExcludeFromLB || self.Leaving)
+	n.Import, n.Withhold = rulesOf(p.Import), len(p.Export) > 0
 	switch {
 	case !n.V4 && !n.V6:
 		note.add(field, "%s ignored: none of its families is enabled", p.Addr)

@@ -131,3 +131,24 @@ func TestFrom(t *testing.T) {
 	}
 	_ = intent.Verdict{}.String()
 }
+
+// TestShutdown: routers of objects are asked to use other ways while the node is cordoned, excluded or about to go, or as the object says; those of flags never are.
+func TestShutdown(t *testing.T) {
+	for _, c := range []struct {
+		when model.Shutdown
+		self func(*model.Node)
+		want bool
+	}{
+		{model.ShutdownDrained, func(*model.Node) {}, false}, {model.ShutdownDrained, func(n *model.Node) { n.Unschedulable = true }, true},
+		{model.ShutdownDrained, func(n *model.Node) { n.ExcludeFromLB = true }, true}, {model.ShutdownDrained, func(n *model.Node) { n.Leaving = true }, true},
+		{model.ShutdownNever, func(n *model.Node) { n.Leaving = true }, false}, {model.ShutdownAlways, func(*model.Node) {}, true},
+	} {
+		m := world(func(s *model.Settings) { s.BGP.Peers = []model.Peer{{Addr: addrs("10.0.0.201")[0], ASN: 2}} }, c.self)
+		m.Put(router64513("tor1", "10.0.0.200", func(p *model.BGPPeer) { p.Peer.Shutdown = c.when }))
+		m.Put(advertisement("all", func(a *model.BGPAdvertisement) { a.LocalPref = 300 }))
+		b, _ := Speaker(m)
+		if b.Neighbors[0].Shutdown != c.want || b.Neighbors[1].Shutdown {
+			t.Errorf("%d: %v", c.when, b.Neighbors)
+		}
+	}
+}

@@ -24,11 +24,13 @@ func Service(m *model.Model, name model.Name, memo *holder.Memo) ([]*intent.Anno
 			continue // other Services have all that it wants there
 		}
 		at := memo.Served(m, v.Addr)
-		shared(v, s, at, &note)
+		shared(v.Address, s, at, &note)
 		switch {
 		case !self.IP(f).IsValid():
 			note.add(v.Field, "%s not advertised: the node has no %s address", v.Addr, f)
 		case !at.Here:
+		case len(v.ads) > 0:
+			list = append(list, byObjects(m, self, v, len(at.Only) > 0)...)
 		case len(at.Only) == 0 && whole(m, self, v.Addr):
 		default:
 			list = append(list, &intent.Announce{
@@ -37,7 +39,33 @@ func Service(m *model.Model, name model.Name, memo *holder.Memo) ([]*intent.Anno
 		}
 	}
 	slices.SortFunc(list, (*intent.Announce).Compare)
-	return slices.CompactFunc(list, func(a, b *intent.Announce) bool { return a.Prefix == b.Prefix }), note.list
+	return slices.CompactFunc(list, func(a, b *intent.Announce) bool { return a.Prefix == b.Prefix && a.Via == b.Via }), note.list
+}
+
+// vip is an address that is to be advertised, by BGPAdvertisements or, without any, by flag or annotation.
+type vip struct {
+	holder.Address
+	ads []*model.BGPAdvertisement
+}
+
+// byObjects announces an address as the BGPAdvertisements say that speak of it and select this node. One that is bound to nodes is also advertised
+// alone, since the aggregate doesn't tell which they are.
+func byObjects(m *model.Model, self *model.Node, v vip, bound bool) []*intent.Announce {
+	var list []*intent.Announce
+	for _, ad := range v.ads {
+		if ad.Broken != "" || !ad.Nodes.Matches(self.Labels) {
+			continue
+		}
+		alone := netip.PrefixFrom(v.Addr, v.BitLen())
+		prefixes := []netip.Prefix{holder.Aggregate(m, ad, v.Address)}
+		if bound && prefixes[0] != alone {
+			prefixes = append(prefixes, alone)
+		}
+		for _, p := range prefixes {
+			list = append(list, &intent.Announce{Kind: intent.AnnounceVIP, Prefix: p, NextHop: self.IP(model.FamilyOf(v.Addr)), Via: ad.Name})
+		}
+	}
+	return list
 }
 
 // shared tells a Service what the others at an address make of its announcement.
@@ -53,21 +81,37 @@ func shared(v holder.Address, s *model.Service, at holder.Serving, note *remarks
 	note.add(v.Field, "%s is advertised by nodes with endpoints of %s alone, which shares it and has traffic policy Local", v.Addr, first)
 }
 
-// vips are the addresses of a Service that are to be announced by flag or annotation.
-func vips(m *model.Model, s *model.Service, note *remarks) []holder.Address {
+// vips are the addresses of a Service that are to be announced, by whoever says so.
+func vips(m *model.Model, s *model.Service, note *remarks) []vip {
 	b, o := &m.Settings.BGP, &s.Options
 	list, refused := holder.Addresses(m, s)
-	wanted := map[holder.Kind]bool{
-		holder.Cluster:  chosen(o.AdvertiseCluster, b.AdvertiseCluster),
-		holder.External: chosen(o.AdvertiseExternal, b.AdvertiseExternal),
-		holder.Balancer: s.Type == model.LoadBalancer && chosen(o.AdvertiseLB, b.AdvertiseLB),
+	by := map[holder.Kind]struct {
+		wanted     bool
+		annotation *bool
+		name       string
+	}{
+		holder.Cluster:  {chosen(o.AdvertiseCluster, b.AdvertiseCluster), o.AdvertiseCluster, "clusterip"},
+		holder.External: {chosen(o.AdvertiseExternal, b.AdvertiseExternal), o.AdvertiseExternal, "externalip"},
+		holder.Balancer: {s.Type == model.LoadBalancer && chosen(o.AdvertiseLB, b.AdvertiseLB), o.AdvertiseLB, "loadbalancerip"},
+	}
+	var all []vip
+	for _, a := range list {
+		switch v := (vip{a, holder.Advertisers(m, s, a)}); {
+		case len(v.ads) > 0:
+			if by[a.Kind].annotation != nil {
+				note.add("kube-router.io/service.advertise."+by[a.Kind].name, "%s is advertised as %s says", a.Addr, v.ads[0].Ref())
+			}
+			all = append(all, v)
+		case by[a.Kind].wanted:
+			all = append(all, v)
+		}
 	}
 	for _, a := range refused {
-		if wanted[a.Kind] && !m.Settings.Proxy {
+		if (by[a.Kind].wanted || len(holder.Advertisers(m, s, a)) > 0) && !m.Settings.Proxy {
 			note.list = append(note.list, a.Remark(s))
 		}
 	}
-	return slices.DeleteFunc(list, func(a holder.Address) bool { return !wanted[a.Kind] })
+	return all
 }
 
 func chosen(annotation *bool, flag bool) bool {

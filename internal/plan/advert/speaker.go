@@ -39,8 +39,10 @@ func Speaker(m *model.Model) (*intent.BGP, []model.Remark) {
 		Exchange:  exchange(m, self, &note),
 		Neighbors: routers(m, self, &note),
 		Announces: pods(m, self, &note),
-		Held:      held(append(holder.Nowhere(), holder.Home(m)...)),
+		Held:      held(m, append(holder.Nowhere(), holder.Home(m)...)),
 	}
+	b.Outlets = outlets(m, self, b.Neighbors)
+	b.Withheld = Withheld(m, b.Announces)
 	alone(m, self, &note)
 	return b, note.list
 }
@@ -51,13 +53,14 @@ func Held(m *model.Model, node string) []*intent.Held {
 	if self == nil || !m.Settings.Router || asOf(m, self) == 0 || !self.PrimaryIP().IsValid() {
 		return nil
 	}
-	return held(holder.OfNode(m, node))
+	return held(m, holder.OfNode(m, node))
 }
 
-func held(list []holder.Held) []*intent.Held {
-	all := make([]*intent.Held, len(list))
-	for i, h := range list {
-		all[i] = &intent.Held{Prefix: h.Prefix, Min: h.Min, Max: h.Max}
+// held are ranges without what is permitted in them.
+func held(m *model.Model, list []holder.Held) []*intent.Held {
+	var all []*intent.Held
+	for _, h := range holder.Without(list, holder.Permitted(m)) {
+		all = append(all, &intent.Held{Prefix: h.Prefix, Min: h.Min, Max: h.Max})
 	}
 	return all
 }
@@ -132,7 +135,7 @@ func pods(m *model.Model, self *model.Node, note *remarks) []*intent.Announce {
 	if self.Options.LocalPref != nil && pref == 0 {
 		note.add("kube-router.io/node.bgp.local-pref", "0 ignored: advertised as without the annotation")
 	}
-	add := func(kind intent.AnnounceKind, p netip.Prefix, field string) {
+	add := func(kind intent.AnnounceKind, p netip.Prefix, field, via string) {
 		f := model.FamilyOf(p.Addr())
 		hop := self.IP(f)
 		switch {
@@ -140,7 +143,7 @@ func pods(m *model.Model, self *model.Node, note *remarks) []*intent.Announce {
 		case !hop.IsValid():
 			note.add(field, "%s not advertised: the node has no %s address", p, f)
 		default:
-			list = append(list, &intent.Announce{Kind: kind, Prefix: p.Masked(), NextHop: hop, LocalPref: pref})
+			list = append(list, &intent.Announce{Kind: kind, Prefix: p.Masked(), NextHop: hop, LocalPref: pref, Via: via})
 		}
 	}
 	aggregates := m.Settings.BGP.AggregatePodCIDRs
@@ -148,16 +151,21 @@ func pods(m *model.Model, self *model.Node, note *remarks) []*intent.Announce {
 		if holder.Keeper(m, self, p) != nil {
 			continue // which the planner of routes tells
 		}
-		add(intent.AnnouncePods, p, "spec.podCIDRs")
+		add(intent.AnnouncePods, p, "spec.podCIDRs", "")
+		for _, ad := range podAds(m, self) {
+			if ad.Broken == "" {
+				add(intent.AnnouncePodsOut, p, "spec.podCIDRs", ad.Name)
+			}
+		}
 		if len(aggregates) > 0 && !within(aggregates, p.Addr()) {
-			add(intent.AnnouncePodsOut, p, "spec.podCIDRs")
+			add(intent.AnnouncePodsOut, p, "spec.podCIDRs", "")
 		}
 	}
 	for _, p := range aggregates {
-		add(intent.AnnouncePodsOut, p, "")
+		add(intent.AnnouncePodsOut, p, "", "")
 	}
 	for _, p := range ranges(m, self) {
-		add(intent.AnnounceVIP, p, "")
+		add(intent.AnnounceVIP, p, "", "")
 	}
 	slices.SortFunc(list, (*intent.Announce).Compare)
 	return slices.CompactFunc(list, func(a, b *intent.Announce) bool { return *a == *b })

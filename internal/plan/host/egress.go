@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
@@ -70,6 +71,7 @@ func unserved(m *model.Model) []netip.Prefix {
 	if s.Proxy && s.Services.ClusterGiven {
 		list = append(list, s.Services.ClusterRanges...)
 	}
+	list = append(list, holder.Aggregated(m)...)
 	if !s.Router || !s.BGP.AggregateServices {
 		return list
 	}

@@ -27,7 +27,7 @@ func Path(m *model.Model, prefix netip.Prefix) ([]*intent.Route, []model.Remark)
 		why = holder.MayTeach(m, prefix)
 	}
 	if len(p.Refused) > 0 && m.Settings.Has(family(prefix)) {
-		note.add("", "not taken from "+joined(p.Refused)+": "+cmp.Or(why, "the policy of this node refuses it (node.bgp.customimportreject, or it is an address that this node advertises)"))
+		note.add("", "not taken from "+joined(p.Refused)+": "+cmp.Or(why, "the policy of this node refuses it (node.bgp.customimportreject, spec.import of a BGPPeer, or it is an address that this node advertises)"))
 	}
 	if len(p.NextHops) == 0 {
 		return nil, note.list

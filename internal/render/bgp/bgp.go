@@ -23,6 +23,12 @@ func Speaker(b *intent.BGP) []row.Bgp {
 	for _, h := range b.Held {
 		rows = append(rows, Held(h))
 	}
+	for _, o := range b.Outlets {
+		rows = append(rows, outlet(b.Exchange, o)...)
+	}
+	for _, w := range b.Withheld {
+		rows = append(rows, Withheld(w))
+	}
 	return rows
 }
 
@@ -36,6 +42,12 @@ func Announce(a *intent.Announce) []row.Bgp {
 	set := map[intent.AnnounceKind]row.BgpSet{
 		intent.AnnouncePods: row.SetPods, intent.AnnouncePodsOut: row.SetPodsOut, intent.AnnounceVIP: row.SetVIPs,
 	}[a.Kind]
+	if a.Via != "" {
+		return []row.Bgp{
+			exactly(row.SetAdvertised(a.Via), a.Prefix), exactly(row.SetOwn, a.Prefix),
+			row.BgpPath{Prefix: a.Prefix, NextHop: a.NextHop, LocalPref: a.LocalPref},
+		}
+	}
 	return []row.Bgp{
 		exactly(set, a.Prefix),
 		row.BgpPath{Prefix: a.Prefix, NextHop: a.NextHop, LocalPref: a.LocalPref},
@@ -62,7 +74,7 @@ func Neighbor(n *intent.Neighbor) []row.Bgp {
 	if b := n.BFD; b != nil {
 		peer.BFD = row.BgpBFD{Port: b.Port, Multiplier: b.Multiplier, Tx: uint32(b.Tx.Microseconds()), Rx: uint32(b.Rx.Microseconds())}
 	}
-	return []row.Bgp{exactly(set, netip.PrefixFrom(n.Addr, n.Addr.BitLen())), peer}
+	return append(filter(n), exactly(set, netip.PrefixFrom(n.Addr, n.Addr.BitLen())), peer)
 }
 
 // seconds rounds up: what is less than a second is not nothing.

@@ -16,11 +16,6 @@ func exchange(e *intent.Exchange) []row.Bgp {
 			Set: row.SetRejected.Of(p.Addr()), Net: p, Min: uint8(p.Bits()), Max: uint8(p.Addr().BitLen()),
 		})
 	}
-	for _, p := range e.Accept {
-		rows = append(rows, row.BgpMember{
-			Set: row.SetAccepted.Of(p.Addr()), Net: p, Min: uint8(p.Bits()), Max: uint8(p.Addr().BitLen()),
-		})
-	}
 	for _, all := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 		p := netip.PrefixFrom(all, 0)
 		rows = append(rows, exactly(row.SetPeers, p))
@@ -89,10 +84,13 @@ func outside(e *intent.Exchange) row.BgpStatement {
 // own paths pass through it too, but come from no peer.
 func imports(e *intent.Exchange) row.BgpPolicy {
 	p := row.BgpPolicy{Import: true, Accept: true}
-	for _, prefixes := range []row.BgpSet{row.SetVIPs, row.SetDefaults, row.SetRejected} {
+	for _, peers := range []row.BgpSet{row.SetExternals, row.SetExternals.V6()} { // who asks us to use other ways (RFC 8326)
+		p.Statements[p.Count] = row.BgpStatement{Peers: peers, Marked: gracefulShutdown, Next: true, Pref: lowest}
+		p.Count++
+	}
+	for _, prefixes := range []row.BgpSet{row.SetVIPs, row.SetOwn, row.SetDefaults, row.SetRejected} {
 		p = statements(e, p, row.BgpStatement{}, prefixes, row.SetPeers)
 	}
-	p = statements(e, p, row.BgpStatement{Accept: true}, row.SetAccepted, row.SetExternals)
 	return statements(e, p, row.BgpStatement{}, row.SetHeld, row.SetExternals)
 }
 

@@ -20,6 +20,7 @@ func convertBGPPeer(meta *metav1.ObjectMeta, spec *api.BGPPeerSpec, r *remarks) 
 		UID:        string(meta.UID),
 		Generation: meta.Generation,
 		Created:    meta.CreationTimestamp.Time,
+		Labels:     meta.Labels,
 		Nodes:      selectorOr(r, "spec.nodeSelector", spec.NodeSelector),
 	}
 	c := &checked{remarks: r}
@@ -54,8 +55,18 @@ func convertBGPPeer(meta *metav1.ObjectMeta, spec *api.BGPPeerSpec, r *remarks) 
 		limit := uint32(*n)
 		o.Limit = &limit
 	}
+	switch spec.GracefulShutdown {
+	case "", "Drained":
+		o.Shutdown = model.ShutdownDrained
+	case "Always":
+		o.Shutdown = model.ShutdownAlways
+	case "Never":
+	default:
+		r.add("spec.gracefulShutdown", "%q is none of Drained, Always, Never", spec.GracefulShutdown)
+	}
 	o.Families = peerFamilies(r, spec.Families)
 	o.BFD = c.bfd(spec.BFD)
+	o.Import, o.Export = c.rules("spec.import", spec.Import, false), c.rules("spec.export", spec.Export, true)
 	if a := spec.Authentication; a != nil {
 		p.Key = a.SecretKey
 		if a.Type != "MD5" || a.SecretKey == "" {

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,4 +89,85 @@ data: {tor1: c2VzYW1l, empty: "", long: eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4
 		t.Errorf("%v %v", k.Keys, k.Remarks)
 	}
 	same(t, "map[tor1:(secret)]", fmt.Sprint(k.Keys))
+}
+
+func bgpAd(t *testing.T, text string) *model.BGPAdvertisement {
+	t.Helper()
+	r, _ := resourceOf(model.KindBGPAd)
+	o, ok := r.convert(decode[api.Raw](t, text))
+	if !ok {
+		t.Fatal("not converted")
+	}
+	return o.(*model.BGPAdvertisement)
+}
+
+func TestBGPAdvertisement(t *testing.T) {
+	a := bgpAd(t, `
+metadata: {name: public, uid: u, generation: 3}
+spec:
+  addresses: [LoadBalancer, PodCIDR]
+  pools: [public]
+  serviceSelector: {matchLabels: {tier: gold}}
+  nodeSelector: {matchLabels: {rack: "1"}}
+  peers: [tor1]
+  peerSelector: {matchLabels: {place: inside}}
+  communities: ["64512:7", "64512:1:2", NO_EXPORT, "4227858439"]
+  localPreference: 4294967295
+  med: 0
+  aggregationLength4: 26
+  aggregationLength6: 128
+`)
+	if a.Broken != "" || fmt.Sprint(a.Balancer, a.External, a.Cluster, a.Pods, a.Pools, a.Peers, a.Communities, a.LocalPref, *a.MED, a.Length) !=
+		"true false false true [public] [tor1] [64512:7 64512:1:2 no-export] 4294967295 0 map[IPv4:26]" || a.PeerLabels == nil || !a.Nodes.Matches(map[string]string{"rack": "1"}) {
+		t.Errorf("%+v", a)
+	}
+	if d := bgpAd(t, `{metadata: {name: a}, spec: {}}`); d.Broken != "" || !d.Balancer || d.MED != nil || d.PeerLabels != nil || len(d.Length) > 0 {
+		t.Errorf("defaults: %+v", d)
+	}
+	for spec, want := range map[string]string{
+		`{addresses: [Nodes]}`:                      `spec.addresses[0]: "Nodes" is none of LoadBalancer, ExternalIP, ClusterIP, PodCIDR`,
+		`{addresses: [ClusterIP], pools: [a]}`:      `spec.pools: pools have load balancer addresses, which spec.addresses doesn't name`,
+		`{communities: [no-exprot]}`:                `spec.communities[0]: "no-exprot" ignored: not a community (a 32-bit number, 16:16, x:y:z or a well-known name)`,
+		`{localPreference: 0}`:                      `spec.localPreference: 0 is not from 1 to 4294967295`,
+		`{med: -1}`:                                 `spec.med: -1 is not from 0 to 4294967295`,
+		`{aggregationLength4: 33}`:                  `spec.aggregationLength4: 33 is not from 8 to 32`,
+		`{nodeSelector: {matchLabels: {"*": "1"}}}`: `spec.nodeSelector: selects nothing: key: Invalid value: "*"`,
+	} {
+		if b := bgpAd(t, "{metadata: {name: a}, spec: "+spec+"}"); !strings.HasPrefix(b.Broken, want) {
+			t.Errorf("%s: %s", spec, b.Broken)
+		}
+	}
+}
+
+// TestFilters: rules of both directions, and what is no rule.
+func TestFilters(t *testing.T) {
+	p := bgpPeer(t, `
+metadata: {name: tor1}
+spec:
+  address: 192.0.2.1
+  asn: 64513
+  import:
+  - {action: Accept, prefixes: [{prefix: 10.0.0.0/8, ge: 24, le: 28}, {prefix: 10.0.0.0/8}, {prefix: "2001:db8::/32", le: 48}, {prefix: 10.0.0.0/8, ge: 9}]}
+  - {action: Reject, asPath: {originates: 65010}, community: "65000:666"}
+  export: [{action: Reject}]
+`)
+	if have := fmt.Sprint(p.Broken, p.Peer.Import, p.Peer.Export); have != "[{true [{10.0.0.0/8 24 28} {10.0.0.0/8 8 8} {2001:db8::/32 32 48} {10.0.0.0/8 9 32}] {0 0} } {false [] {2 65010} 65000:666}] [{false [] {0 0} }]" {
+		t.Error(have)
+	}
+	for rule, want := range map[string]string{
+		`{action: Drop}`: `spec.import[0].action: "Drop" is neither Accept nor Reject`,
+		`{action: Reject, prefixes: [{prefix: 10.0.0.0}]}`:          `spec.import[0].prefixes[0].prefix: `,
+		`{action: Reject, prefixes: [{prefix: 10.0.0.0/8, ge: 7}]}`: `spec.import[0].prefixes[0].ge: 7 is not from 8 to 32`,
+		`{action: Reject, asPath: {contains: 1, originates: 2}}`:    `spec.import[0].asPath: it needs exactly one of contains, originates and neighbor`,
+		`{action: Reject, community: internet}`:                     `spec.import[0].community: "internet" is on every route`,
+		`{action: Reject, asPath: {contains: 0}}`:                   `spec.import[0].asPath.contains: 0 ignored: a reserved AS number`,
+	} {
+		b := bgpPeer(t, "{metadata: {name: a}, spec: {address: 192.0.2.1, asn: 64513, import: ["+rule+"]}}")
+		if !strings.HasPrefix(b.Broken, want) {
+			t.Errorf("%s: %s", rule, b.Broken)
+		}
+	}
+	if b := bgpPeer(t, `{metadata: {name: a}, spec: {address: 192.0.2.1, asn: 64513, export: [{action: Reject, asPath: {contains: 1}}]}}`); b.Broken == "" {
+		t.Error("an export filter has a condition about AS numbers")
+	}
 }

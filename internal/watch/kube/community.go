@@ -33,7 +33,7 @@ func ParseCommunity(s string) (string, error) {
 func wellKnown(s string) (string, error) {
 	name := strings.ReplaceAll(strings.ToLower(s), "_", "-")
 	switch name {
-	case "internet", "planned-shut", "accept-own", "llgr-stale", "no-llgr", "blackhole",
+	case "internet", "planned-shut", "graceful-shutdown", "accept-own", "llgr-stale", "no-llgr", "blackhole",
 		"no-export", "no-advertise", "no-export-subconfed", "no-peer",
 		"route-filter-v4", "route-filter-v6", "route-filter-translated-v4", "route-filter-translated-v6":
 		return name, nil

@@ -24,7 +24,7 @@ func Kinds(s model.Settings) []model.Kind {
 		kinds = append(kinds, model.KindL2, model.KindSlice)
 	}
 	if s.Router {
-		kinds = append(kinds, model.KindBGPPeer, model.KindKeyring)
+		kinds = append(kinds, model.KindBGPPeer, model.KindBGPAd, model.KindKeyring)
 	}
 	if s.Firewall || s.Balancer || s.Guards() || s.Gateways {
 		kinds = append(kinds, model.KindNamespace) // policies and pools select by them, and they free pods from the guard of their ports
@@ -69,6 +69,8 @@ func resourceOf(k model.Kind) (resource, bool) {
 		return ownResource(k, api.L2Advertisements, convertL2), true
 	case model.KindBGPPeer:
 		return ownResource(k, api.BGPPeers, convertBGPPeer), true
+	case model.KindBGPAd:
+		return ownResource(k, api.BGPAdvertisements, convertBGPAd), true
 	case model.KindKeyring:
 		return resource{kind: k, group: core, name: "secrets", example: example[corev1.Secret], convert: with(convertKeyring), custom: true, only: model.KeyringName}, true
 	case model.KindService:

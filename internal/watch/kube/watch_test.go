@@ -243,11 +243,11 @@ func TestKinds(t *testing.T) {
 	}{
 		"nothing":  {model.Settings{}, "[Node]"},
 		"proxy":    {model.Settings{Proxy: true}, "[Node Service AddressPool L2Advertisement EndpointSlice Pod]"},
-		"router":   {model.Settings{Router: true}, "[Node Service AddressPool L2Advertisement EndpointSlice BGPPeer Secret]"},
-		"network":  {model.Settings{Router: true, CNI: model.CNISettings{Enabled: true, Socket: "/run/s"}}, "[Node Service AddressPool L2Advertisement EndpointSlice BGPPeer Secret Namespace]"},
+		"router":   {model.Settings{Router: true}, "[Node Service AddressPool L2Advertisement EndpointSlice BGPPeer BGPAdvertisement Secret]"},
+		"network":  {model.Settings{Router: true, CNI: model.CNISettings{Enabled: true, Socket: "/run/s"}}, "[Node Service AddressPool L2Advertisement EndpointSlice BGPPeer BGPAdvertisement Secret Namespace]"},
 		"firewall": {model.Settings{Firewall: true}, "[Node Namespace Pod NetworkPolicy ClusterNetworkPolicy NodePolicy]"},
 		"balancer": {model.Settings{Balancer: true}, "[Node Service AddressPool Namespace]"},
-		"all":      {model.Settings{Proxy: true, Router: true, Firewall: true, Balancer: true}, "[Node Service AddressPool L2Advertisement EndpointSlice BGPPeer Secret Namespace Pod NetworkPolicy ClusterNetworkPolicy NodePolicy]"},
+		"all":      {model.Settings{Proxy: true, Router: true, Firewall: true, Balancer: true}, "[Node Service AddressPool L2Advertisement EndpointSlice BGPPeer BGPAdvertisement Secret Namespace Pod NetworkPolicy ClusterNetworkPolicy NodePolicy]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kinds := Kinds(c.settings)
