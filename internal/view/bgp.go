@@ -19,6 +19,7 @@ import (
 func (d *Daemon) bgpViews() []show.View {
 	return []show.View{
 		{Name: "peers", Doc: "BGP sessions with nodes and routers", Make: d.peersView},
+		{Name: "advertised", Args: "[ADDRESS|NAME]", Doc: "which addresses this node advertises to which routers, and why not", Make: d.advertisedView},
 		{Name: "routes", Args: "[PREFIX]", Doc: "routes learned from peers, and what we advertise", Make: d.routesView},
 	}
 }
@@ -53,6 +54,23 @@ func (d *Daemon) peersView(ctx context.Context, _ []string) (show.Page, error) {
 			strconv.FormatUint(s.Received, 10), strconv.FormatUint(s.Accepted, 10), strconv.FormatUint(s.Advertised, 10),
 			limit, s.BFD, strconv.FormatUint(uint64(s.Flaps), 10), s.From, reason,
 		})
+	}
+	return p, err
+}
+
+func (d *Daemon) advertisedView(ctx context.Context, args []string) (show.Page, error) {
+	var list []advert.Told
+	err := d.Think(ctx, func(w World) { list = advert.Tell(w.Model) })
+	list = slices.DeleteFunc(list, func(o advert.Told) bool {
+		if len(args) == 0 {
+			return false
+		}
+		at, err := netip.ParseAddr(args[0])
+		return err == nil && !o.Prefix.Contains(at) || err != nil && !named(o.For.Name.String(), args[0])
+	})
+	p := show.Page{Columns: []string{"prefix", "for", "by", "to", "withheld from", "why not"}, Data: list}
+	for _, o := range list {
+		p.Rows = append(p.Rows, []string{o.Prefix.String(), o.For.String(), o.By, show.List(o.To), show.List(o.Withheld), o.Not})
 	}
 	return p, err
 }
@@ -102,8 +120,14 @@ func (d *Daemon) routesView(ctx context.Context, args []string) (show.Page, erro
 	return p, err
 }
 
-// learnedFrom tells who a path leads to.
+// learnedFrom tells who a path leads to. One that is refused leads nowhere, nor has one that goes through WireGuard a next hop.
 func learnedFrom(m *model.Model, p *model.Path) string {
+	switch {
+	case len(p.NextHops) == 0 && len(p.Refused) > 0:
+		return "refused of " + show.List(p.Refused)
+	case len(p.NextHops) == 0:
+		return "node"
+	}
 	if n := m.NodeAt(p.NextHops[0]); n != nil {
 		return "node " + n.Name
 	}
