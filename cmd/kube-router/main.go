@@ -40,6 +40,6 @@ func rootCommand() *cobra.Command {
 	root := daemonCommand()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(showCommand(), flowsCommand(), whyCommand(), policyCommand(), doctorCommand(), configCommand(), cleanupCommand(), labCommand(), probeCommand(), speakerCommand(), wireguardCommand(), encryptionCommand(), versionCommand())
+	root.AddCommand(showCommand(), flowsCommand(), whyCommand(), policyCommand(), doctorCommand(), configCommand(), cleanupCommand(), labCommand(), convertCommand(), probeCommand(), speakerCommand(), wireguardCommand(), encryptionCommand(), versionCommand())
 	return root
 }
