@@ -55,15 +55,7 @@ func convertBGPPeer(meta *metav1.ObjectMeta, spec *api.BGPPeerSpec, r *remarks) 
 		limit := uint32(*n)
 		o.Limit = &limit
 	}
-	switch spec.GracefulShutdown {
-	case "", "Drained":
-		o.Shutdown = model.ShutdownDrained
-	case "Always":
-		o.Shutdown = model.ShutdownAlways
-	case "Never":
-	default:
-		r.add("spec.gracefulShutdown", "%q is none of Drained, Always, Never", spec.GracefulShutdown)
-	}
+	o.Shutdown = shutdown(r, spec.GracefulShutdown)
 	o.Families = peerFamilies(r, spec.Families)
 	o.BFD = c.bfd(spec.BFD)
 	o.Import, o.Export = c.rules("spec.import", spec.Import, false), c.rules("spec.export", spec.Export, true)
@@ -79,6 +71,20 @@ func convertBGPPeer(meta *metav1.ObjectMeta, spec *api.BGPPeerSpec, r *remarks) 
 		p.Remarks = r.list
 	}
 	return p
+}
+
+// shutdown reads when a router is asked to use other ways.
+func shutdown(r *remarks, text string) model.Shutdown {
+	switch text {
+	case "", "Drained":
+		return model.ShutdownDrained
+	case "Always":
+		return model.ShutdownAlways
+	case "Never":
+	default:
+		r.add("spec.gracefulShutdown", "%q is none of Drained, Always, Never", text)
+	}
+	return model.ShutdownNever
 }
 
 func peerFamilies(r *remarks, list []string) []model.Family {

@@ -23,20 +23,7 @@ func convertBGPAd(meta *metav1.ObjectMeta, spec *api.BGPAdvertisementSpec, r *re
 		Peers:    spec.Peers,
 		Length:   map[model.Family]int{},
 	}
-	for i, sort := range spec.Addresses {
-		switch sort {
-		case "LoadBalancer":
-			a.Balancer = true
-		case "ExternalIP":
-			a.External = true
-		case "ClusterIP":
-			a.Cluster = true
-		case "PodCIDR":
-			a.Pods = true
-		default:
-			r.add(fmt.Sprintf("spec.addresses[%d]", i), "%q is none of LoadBalancer, ExternalIP, ClusterIP, PodCIDR", sort)
-		}
-	}
+	sorts(r, a, spec.Addresses)
 	if len(spec.Pools) > 0 && !a.Balancer {
 		r.add("spec.pools", "pools have load balancer addresses, which spec.addresses doesn't name")
 	}
@@ -75,6 +62,24 @@ func convertBGPAd(meta *metav1.ObjectMeta, spec *api.BGPAdvertisementSpec, r *re
 	}
 	a.Remarks = r.list
 	return a
+}
+
+// sorts reads which sorts of address are meant.
+func sorts(r *remarks, a *model.BGPAdvertisement, list []string) {
+	for i, sort := range list {
+		switch sort {
+		case "LoadBalancer":
+			a.Balancer = true
+		case "ExternalIP":
+			a.External = true
+		case "ClusterIP":
+			a.Cluster = true
+		case "PodCIDR":
+			a.Pods = true
+		default:
+			r.add(fmt.Sprintf("spec.addresses[%d]", i), "%q is none of LoadBalancer, ExternalIP, ClusterIP, PodCIDR", sort)
+		}
+	}
 }
 
 // wide is a number of 32 bits, from least on.
