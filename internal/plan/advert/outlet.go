@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
 )
@@ -167,7 +168,7 @@ func Advertisement(m *model.Model, name string) ([]intent.Verdict, []model.Remar
 	if flags := overruled(m, ad); len(flags) > 0 {
 		note.add("spec.addresses", "of addresses that it speaks of %s and annotations of Services have no say", strings.Join(flags, ", "))
 	}
-	if !speaksFor(m, self, ad.Ref()) {
+	if !holder.Speaks(m, self.Name, ad.Ref()) {
 		return nil, note.list
 	}
 	return []intent.Verdict{v}, note.list
