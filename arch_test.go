@@ -45,7 +45,6 @@ var rooms = map[string][]string{
 	"cluster":   {"flow"},           // because it runs on the operator's machine and knows the daemon by what that prints
 	"lab":       {"lab", "api"},     // because it is the world around the binary and must not share its mistakes, but users write the same objects
 	"cmd":       {"agent", "cluster", "page", "flow", "doctor", "view", "config", "show", "lab", "model", "driver", "row", "podlink"},
-	"convert":   {"api", "model", "watch"}, // because it writes our objects, and annotations are parsed in one place
 }
 
 // pure rooms do no I/O, read no clock and log nothing: they return values and remarks.
