@@ -44,7 +44,7 @@ var rooms = map[string][]string{
 	"page":      {"flow", "listen"}, // because it shows what any source tells of a cluster, in a browser
 	"cluster":   {"flow"},           // because it runs on the operator's machine and knows the daemon by what that prints
 	"lab":       {"lab", "api"},     // because it is the world around the binary and must not share its mistakes, but users write the same objects
-	"cmd":       {"agent", "cluster", "page", "flow", "doctor", "view", "config", "show", "lab", "model", "driver", "row", "podlink"},
+	"cmd":       {"agent", "cluster", "page", "flow", "doctor", "view", "config", "convert", "show", "lab", "model", "driver", "row", "podlink", "watch"},
 }
 
 // pure rooms do no I/O, read no clock and log nothing: they return values and remarks.
