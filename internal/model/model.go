@@ -385,17 +385,3 @@ func refs[K comparable, V Object](m map[K]V) []Ref {
 	}
 	return list
 }
-
-func index[A, K comparable, V any](m map[A]map[K]V, at A, k K, v V) {
-	if m[at] == nil {
-		m[at] = map[K]V{}
-	}
-	m[at][k] = v
-}
-
-func unindex[A, K comparable, V any](m map[A]map[K]V, at A, k K) {
-	delete(m[at], k)
-	if len(m[at]) == 0 {
-		delete(m, at)
-	}
-}
