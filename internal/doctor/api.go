@@ -46,30 +46,17 @@ type apiFacts struct {
 
 // rights are all that the settings need.
 func rights(s *model.Settings) []right {
-	resources := map[model.Kind]right{
-		model.KindNode: {"", "", "nodes", ""}, model.KindService: {"", "", "services", ""},
-		model.KindSlice: {"", "discovery.k8s.io", "endpointslices", ""}, model.KindPod: {"", "", "pods", ""},
-		model.KindNamespace: {"", "", "namespaces", ""}, model.KindPolicy: {"", "networking.k8s.io", "networkpolicies", ""},
-		model.KindPool: {"", "kube-router.io", "addresspools", ""}, model.KindEgress: {"", "kube-router.io", "egressgateways", ""},
-		model.KindClusterPolicy: {"", clusterapi.Group, clusterapi.Resource, ""},
-		model.KindL2:            {"", "kube-router.io", "l2advertisements", ""},
-		model.KindBGPPeer:       {"", "kube-router.io", "bgppeers", ""},
-		model.KindBGPAd:         {"", "kube-router.io", "bgpadvertisements", ""},
-	}
 	var list []right
-	for _, k := range kube.Kinds(*s) {
-		if k == model.KindKeyring { // one Secret, which need not be readable
-			continue
-		}
-		for _, verb := range []string{"list", "watch"} {
-			r := resources[k]
-			r.verb = verb
-			list = append(list, r)
-		}
+	for _, r := range kube.Resources(*s) {
+		list = append(list, right{"list", r.Group, r.Resource, ""}, right{"watch", r.Group, r.Resource, ""})
 	}
 	list = append(list, right{"create", "events.k8s.io", "events", ""})
 	if s.Router {
-		list = append(list, right{"patch", "kube-router.io", "bgppeers", "status"})
+		list = append(list, right{"patch", "kube-router.io", "bgppeers", "status"}, right{"patch", "kube-router.io", "bgpadvertisements", "status"})
+	}
+	if s.Firewall {
+		list = append(list, right{"patch", clusterapi.Group, clusterapi.Resource, "status"}, right{"create", "kube-router.io", "policystatuses", ""},
+			right{"patch", "kube-router.io", "policystatuses", "status"}, right{"patch", "", "nodes", "status"})
 	}
 	if s.OwnsNetwork() {
 		list = append(list, right{"get", "", "nodes", ""}, right{"patch", "", "nodes", "status"})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -212,6 +213,17 @@ func TestRightsAndNeedsFollowTheSettings(t *testing.T) {
 		"list l2advertisements.kube-router.io;watch l2advertisements.kube-router.io;list endpointslices.discovery.k8s.io;watch endpointslices.discovery.k8s.io;"+
 		"list pods;watch pods;create events.events.k8s.io;" {
 		t.Error(text)
+	}
+	all := &model.Settings{Proxy: true, Router: true, Firewall: true, Balancer: true, Gateways: true, IPv4: true}
+	for _, r := range rights(all) {
+		if r.verb == "" || r.resource == "" {
+			t.Errorf("a right to %q of nothing", r)
+		}
+	}
+	for _, want := range []right{{"watch", "kube-router.io", "nodepolicies", ""}, {"list", "kube-router.io", "egressgateways", ""}} {
+		if !slices.Contains(rights(all), want) {
+			t.Errorf("%s is not asked for", want)
+		}
 	}
 	s.Services.Engine = model.EngineNftables
 	for _, n := range needs(s) {

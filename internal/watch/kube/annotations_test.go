@@ -79,7 +79,7 @@ func TestAnnotationsTable(t *testing.T) {
 			t.Errorf("%s: kind %s carries no annotation", a.Key, a.Kind)
 		}
 	}
-	same(t, 47, len(seen))
+	same(t, 48, len(seen))
 }
 
 func TestParseCommunity(t *testing.T) {

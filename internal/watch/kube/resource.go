@@ -41,6 +41,18 @@ func Kinds(s model.Settings) []model.Kind {
 	return kinds
 }
 
+// Resources are those that the settings ask for, by group and name in the URL, to be listed and watched. The one Secret, which need not
+// be readable, is not among them.
+func Resources(s model.Settings) []schema.GroupResource {
+	var list []schema.GroupResource
+	for _, k := range Kinds(s) {
+		if r, ok := resourceOf(k); ok && r.only == "" {
+			list = append(list, schema.GroupResource{Group: r.group.Group, Resource: r.name})
+		}
+	}
+	return list
+}
+
 // resource is how one kind is asked for and taken over.
 type resource struct {
 	kind    model.Kind
