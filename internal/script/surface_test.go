@@ -85,7 +85,7 @@ func serviceEffects() []effect {
 		{name: "hairpin-mode", value: "true", same: []string{"nft: services-hairpin4 { 10.244.1.5 . 10.244.1.5 }"}},
 		{name: "hairpin-mode", value: "true", also: withIPVS, same: []string{"nft: ipvs-hairpin4 { 10.244.1.5 . 10.244.1.5 }"}},
 		{name: "excluded-cidrs", value: "10.96.0.200/29", also: withIPVS, more: []string{"ipvs has: -A -t 10.96.0.200:80 -s rr # of another program"}},
-		{name: "ipvs-permit-all", value: "false", also: withIPVS, less: []string{"nft: ipvs-refuse meta nfproto ipv4 ip daddr @ipvs-vips4 reject"}},
+		{name: "ipvs-permit-all", value: "false", also: withIPVS, less: []string{"nft: ipvs-refuse meta nfproto ipv4 ip daddr @ipvs-vips4 goto services-refuse-port"}},
 		{name: "ipvs-permit-all", value: "false", less: []string{"nft: services-refuse meta nfproto ipv4 ip daddr @services-vips4 fib daddr type != local ip daddr != @host-nodes4 goto services-refuse-port"}},
 		{name: "ipvs-graceful-termination", value: "true", also: withIPVS, more: []string{"draining: 5s later -a -t 10.96.0.10:8080 -r 10.244.3.5:8080 -m -w 0"}},
 		{name: "ipvs-graceful-period", value: "1m", also: withIPVS + " --ipvs-graceful-termination", more: []string{"draining: 45s later -a -t 10.96.0.10:8080 -r 10.244.3.5:8080 -m -w 0"}},

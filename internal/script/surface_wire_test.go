@@ -15,7 +15,7 @@ func wireEffects() []effect {
 				"nft: wire-out", "sysctl: net.ipv4.conf.kube-wg.rp_filter", "remark: not encrypted: it has no key of WireGuard"}},
 		{name: "encryption-strict", value: "true", also: withWire + " --cluster-cidr=10.244.0.0/16",
 			less: []string{"nft: wire-out", "remark: not encrypted"},
-			more: []string{"nft: ip daddr @wire-pods4 ip daddr != @wire-own4 counter drop", "nft: ip saddr @wire-pods4 ip saddr != @wire-own4 counter drop",
+			more: []string{"nft: ip daddr @wire-pods4 ip daddr != @wire-own4 counter goto wire-clear", "nft: ip saddr @wire-pods4 ip saddr != @wire-own4 counter goto wire-clear",
 				"rtnl: route unreachable 10.244.0.0/16", "remark: dropped (--encryption-strict): it has no key"}},
 		{name: "wireguard-port", value: "1234", also: withWire, less: []string{"rtnl: listen-port 51890"}, more: []string{"rtnl: listen-port 1234"}},
 		{name: "wireguard-userspace", value: "always", also: withWire,
