@@ -2,6 +2,7 @@ package script
 
 import (
 	"cmp"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -79,7 +80,7 @@ func nodeNotes() []note {
 		on("node.bgp.communities", "16:16", withRouter, lines{"bgp: policy export"}, lines{"bgp: 16:16"}, "x"),
 		on("node.bgp.customimportreject", "10.9.0.0/16", withRouter, nil, lines{"bgp: customimportrejectdefinedset 10.9.0.0/16"}, "x"),
 		on("node.bgp.accept-default-route", "true", withRouter, lines{"bgp: defaultroutedefinedset 0.0.0.0/0"}, nil, "x"),
-		on("node.bgp.accept-prefixes", "10.0.0.0/24", withRouter, nil, lines{"bgp: customimportacceptdefinedset 10.0.0.0/24 24..32"}, "x"),
+		on("node.bgp.accept-prefixes", "10.0.0.0/24", withRouter, lines{"bgp: defined-set heldrangesdefinedset 10.0.0.0/24 24..32"}, nil, "x"),
 		on("node.bgp.local-pref", "200", "", lines{"bgp: path 10.244.1.0/24 nexthop 10.0.0.1"}, lines{"bgp: path 10.244.1.0/24 nexthop 10.0.0.1 local-pref 200"}, "x"),
 		on("node.bgp.med", "5", withRouter, lines{"bgp: policy export"}, lines{"bgp: med 5"}, "x"),
 		on("path-prepend.as", "64512", withRouter, lines{"bgp: policy export", "remark: needs a valid kube-router.io/path-prepend.as"}, lines{"bgp: prepend"}, "x").beside("path-prepend.repeat-n", "3"),
@@ -217,6 +218,11 @@ func TestEveryAnnotationIsShown(t *testing.T) {
 			t.Errorf("kube-router.io/%s of the reference is not known", name)
 		}
 	}
+	const asked = "../../test/lab/own_test.go" // what the plugin asks for, when a pod starts
+	if text, err := os.ReadFile(asked); err != nil || !strings.Contains(string(text), "kube-router.io/fixed-ips") {
+		t.Errorf("%s doesn't show kube-router.io/fixed-ips: %v", asked, err)
+	}
+	delete(names, "fixed-ips")
 	var cases []effect
 	for _, n := range slices.Concat(serviceNotes(), nodeNotes(), wireNotes(), podNotes(), namespaceNotes(), policyNotes()) {
 		cases = append(cases, n.effect)
