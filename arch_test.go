@@ -85,7 +85,7 @@ var thirdParty = map[string]struct {
 	"github.com/go-logr/logr":                {[]string{"watch"}, "client-go logs through it; we hand it our own logger"},
 	"k8s.io/klog/v2":                         {[]string{"watch"}, "client-go logs through it; we hand it our own logger"},
 	"golang.org/x/sys":                       {[]string{"driver", "watch", "lab", "podlink", "cmd"}, "system calls and kernel constants"},
-	"golang.org/x/net":                       {[]string{"driver"}, "bpf: the filter that spares us the echo of our own netlink messages"},
+	"golang.org/x/net":                       {[]string{"driver", "watch"}, "bpf: the filter that spares us the echo of our own netlink messages; dns/dnsmessage: the reader of DNS answers"},
 	"golang.org/x/sync":                      {[]string{"agent", "lab", "cmd"}, "errgroup"},
 	"golang.zx2c4.com/wireguard":             {[]string{"driver"}, "WireGuard in user space, where the kernel has none"},
 	"golang.zx2c4.com/wireguard/wgctrl":      {[]string{"driver"}, "the kernel's WireGuard over generic netlink"},
@@ -103,9 +103,9 @@ const (
 // budgets bound rooms that would grow back: lines and files without tests. A room that needs more is two rooms, or the
 // budget is raised here with a reason.
 var budgets = map[string]struct{ lines, files int }{
-	"agent":  {3680, 35}, // wiring, of flows, their export and of what policies lack too: sources, what runs beside what, tables and their lanes
+	"agent":  {3730, 35}, // wiring, of flows, their export, of domain names and of what policies lack too: sources, what runs beside what, tables and their lanes
 	"think":  {1700, 15}, // the loop and the change table; what a stage plans is elsewhere
-	"stage":  {1950, 18}, // plans to rows; decisions are plan's and the engines'
+	"stage":  {1950, 19}, // plans to rows; decisions are plan's and the engines'
 	"engine": {600, 8},   // grows by a package an engine
 	"view":   {2250, 19}, // flows and drops have a page each
 	"doctor": {1200, 7},

@@ -61,6 +61,7 @@ type agent struct {
 	reports   *reporter
 	latency   *latency
 	tally     tally
+	names     *learner // nil: policies are not enforced
 	wire      *wire
 	counter   counter // of Services' traffic; nil: nobody asks
 	meters    []part  // what runs for it
@@ -97,7 +98,7 @@ type part struct {
 }
 
 func (a *agent) parts() []part {
-	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.Started()), a.proxyParts(), a.doors(), a.wireParts(), a.meters, a.flowParts()), []part{
+	return append(slices.Concat(a.speaker.parts(), a.firewall.parts(), a.allocator.parts(a.thinker.Started()), a.proxyParts(), a.doors(), a.wireParts(), a.meters, a.flowParts(), a.names.parts(a.thinker.Started())), []part{
 		{"Kubernetes", a.kube.Run},
 		{"links", a.host.Run},
 		{"silence", a.alive.Run},
@@ -217,6 +218,7 @@ func (a *agent) settle(m *model.Model) {
 	}
 	if p := a.network.Policies.Planner; p != nil {
 		a.tally.policySets.Store(int64(p.Sets()))
+		a.names.want(p)
 	}
 }
 
@@ -247,7 +249,7 @@ func (a *agent) watch() error {
 func (a *agent) synced(m *model.Model) bool {
 	known := m.Self() != nil
 	a.homeless.Store(!known && a.kube.HasSynced())
-	return known && a.kube.HasSynced() && len(m.Links) > 0 && a.speaker.synced() && a.firewall.synced()
+	return known && a.kube.HasSynced() && len(m.Links) > 0 && a.speaker.synced() && a.firewall.synced() && a.names.synced()
 }
 
 // stages are what a turn runs, in this order.

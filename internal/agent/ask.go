@@ -10,6 +10,7 @@ import (
 	"kube-router/internal/row"
 	"kube-router/internal/stage"
 	"kube-router/internal/view"
+	"kube-router/internal/watch/names"
 )
 
 // asked is what views may ask of this daemon.
@@ -25,6 +26,9 @@ func (a *agent) asked() *view.Daemon {
 	}
 	if a.o.Settings.AtSocket() {
 		d.AtSocket, d.Connects = stage.AtSocket, a.connects
+	}
+	if a.names != nil {
+		d.Names = func() ([]names.Known, []string) { return a.names.watch.List(), a.names.watch.Over() }
 	}
 	if a.kube != nil {
 		d.Sources = a.kube.Status

@@ -50,6 +50,7 @@ type counting interface {
 
 // accompany prepares the firewall's companions on a real node.
 func (a *agent) accompany(o *config.Options, log *slog.Logger) error {
+	a.newNames()
 	f := a.firewall
 	f.tried = nflog.NewOnDemand(0, nft.RehearsalLogGroup)
 	s := &o.Settings

@@ -54,6 +54,7 @@ func (a *agent) carrier() *kind {
 // loadModules loads what the kernel doesn't load by itself on first use. Without them the rest still works,
 // so that a fault is told and no more; `doctor` tells it as well.
 func (a *agent) loadModules() {
+	defer a.queueing()
 	loader, err := module.New()
 	if err != nil {
 		a.log.Warn("kernel modules are not loaded", "error", err)

@@ -18,7 +18,7 @@ func (a *agent) metrics() http.Handler {
 
 // samples are the values that no lane counts.
 func (a *agent) samples() []show.Sample {
-	list := slices.Concat(a.bgpSamples(), a.trafficSamples(), a.tallySamples(), a.dropSamples(), a.rehearsedSamples(), a.allocator.samples(), a.socketSamples(), a.wireSamples(), l2Samples(a.arp), a.flowSamples())
+	list := slices.Concat(a.bgpSamples(), a.trafficSamples(), a.tallySamples(), a.dropSamples(), a.rehearsedSamples(), a.allocator.samples(), a.socketSamples(), a.wireSamples(), l2Samples(a.arp), a.flowSamples(), a.names.samples())
 	return append(list, show.Sample{Name: "controller_ipvs_services", Help: "Fronts of Services", Value: float64(a.network.Services.Intents.Len())})
 }
 

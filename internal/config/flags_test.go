@@ -185,6 +185,13 @@ func processCases() []flagCase {
 		{"use-nftables-for-netpol", "", "true", func(*Options) {}, badBool},
 		{"netpol-judge-icmp-echo", "", "true", func(o *Options) { o.Settings.Policy.JudgeEcho = true }, badBool},
 		{"netpol-keep-established", "", "true", func(o *Options) { o.Settings.Policy.KeepFlows = true }, badBool},
+		{"cluster-domain", "", "Corp.Example.", func(o *Options) { o.Settings.Policy.Names.Domain = "corp.example" }, []string{"", "-a", "a..b", "a b"}},
+		{"policy-names-servers", "", "10.0.0.53, dns/resolver", func(o *Options) {
+			o.Settings.Policy.Names.Resolvers = []netip.Addr{netip.MustParseAddr("10.0.0.53")}
+			o.Settings.Policy.Names.Services = []model.Name{{Namespace: "dns", Name: "resolver"}}
+		}, []string{"dns", "0.0.0.0", "a/b/c", "224.0.0.1", "A/b"}},
+		{"policy-names-min-ttl", "", "5s", func(o *Options) { o.Settings.Policy.Names.Least = 5 * time.Second }, []string{"0s", "-1s", "25h", "x"}},
+		{"policy-names-grace", "", "0s", func(o *Options) { o.Settings.Policy.Names.Grace = 0 }, []string{"-1s", "25h", "x"}},
 		{"enable-cni", "", "false", func(o *Options) { o.Settings.CNI.Enabled = false }, badBool},
 		{"auto-mtu", "", "false", func(o *Options) { o.Settings.CNI.AutoMTU = false }, badBool},
 		{"loadbalancer-ip-range", "", "10.9.0.0/24,10.8.0.7/24", func(o *Options) { o.Settings.Allocator.Ranges = cidrs("10.9.0.0/24", "10.8.0.0/24") }, append([]string{"fd00::/64"}, badCIDR...)},

@@ -127,6 +127,14 @@ func policyFlags() []Flag {
 			Usage: "Let policies judge echo requests; otherwise ping always passes."},
 		{Name: "netpol-keep-established", Type: "bool", Default: "false", Ours: true, read: one(func(d *draft) *bool { return &p(d).KeepFlows }, boolean),
 			Usage: "Let established connections live on when a policy that forbids them comes."},
+		{Name: "cluster-domain", Type: "string", Default: "cluster.local", Ours: true, read: one(func(d *draft) *string { return &p(d).Names.Domain }, domain),
+			Usage: "The cluster's DNS domain: names below it may stand for pods where policies accept by domain name."},
+		{Name: "policy-names-servers", Type: "strings", Default: "169.254.20.10", Ours: true, read: resolvers,
+			Usage: "Resolvers whose answers tell policies what domain names stand for, beside the Service of the cluster's DNS: addresses, or Services as namespace/name."},
+		{Name: "policy-names-min-ttl", Type: "duration", Default: "30s", Ours: true, read: one(func(d *draft) *time.Duration { return &p(d).Names.Least }, within(1, 24*time.Hour)),
+			Usage: "How long an address that a domain name stands for counts at least, however short its TTL."},
+		{Name: "policy-names-grace", Type: "duration", Default: "15s", Ours: true, read: one(func(d *draft) *time.Duration { return &p(d).Names.Grace }, within(0, 24*time.Hour)),
+			Usage: "For how much longer than its TTL an address counts that a domain name stands for."},
 	}
 }
 

@@ -65,6 +65,8 @@ type Firewall struct {
 	Ingress []*Tier // two at most; none: everything may come
 	Egress  []*Tier // two at most; none: everything may go
 
+	Learns bool // what it is told of domain names counts, since its policies name some
+
 	// Rehearsal has by direction the tiers that the pod had if the policies were enforced that are only rehearsed; none: none is there.
 	Rehearsal [2][]*Tier
 }
@@ -88,6 +90,9 @@ func (f *Firewall) String() string {
 	}
 	for _, t := range f.Rehearsed() {
 		text += ", rehearsed " + t.String()
+	}
+	if f.Learns {
+		text += ", learns domain names"
 	}
 	return text
 }

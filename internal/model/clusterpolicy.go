@@ -63,11 +63,12 @@ type ClusterRule struct {
 	AnyPort bool         // protocols was absent: all, ICMP too
 }
 
-// ClusterPeer is one of four selections, or everybody.
+// ClusterPeer is one of five selections, or everybody.
 type ClusterPeer struct {
 	Pods     *PodSelection
 	Nodes    *Selector      // nodes by their labels, at the addresses of their status
 	Networks []netip.Prefix // masked
+	Names    []string       // domain names, as DomainMatches reads them; only in rules that accept
 	All      bool           // everybody: a peer that is not understood, in a rule that fails closed
 }
 

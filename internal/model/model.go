@@ -34,6 +34,7 @@ type Model struct {
 	Lacks      map[string]*Lack       // by scheduler
 	Answers    map[string]*WireAnswer // by the peer's key
 	Gateways   map[string]*EgressGateway
+	Domains    map[string]*Domain // by name
 
 	servicesAt map[netip.Addr][]*Service
 	ownersOf   map[netip.Addr][]*Service
@@ -96,6 +97,7 @@ func New(s Settings) *Model {
 		pathsBy:    map[netip.Addr]map[netip.Prefix]*Path{},
 		attachOf:   map[Name]map[Name]*Attachment{},
 		Answers:    map[string]*WireAnswer{},
+		Domains:    map[string]*Domain{},
 		nodesByKey: map[WireKey]map[string]*Node{},
 	}
 }
@@ -201,6 +203,8 @@ func (m *Model) putOwn(o Object) {
 		m.Gateways[o.Name] = o
 	case *NodePolicy:
 		m.NodeRules[o.Name] = o
+	case *Domain:
+		m.Domains[o.Name] = o
 	}
 }
 
@@ -254,6 +258,8 @@ func (m *Model) Delete(r Ref) Object {
 		return take(m.Lacks, r.Name.Name)
 	case KindAnswer:
 		return take(m.Answers, r.Name.Name)
+	case KindDomain:
+		return take(m.Domains, r.Name.Name)
 	case KindIdentity:
 		return m.forget()
 	case KindUnwritten:
@@ -357,6 +363,8 @@ func (m *Model) Refs(k Kind) []Ref {
 		return refs(m.Lacks)
 	case KindAnswer:
 		return refs(m.Answers)
+	case KindDomain:
+		return refs(m.Domains)
 	case KindIdentity:
 		if m.identity != nil {
 			return []Ref{m.identity.Ref()}

@@ -56,6 +56,7 @@ const (
 	KindAnswer        Kind = "Answer"
 	KindUnwritten     Kind = "Unwritten"
 	KindNodePolicy    Kind = "NodePolicy"
+	KindDomain        Kind = "DomainName"
 )
 
 // Ref names one object of any kind.

@@ -140,6 +140,17 @@ type PolicySettings struct {
 	JudgeEcho   bool          // --netpol-judge-icmp-echo (ours): echo requests obey policies
 	KeepFlows   bool          // --netpol-keep-established (ours): don't cut flows that a tighter policy forbids
 	SyncPeriod  time.Duration // --iptables-sync-period
+	Names       NameSettings
+}
+
+// NameSettings configure domain names as peers.
+type NameSettings struct {
+	Resolvers []netip.Addr  // --policy-names-servers (ours): whose answers count beside those of the cluster's DNS Services
+	Services  []Name        // the same flag: Services whose answers count
+	Domain    string        // --cluster-domain (ours): of names that may stand for pods; in lower case, without a dot at the end
+	Least     time.Duration // --policy-names-min-ttl (ours): how long an address counts that is told to count shorter
+	Grace     time.Duration // --policy-names-grace (ours): for how much longer than told each counts
+	ByTarget  bool          // found at the start: rules queue packets by the target of xtables, for the kernel has no word of nftables
 }
 
 // RouteSettings configure routes and tunnels.

@@ -48,6 +48,7 @@ const (
 	NftGotoChain   // goto Chain
 	NftReject      // icmpx port-unreachable, tcp reset for TCP where Num is 1
 	NftRejectAdmin // icmpx admin-prohibited
+	NftQueue       // queue flags bypass to Num; where Mask is 1 by the target of xtables, for kernels that have no other
 	NftForeign     // in dumps only: a rule that is not ours, told by Text
 )
 
@@ -166,6 +167,8 @@ func (s NftStmt) String() string {
 		return "goto " + s.Chain
 	case NftRejectAdmin:
 		return "reject with icmpx admin-prohibited"
+	case NftQueue:
+		return fmt.Sprintf("queue flags bypass to %d", s.Num)
 	case NftForeign:
 		return "# not ours: " + s.Text
 	}

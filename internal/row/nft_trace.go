@@ -174,6 +174,8 @@ func (w *nftWalk) rule(r nftTraceRule) (NftJump, error) {
 	for _, s := range r.stmts {
 		switch {
 		case s.Op == NftCounter || s.Op == NftLog || s.Op == NftLimit || s.Op == NftSetField: // of what follows only a reset looks at the field
+		case s.Op == NftQueue: // whoever reads it lets it go on
+			return NftJump{Op: NftAccept}, nil
 		case s.Op >= NftAccept && s.Op <= NftRejectAdmin:
 			return NftJump{Op: s.Op, Chain: s.Chain}, nil
 		case s.Op == NftVmap && s.Via == "":

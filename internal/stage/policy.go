@@ -27,6 +27,8 @@ type Policies struct {
 
 	// Tightened hears that flows of addresses may be forbidden now, once the rows at keys stand. May be nil.
 	Tightened func(addrs []netip.Addr, keys []row.NftKey)
+	// Learned hears that what a domain name stands for is planned, and of the rows that stand then. May be nil.
+	Learned func(d *model.Domain, keys []row.NftKey)
 	// leaves tells how an attached pod leaves the cluster, once that is decided: the rows that must stand, or not stand.
 	leaves func(*model.Model, *model.Attachment) ([]row.NftKey, bool)
 }
@@ -47,7 +49,7 @@ func newPolicies(l Ledgers) *Policies {
 	}
 }
 
-// baseUnit is what stands around the pods' rules; the other units are pods, nodes and sets of peers.
+// baseUnit is what stands around the pods' rules; the other units are pods, nodes, domain names and sets of peers.
 var baseUnit = model.Ref{Kind: model.KindSettings}
 
 // stage is the stage of policies.
@@ -102,6 +104,10 @@ func (p *Policies) plan(m *model.Model, u model.Ref) []model.Remark {
 		p.planPod(u)
 	case u.Kind == model.KindNode:
 		p.planNode(u)
+	case u.Kind == model.KindDomain:
+		p.planDomain(m, u)
+	case u.Kind == policy.KindResolvers:
+		p.nft.Claim(podOwner(u), nft.Resolvers(p.Planner.Resolvers())...)
 	}
 	return nil
 }

@@ -24,22 +24,23 @@ type touched struct {
 var flow = map[model.Kind]map[ID]touched{
 	model.KindService: {
 		Services: {"that one, who claims the same frontends", contenders},
+		Policy:   {"whose answers count, when it is the cluster's DNS; what guards this node, by its port of health checks", nil},
 		Advert:   {"the same, who shares its addresses", both(contenders, swayed)},
 		Balancer: {"all: they compete", whole},
 		L2:       {"all, where nodes answer on links", answered(nil)},
-		Policy:   {"what guards this node, by its port of health checks", nil},
 		Guard:    {"pods that answer for it by DSR", answering},
 		Gateway:  {"all, when it has an address that a gateway names", leavingService},
 	},
 	model.KindSlice: {
 		Services: {"its Service", itsService},
+		Policy:   {"whose answers count, when its Service is the cluster's DNS", nil},
 		Advert:   {"its Service, who shares its addresses", both(itsService, itsSharers)},
 		Guard:    {"pods that answer for its Service by DSR", answering},
 		L2:       {"all, when its Service is bound to nodes", answered(localSlice)},
 	},
 	model.KindPod: {
 		Services: {"its Services (ipvs)", podServices},
-		Policy:   {"that one, and the sets that it enters or leaves", nil},
+		Policy:   {"that one, and the sets that it enters or leaves; domain names that stand for it", nil},
 		Guard:    {"its ports (ipvs)", podPorts},
 		Gateway:  {"that one, who names its addresses", leavers},
 		Socket:   {"its network namespaces", podSockets},
@@ -58,6 +59,9 @@ var flow = map[model.Kind]map[ID]touched{
 	model.KindNodePolicy: {
 		Policy: {"what guards this node", nil},
 	},
+	model.KindDomain: {
+		Policy: {"the sets that it is in", nil},
+	},
 	model.KindPolicy: {
 		Policy: {"the pods that it selects or selected", nil},
 	},
@@ -70,7 +74,7 @@ var flow = map[model.Kind]map[ID]touched{
 	model.KindNode: {
 		Services: {"self: all; other: frontends at its addresses and in its ranges", both(ifSelf(whole), nodeClaims)},
 		L2:       {"all, when it may answer otherwise than before", answered(eligible)},
-		Policy:   {"what is exempt from policy; the sets of nodes that it is in; what guards this node", nil},
+		Policy:   {"what is exempt from policy; the sets of nodes that it is in; domain names that stand for it; what guards this node", nil},
 		Host:     {"self: all", ifSelf(whole)},
 		Engine:   {"self: all; other: frontends at its addresses", ifSelf(whole)},
 		Forward:  {"all, when its ranges are others", ranged},

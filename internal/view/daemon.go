@@ -18,6 +18,7 @@ import (
 	"kube-router/internal/row"
 	"kube-router/internal/show"
 	"kube-router/internal/watch/kube"
+	domains "kube-router/internal/watch/names"
 	"kube-router/internal/watch/peer"
 )
 
@@ -57,6 +58,8 @@ type Daemon struct {
 	Unheard func() []string                                       // what of it can't be seen, each with why
 	Tried   func() (list []Packet, since time.Time, err error)    // the same of packets that rehearsals would drop
 	Hits    func(context.Context) ([]RuleHits, error)             // what rules of ClusterNetworkPolicies decided, and what rehearsals would
+
+	Names func() (known []domains.Known, over []string) // what domain names stand for, and patterns with too many addresses; nil: no policies
 
 	Wires   func() ([]WireState, error)                 // peers of WireGuard, as its device has them
 	InClear func(context.Context) ([]ClearCount, error) // what should have been encrypted and was not

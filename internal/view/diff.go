@@ -52,9 +52,9 @@ func (d *Daemon) diffView(ctx context.Context, args []string) (show.Page, error)
 
 // objects are those of a model that policies are judged by.
 func objects(m *model.Model) (list []model.Object) {
-	list = make([]model.Object, 0, len(m.Pods)+len(m.Namespaces)+len(m.Policies)+len(m.Cluster)+len(m.Nodes)+len(m.Attached)+len(m.Links))
+	list = make([]model.Object, 0, len(m.Pods)+len(m.Namespaces)+len(m.Policies)+len(m.Cluster)+len(m.Nodes)+len(m.Attached)+len(m.Links)+len(m.Domains))
 	return slices.Concat(appendAll(list, m.Pods), appendAll(nil, m.Namespaces), appendAll(nil, m.Policies), appendAll(nil, m.Cluster),
-		appendAll(nil, m.Nodes), appendAll(nil, m.Attached), appendAll(nil, m.Links))
+		appendAll(nil, m.Nodes), appendAll(nil, m.Attached), appendAll(nil, m.Links), appendAll(nil, m.Domains))
 }
 
 func appendAll[K comparable, O model.Object](list []model.Object, all map[K]O) []model.Object {

@@ -24,6 +24,7 @@ func (d *Daemon) policyViews() []show.View {
 		{Name: "why", Args: "ADDRESS:PORT/PROTOCOL | SERVICE | FROM TO PORT/PROTOCOL", Doc: "what serves an address, or whether one pod may talk to another", Make: d.why},
 		{Name: "policies", Args: "[CLUSTERPOLICY]", Doc: "network policies of both APIs in the order of their tiers, with the pods of this node that each selects; for one, what its rules decided here", Make: d.policiesView},
 		{Name: "firewalls", Args: "[POD]", Doc: "what each pod of this node lets in and out", Make: d.firewallsView},
+		{Name: "names", Args: "[NAME | PATTERN | ADDRESS]", Doc: "what domain names of policies stand for, and for how long", Make: d.namesView},
 		{Name: "drops", Doc: "what policies and Services ended: counters, and the latest", Make: d.dropsView},
 		{Name: "flows", Args: "[KEY=VALUE...]", Doc: "who talked to whom, and what was ended; see kube-router flows --help", Make: d.flowsView},
 		{Name: "policy-diff", Args: "MANIFEST", Doc: "what would change on this node if policies were applied: asked by `kube-router policy diff -f FILE`", Make: d.diffView},

@@ -104,7 +104,7 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 		return show.Page{}, err
 	}
 	p, err := flowPage(kernel, flows, ends, rehearsed, own)
-	p.Rows = slices.Concat(through, p.Rows, wires)
+	p.Rows = slices.Concat(through, p.Rows, d.namesWhy(flows), wires)
 	return p, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
 	"golang.org/x/sys/unix"
 
 	"kube-router/internal/row"
@@ -283,6 +284,8 @@ func (p *program) verdict(s row.NftStmt) {
 			return
 		}
 		p.emit(&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: icmpxPort})
+	case row.NftQueue:
+		p.emit(queueTo(s))
 	case row.NftRejectAdmin:
 		p.emit(&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: icmpxAdmin})
 	default:
@@ -293,6 +296,19 @@ func (p *program) verdict(s row.NftStmt) {
 		}
 		p.emit(&expr.Verdict{Kind: kind, Chain: s.Chain})
 	}
+}
+
+// queueTo hands a packet to whoever listens, and lets it pass where nobody does.
+func queueTo(s row.NftStmt) expr.Any {
+	if s.Mask == 0 {
+		return &expr.Queue{Num: uint16(s.Num), Total: 1, Flag: expr.QueueFlagBypass}
+	}
+	// struct xt_NFQ_info_v3 (linux/netfilter/xt_NFQUEUE.h): number, how many, flags; padded to eight bytes.
+	info := make(xt.Unknown, 0, 8)
+	for _, n := range []uint16{uint16(s.Num), 1, 1, 0} {
+		info = binary.NativeEndian.AppendUint16(info, n)
+	}
+	return &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info}
 }
 
 // verdictOf gives the kernel's code of a verdict.

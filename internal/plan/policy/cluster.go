@@ -55,6 +55,12 @@ func (c *compiled) clusterPeer(s *side, ports ruled, p *model.ClusterPeer) {
 		if from := (selection{nodes: p.Nodes}); !from.never() {
 			c.peer(s, ports, intent.Match{}, from, defineSet(from, nil))
 		}
+	case p.Names != nil:
+		ports.named = nil // nor do domain names
+		for _, pattern := range p.Names {
+			from := selection{domain: pattern}
+			c.peer(s, ports, intent.Match{}, from, defineSet(from, nil))
+		}
 	default:
 		var of [2][]intent.Span
 		for _, n := range p.Networks {

@@ -25,6 +25,7 @@ type compiled struct {
 	audit   bool                      // it is only rehearsed
 	nodes   *model.Selector           // of a NodePolicy: whom it is about
 	closes  bool                      // of a NodePolicy: fail-safes too
+	domains bool                      // it names domains
 }
 
 // level is the tier of the policy.
@@ -146,6 +147,7 @@ func (c *compiled) peer(s *side, ports ruled, a intent.Match, from selection, se
 func (c *compiled) use(d setDef) intent.SetID {
 	if _, ok := c.using[d.id]; !ok {
 		c.using[d.id] = struct{}{}
+		c.domains = c.domains || d.from.domain != ""
 		c.sets = append(c.sets, d)
 	}
 	return d.id

@@ -63,10 +63,10 @@ func plural(n int, one, many string) string {
 }
 
 // Judge tells what both ends' policies say about a flow.
-func (p *Planner) Judge(f Flow) (egress, ingress End) { return p.judge(f, false) }
+func (p *Planner) Judge(f Flow) (egress, ingress End) { return p.judge(f, false, false) }
 
-// judge goes by what is enforced, or in a rehearsal by all.
-func (p *Planner) judge(f Flow, rehearsal bool) (egress, ingress End) {
+// judge goes by what is enforced, or in a rehearsal by all; and by what flows may do that stand.
+func (p *Planner) judge(f Flow, rehearsal, stands bool) (egress, ingress End) {
 	from, to := p.podAt(f.From), p.podAt(f.To)
 	if from != nil && from == to {
 		self := End{Pod: from.Name, Here: p.isLocal(from), Allowed: true, Why: "a pod reaches itself"}
@@ -75,8 +75,8 @@ func (p *Planner) judge(f Flow, rehearsal bool) (egress, ingress End) {
 		egress.Addr, ingress.Addr = f.From, f.To
 		return egress, ingress
 	}
-	egress = p.end("egress", f, f.From, from, f.To, to, rehearsal)
-	ingress = p.end("ingress", f, f.To, to, f.From, from, rehearsal)
+	egress = p.end("egress", f, f.From, from, f.To, to, rehearsal, stands)
+	ingress = p.end("ingress", f, f.To, to, f.From, from, rehearsal, stands)
 	p.hostEnds(&egress, &ingress, f, from, to, rehearsal)
 	if from == nil && to != nil && p.isLocal(to) && p.ownAddr(f.From) {
 		ingress.Allowed, ingress.By, ingress.Rule, ingress.Why = true, model.Ref{}, "", "a node reaches its own pods"
@@ -85,9 +85,10 @@ func (p *Planner) judge(f Flow, rehearsal bool) (egress, ingress End) {
 	return egress, ingress
 }
 
-// Forbids tells whether this node's rules end a flow.
+// Forbids tells whether this node's rules end a flow that stands. That the time of an address is over which a domain name stood for
+// ends none.
 func (p *Planner) Forbids(f Flow) bool {
-	egress, ingress := p.Judge(f)
+	egress, ingress := p.judge(f, false, true)
 	return egress.Here && !egress.Allowed || ingress.Here && !ingress.Allowed
 }
 
@@ -95,13 +96,13 @@ func (p *Planner) Forbids(f Flow) bool {
 func (p *Planner) Vacant(a netip.Addr) bool { return p.podAt(a) == nil }
 
 // end judges one end: addr with its pod, against the peer at the other.
-func (p *Planner) end(direction string, f Flow, addr netip.Addr, pod *model.Pod, other netip.Addr, peer *model.Pod, rehearsal bool) End {
+func (p *Planner) end(direction string, f Flow, addr netip.Addr, pod *model.Pod, other netip.Addr, peer *model.Pod, rehearsal, stands bool) End {
 	e := End{Direction: direction, Addr: addr, Allowed: true, Why: "no pod, so no policy is about it"}
 	if pod == nil {
 		return e
 	}
 	e.Pod, e.Here, e.Why = pod.Name, p.isLocal(pod), "no policy isolates it"
-	j := judgement{planner: p, end: &e, direction: direction, flow: f, addr: other, peer: peer, server: pod}
+	j := judgement{planner: p, end: &e, direction: direction, flow: f, addr: other, peer: peer, server: pod, stands: stands}
 	if direction == "egress" {
 		j.server = peer
 	}
@@ -125,6 +126,7 @@ type judgement struct {
 	addr      netip.Addr  // at the other end
 	peer      *model.Pod  // there; may be nil
 	server    *model.Pod  // whose ports have names; may be nil
+	stands    bool        // the flow has begun long ago
 	beyond    []*compiled // policies that are too many for the pod, and accept nothing
 	safe      bool        // a fail-safe of nodes: only what closes them denies it
 }
@@ -141,7 +143,7 @@ func (j *judgement) tier(l intent.Level, policies []*compiled) bool {
 		}
 		for i := range rules {
 			r := &rules[i]
-			if !j.planner.clusterPeerMatches(r, j.addr, j.peer) || !portMatches(r.Ports, r.AnyPort, j.flow, j.server) {
+			if !j.planner.clusterPeerMatches(r, j.addr, j.peer, j.stands) || !portMatches(r.Ports, r.AnyPort, j.flow, j.server) {
 				continue
 			}
 			if j.safe && r.Action == model.Deny && !c.closes {
@@ -190,7 +192,7 @@ func (j *judgement) network(policies []*compiled) bool {
 	return true
 }
 
-func (p *Planner) clusterPeerMatches(r *model.ClusterRule, addr netip.Addr, pod *model.Pod) bool {
+func (p *Planner) clusterPeerMatches(r *model.ClusterRule, addr netip.Addr, pod *model.Pod, stands bool) bool {
 	for i := range r.Peers {
 		peer := &r.Peers[i]
 		switch {
@@ -202,6 +204,10 @@ func (p *Planner) clusterPeerMatches(r *model.ClusterRule, addr netip.Addr, pod 
 			}
 		case peer.Nodes != nil:
 			if p.nodeAt(peer.Nodes, addr) {
+				return true
+			}
+		case peer.Names != nil:
+			if p.domains.named(p.model, peer.Names, addr, stands) {
 				return true
 			}
 		case slices.ContainsFunc(peer.Networks, func(n netip.Prefix) bool { return n.Contains(addr) }):

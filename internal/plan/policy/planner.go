@@ -22,6 +22,7 @@ type Planner struct {
 	denying  int                  // how many of them have rules that deny or pass
 	audited  int                  // policies of both kinds that are only rehearsed
 	nodeSets map[*set]struct{}    // those sets whose members are nodes
+	domains  domains              // those whose members are domain names
 	sets     map[intent.SetID]*set
 	members  *index[*set]
 	within   map[string]map[model.Name]struct{} // the pods of a namespace
@@ -73,6 +74,7 @@ func (p *Planner) reset() {
 	p.shut, p.crowd = shutters(), crowd{}
 	p.denying, p.audited = 0, 0
 	p.cluster, p.subjects, p.nodeSets = map[string]*compiled{}, newIndex[*compiled](), map[*set]struct{}{}
+	p.domains = newDomains(p.domains.changes + 1)
 	p.sets, p.members = map[intent.SetID]*set{}, newIndex[*set]()
 	p.tiers = newShelf()
 	p.hosts, p.host = map[string]*compiled{}, host{}
@@ -108,11 +110,17 @@ func (p *Planner) Units() []model.Ref {
 			p.find(name, p.state(name))
 		}
 	}
+	for _, o := range p.model.Domains {
+		p.domains.put(o)
+	}
 	p.warm = true
 	for name := range p.model.Pods {
 		p.resort(name)
 	}
-	units := make([]model.Ref, 0, len(p.pods)+len(p.sets))
+	units := append(make([]model.Ref, 0, len(p.pods)+len(p.sets)+len(p.model.Domains)+1), resolversRef())
+	for name := range p.model.Domains {
+		units = append(units, domainRef(name))
+	}
 	if p.host.waits = len(p.hosts) > 0; p.host.waits {
 		units = append(units, hostRef())
 	}
@@ -135,11 +143,13 @@ func (p *Planner) Units() []model.Ref {
 	return units
 }
 
-// The kinds of units beside pods and nodes, whose units tell of their addresses and the sets that they are in.
+// The kinds of units beside pods, nodes and domain names, whose units tell of their addresses and the sets that they are in.
 const (
 	KindSet   model.Kind = "PeerSet"  // a set of peers that is there
 	KindRules model.Kind = "PodRules" // the tiers of a pod of this node
 	KindGone  model.Kind = "GoneSet"  // a set of peers that nobody needs any more
+
+	KindResolvers model.Kind = "Resolvers" // whose answers tell what domain names stand for
 )
 
 // Rank is the order in which units are planned, lowest first: a set before its members, these before the tiers that look into the set;
@@ -150,7 +160,7 @@ func Rank(u model.Ref) int {
 		return 2
 	case KindGone:
 		return 3
-	case model.KindPod, model.KindNode:
+	case model.KindPod, model.KindNode, model.KindDomain:
 		return 1
 	}
 	return 0
@@ -201,6 +211,8 @@ func (p *Planner) Note(old, new model.Object, add func(model.Ref)) {
 			continue
 		case *model.Pod:
 			p.notePod(o.Name, add)
+			p.noteHolder(old, add)
+			p.noteHolder(new, add)
 			for _, a := range p.model.AttachmentsOf(o.Name) {
 				p.noteSharers(a, add)
 			}
@@ -209,6 +221,12 @@ func (p *Planner) Note(old, new model.Object, add func(model.Ref)) {
 				add(podRef(name)) // Resort looks which
 			}
 			p.noteNamespace(o.Name, add)
+		case *model.Domain:
+			p.noteDomain(old, new, add)
+			return
+		case *model.Slice:
+			p.noteResolver(o, add)
+			continue
 		case *model.Policy:
 			p.notePolicy(o.Name, add)
 		case *model.ClusterPolicy:
@@ -217,11 +235,15 @@ func (p *Planner) Note(old, new model.Object, add func(model.Ref)) {
 			p.noteHost(o.Name, add)
 		case *model.Service:
 			p.noteSelf(old, new, add)
+			p.noteResolver(old, add)
+			p.noteResolver(new, add)
 		case *model.Node:
 			p.noteSelf(old, new, add)
 			if len(p.nodeSets) > 0 {
 				add(nodeRef(o.Name))
 			}
+			p.noteHolder(old, add)
+			p.noteHolder(new, add)
 		case *model.Attachment:
 			p.noteAttachment(o, add)
 		default:

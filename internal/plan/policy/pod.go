@@ -89,7 +89,7 @@ func (p *Planner) Plan(name model.Name) (*intent.Firewall, *intent.Membership) {
 		f = &intent.Firewall{
 			Pod: name.String(), Addrs: addrs,
 			Ingress: s.tiers[intent.ToPod], Egress: s.tiers[intent.FromPod],
-			Rehearsal: [2][]*intent.Tier(s.tiers[rehearsals:]),
+			Rehearsal: [2][]*intent.Tier(s.tiers[rehearsals:]), Learns: slices.ContainsFunc(s.policies, (*compiled).named),
 		}
 	}
 	return f, membership(o, addrs, s.sets)

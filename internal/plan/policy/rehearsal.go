@@ -72,4 +72,4 @@ func beginning(rehearsal bool, d intent.Direction) []byte {
 }
 
 // Rehearse tells what both ends' policies would say about a flow if those were enforced that are audited.
-func (p *Planner) Rehearse(f Flow) (egress, ingress End) { return p.judge(f, true) }
+func (p *Planner) Rehearse(f Flow) (egress, ingress End) { return p.judge(f, true, false) }

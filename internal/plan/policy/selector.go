@@ -35,18 +35,20 @@ func holds(r *model.Requirement, labels map[string]string) bool {
 	}
 }
 
-// selection is what a pair of selectors picks among the pods of the cluster, or another one among its nodes.
+// selection is what a pair of selectors picks among the pods of the cluster, or another one among its nodes, or a pattern among
+// domain names.
 type selection struct {
 	scope      string          // the namespace, when Namespaces is nil
 	namespaces *model.Selector // nil: scope alone
 	pods       *model.Selector // nil: every pod
 	nodes      *model.Selector // not nil: nodes, and no pod
+	domain     string          // not empty: domain names that this pattern is about, and no pod
 }
 
 // has tells whether a pod with labels in a namespace is selected. A namespace that is not known yet has no
 // labels to select it by.
 func (s selection) has(namespace string, ns *model.Namespace, labels map[string]string) bool {
-	if s.nodes != nil {
+	if s.nodes != nil || s.domain != "" {
 		return false
 	}
 	if s.namespaces == nil {
@@ -68,6 +70,9 @@ func (s selection) never() bool {
 // of different selections differ.
 func (s selection) String() string {
 	var b strings.Builder
+	if s.domain != "" {
+		return "domain " + strconv.Quote(s.domain)
+	}
 	if s.nodes != nil {
 		b.WriteString("nodes")
 		write(&b, s.nodes)

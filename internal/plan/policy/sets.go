@@ -15,9 +15,12 @@ func (p *Planner) acquire(c *compiled) []*set {
 		if s == nil {
 			s = &set{setDef: d, members: map[model.Name]struct{}{}}
 			p.sets[d.id] = s
-			if d.from.nodes != nil {
+			switch {
+			case d.from.domain != "":
+				p.domains.want(s)
+			case d.from.nodes != nil:
 				p.nodeSets[s] = struct{}{}
-			} else {
+			default:
 				p.members.add(d.from, s)
 			}
 			fresh = append(fresh, s)
@@ -36,6 +39,10 @@ func (p *Planner) release(c *compiled, add func(model.Ref)) {
 		}
 		delete(p.sets, d.id)
 		add(goneRef(d.id))
+		if d.from.domain != "" {
+			p.domains.drop(s, add)
+			continue
+		}
 		if d.from.nodes != nil {
 			delete(p.nodeSets, s)
 			p.eachNode(s, add)
@@ -59,6 +66,10 @@ func (p *Planner) fill(fresh []*set, add func(model.Ref)) bool {
 	look, spaces, wide := newIndex[*set](), map[string]struct{}{}, false
 	for _, s := range fresh {
 		add(setRef(s.id))
+		if s.from.domain != "" {
+			some = p.domains.fill(p.model, s, add) || some
+			continue
+		}
 		if s.from.nodes != nil {
 			some = p.eachNode(s, add) || some
 			continue

@@ -76,6 +76,9 @@ func Firewall(fw *intent.Firewall) []row.Nft {
 	for _, a := range fw.Addrs {
 		f := familyOf(a)
 		rows = append(rows, member(f.known(), a))
+		if fw.Learns {
+			rows = append(rows, f.learners(), member(f.learners(), a))
+		}
 	}
 	for _, tiers := range [][]*intent.Tier{fw.Ingress, fw.Egress, fw.Rehearsal[intent.ToPod], fw.Rehearsal[intent.FromPod]} {
 		if len(tiers) > 0 {

@@ -93,6 +93,8 @@ type clusterRules struct {
 	host bool // about nodes: anybody can be a source
 	lost bool // nothing of the policy can be relied upon
 	bad  bool // something of the present rule isn't understood
+
+	accepts bool // what the present rule does
 }
 
 func (c *clusterRules) unknown(field, format string, args ...any) {
@@ -123,6 +125,7 @@ func (c *clusterRules) rule(field, peers string, in *clusterapi.Rule) model.Clus
 		out.Action = model.Deny
 		c.unknown(field+".action", "action %q is not known", in.Action)
 	}
+	c.accepts = out.Action == model.Accept
 	if len(list) == 0 {
 		c.unknown(field+"."+peers, "there is none")
 	}
@@ -168,7 +171,7 @@ func (c *clusterRules) peer(field string, any bool, o *clusterapi.Peer) (p model
 		nodes := c.selector(field+".nodes", o.Nodes)
 		p.Nodes = &nodes
 	case o.DomainNames != nil:
-		c.unknown(field+".domainNames", "names are not supported")
+		p.Names = c.names(field+".domainNames", o.DomainNames)
 	case len(o.Networks) == 0:
 		c.unknown(field+".networks", "there is none")
 	default:

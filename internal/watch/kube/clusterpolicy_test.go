@@ -72,8 +72,16 @@ func TestBadClusterPolicies(t *testing.T) {
 		{`{tier: Admin, subject: {}}`, []string{"spec.subject: selects no pod: neither namespaces nor pods alone"}},
 		{`{tier: Golden, subject: {namespaces: {}}, ingress: [{action: Accept, from: [{namespaces: {}}]}]}`, []string{
 			`spec.tier: tier "Golden" is not known: all rules fail closed, in tier Admin`, "spec.ingress[0]: " + nothing}},
-		{`{tier: Admin, subject: {namespaces: {}}, egress: [{action: Accept, to: [{domainNames: [example.com]}]}]}`, []string{
-			"spec.egress[0].to[0].domainNames: names are not supported", "spec.egress[0]: " + nothing}},
+		{`{tier: Admin, subject: {namespaces: {}}, egress: [{action: Accept, to: [{domainNames: [example.com, "*.Example.com.", a_b.example.com]}]}]}`, nil},
+		{`{tier: Admin, subject: {namespaces: {}}, egress: [{action: Deny, to: [{domainNames: [example.com]}]}, {action: Pass, to: [{domainNames: [example.com]}]}]}`, []string{
+			"spec.egress[0].to[0].domainNames: only rules that accept can name domains", "spec.egress[0]: " + everything,
+			"spec.egress[1].to[0].domainNames: only rules that accept can name domains", "spec.egress[1]: " + everything}},
+		{`{tier: Admin, subject: {namespaces: {}}, egress: [{action: Accept, to: [{domainNames: ["a.*.com", com, "*.com", "-a.com"]}]}]}`, []string{
+			`spec.egress[0].to[0].domainNames[0]: "a.*.com" is no domain name, nor one with *. before it`, `spec.egress[0].to[0].domainNames[1]: "com" is no domain name, nor one with *. before it`,
+			`spec.egress[0].to[0].domainNames[2]: "*.com" is no domain name, nor one with *. before it`,
+			`spec.egress[0].to[0].domainNames[3]: "-a.com" is no domain name, nor one with *. before it`, "spec.egress[0]: " + nothing}},
+		{`{tier: Admin, subject: {namespaces: {}}, ingress: [{action: Accept, from: [{domainNames: [example.com]}]}]}`, []string{
+			"spec.ingress[0].from[0]: only pods can be sources", "spec.ingress[0]: " + nothing}},
 		{`{tier: Admin, subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: [10.0.0.300/8]}]}]}`, []string{
 			`spec.egress[0].to[0].networks[0]: "10.0.0.300/8" ignored: not a CIDR`, "spec.egress[0]: " + everything}},
 		{`{tier: Admin, subject: {namespaces: {}}, ingress: [{action: Pass, from: [{namespaces: {}, pods: {}}], protocols: [{tcp: {destinationPort: {range: {start: 9, end: 5}}}}]}]}`, []string{
