@@ -103,11 +103,11 @@ const (
 // budgets bound rooms that would grow back: lines and files without tests. A room that needs more is two rooms, or the
 // budget is raised here with a reason.
 var budgets = map[string]struct{ lines, files int }{
-	"agent":  {3730, 35}, // wiring, of flows, their export, of domain names and of what policies lack too: sources, what runs beside what, tables and their lanes
+	"agent":  {3750, 35}, // wiring, of flows, their export, of domain names and of what policies lack too: sources, what runs beside what, tables and their lanes
 	"think":  {1700, 15}, // the loop and the change table; what a stage plans is elsewhere
 	"stage":  {1950, 19}, // plans to rows; decisions are plan's and the engines'
 	"engine": {600, 8},   // grows by a package an engine
-	"view":   {2250, 19}, // flows and drops have a page each
+	"view":   {2280, 19}, // flows, drops and domain names have a page each
 	"doctor": {1200, 7},
 }
 

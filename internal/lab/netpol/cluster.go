@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -65,8 +66,11 @@ func (o *Oracle) clusterRule(r clusterapi.Rule, ingress bool, f Flow, a netip.Ad
 		peers = r.From
 	}
 	for _, p := range peers {
-		if p.Namespaces == nil && p.Pods == nil && (ingress || p.Nodes == nil && p.Networks == nil) {
+		if p.Namespaces == nil && p.Pods == nil && (ingress || p.Nodes == nil && p.Networks == nil && p.DomainNames == nil) {
 			return closed(r)
+		}
+		if !ingress && p.DomainNames != nil && decision(r.Action) != accept {
+			return closed(r) // domain names are only supported for rules that accept
 		}
 	}
 	for _, p := range r.Protocols {
@@ -105,8 +109,51 @@ func (o *Oracle) clusterPeer(p clusterapi.Peer, a netip.Addr) bool {
 			}
 		}
 		return false
+	case p.DomainNames != nil:
+		return slices.ContainsFunc(p.DomainNames, func(pattern string) bool { return o.domain(pattern, a) })
 	}
 	return slices.ContainsFunc(p.Networks, func(s string) bool { return netip.MustParsePrefix(s).Contains(a) })
+}
+
+// domain: a name is an exact match, or "*" before it matches one or more entire labels. What a name stands for that isn't the cluster's opens
+// neither pods nor nodes: that is ours.
+func (o *Oracle) domain(pattern string, a netip.Addr) bool {
+	for _, n := range o.Nodes {
+		if slices.ContainsFunc(n.Status.Addresses, func(s corev1.NodeAddress) bool { return s.Address == a.String() }) {
+			return false
+		}
+	}
+	want := strings.Split(strings.ToLower(strings.TrimSuffix(pattern, ".")), ".")
+	for name, addrs := range o.Names {
+		have := strings.Split(name, ".")
+		if !slices.Contains(addrs, a) || o.PodAt(a) != nil && !strings.HasSuffix(name, "."+ClusterDomain) {
+			continue
+		}
+		if want[0] != "*" && slices.Equal(want, have) {
+			return true
+		}
+		if rest := want[1:]; want[0] == "*" && len(have) > len(rest) && slices.Equal(have[len(have)-len(rest):], rest) {
+			return true
+		}
+	}
+	return false
+}
+
+// ClusterDomain is the one of the world's DNS.
+const ClusterDomain = "cluster.local"
+
+// Domain makes what a resolver told of a domain name; no address: it is forgotten.
+func (r Generator) Domain() (name string, addrs []netip.Addr) {
+	name = pick(r, "a.example.com", "b.example.com", "c.b.example.com", "example.com", "other.org", "web.x.svc.cluster.local")
+	for range r.IntN(4) {
+		text := pick(r, Strangers()...)
+		if r.IntN(3) == 0 {
+			text = pick(r, "10.1.0.1", "10.1.1.2", "fd00::1:0:1", "fd00::1:2:3")
+		}
+		addrs = append(addrs, netip.MustParseAddr(text))
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return name, slices.Compact(addrs)
 }
 
 func (o *Oracle) protocol(p clusterapi.Protocol, f Flow) bool {
@@ -165,6 +212,10 @@ func (r Generator) clusterPeer(ingress bool) (p clusterapi.Peer) {
 	case i < 25:
 		s := r.selector("zone", []string{"east", "west"})
 		p.Nodes = &s
+	case r.Domains && !ingress && i < 33:
+		for range 1 + r.IntN(2) {
+			p.DomainNames = append(p.DomainNames, pick(r, "a.example.com", "*.example.com", "*.B.example.com.", "example.com", "*.more.org", "other.org", "*.x.svc.cluster.local", "*.cluster.local"))
+		}
 	default:
 		for range 1 + r.IntN(3) {
 			p.Networks = append(p.Networks, pick(r, "0.0.0.0/0", "::/0", "10.1.0.0/16", "10.1.1.0/24", "10.1.0.2/32", "fd00::1:1:0/112", "192.0.2.0/24",
@@ -214,7 +265,10 @@ func (r Generator) ClusterPolicy(name string) *clusterapi.ClusterNetworkPolicy {
 			outside := false
 			for range 1 + r.IntN(3) {
 				peer := r.clusterPeer(ingress)
-				outside = outside || peer.Nodes != nil || peer.Networks != nil
+				if peer.DomainNames != nil && r.IntN(3) > 0 {
+					rule.Action = "Accept"
+				}
+				outside = outside || peer.Nodes != nil || peer.Networks != nil || peer.DomainNames != nil
 				if ingress {
 					rule.From = append(rule.From, peer)
 				} else {

@@ -14,7 +14,8 @@ import (
 // addresses each.
 type Generator struct {
 	*rand.Rand
-	Audits bool // some policies are audited
+	Audits  bool // some policies are audited
+	Domains bool // some ClusterNetworkPolicies name domains
 }
 
 // Namespaces are the names of the world's namespaces.

@@ -24,6 +24,7 @@ type Oracle struct {
 	Policies   []*networkingv1.NetworkPolicy
 	Cluster    []*clusterapi.ClusterNetworkPolicy
 	Nodes      []*corev1.Node
+	Names      map[string][]netip.Addr // what resolvers told of domain names, in lower case
 }
 
 // AuditKey is the annotation, with its value, of policies of both kinds that are judged and not enforced.

@@ -33,13 +33,13 @@ type generated struct {
 	nodes map[string]*node
 }
 
-func newGenerated(seed uint64, tiers, audits bool) *generated {
+func newGenerated(seed uint64, tiers, audits, domains bool) *generated {
 	g := &generated{
-		r: netpol.Generator{Rand: rand.New(rand.NewPCG(seed, 1)), Audits: audits}, pods: map[string]*corev1.Pod{}, ps: map[string]*networkingv1.NetworkPolicy{},
+		r: netpol.Generator{Rand: rand.New(rand.NewPCG(seed, 1)), Audits: audits, Domains: domains}, pods: map[string]*corev1.Pod{}, ps: map[string]*networkingv1.NetworkPolicy{},
 		cps: map[string]*clusterapi.ClusterNetworkPolicy{}, tiers: tiers,
 		nodes: map[string]*node{"n1": newNode(settings("n1")), "n2": newNode(settings("n2"))},
 	}
-	g.api.Namespaces = map[string]*corev1.Namespace{}
+	g.api.Namespaces, g.api.Names = map[string]*corev1.Namespace{}, map[string][]netip.Addr{}
 	changes := map[model.Ref]model.Object{}
 	for i, ns := range netpol.Namespaces() {
 		g.namespace(ns, changes)
@@ -99,6 +99,15 @@ func (g *generated) step() {
 
 // cluster changes what ClusterNetworkPolicies there are, or the node that they may name.
 func (g *generated) cluster(changes map[model.Ref]model.Object) {
+	if g.r.Domains && g.r.IntN(2) == 0 {
+		name, addrs := g.r.Domain()
+		o := &model.Domain{Name: name, Addrs: addrs}
+		if g.api.Names[name], changes[o.Ref()] = addrs, o; len(addrs) == 0 {
+			delete(g.api.Names, name)
+			changes[o.Ref()] = nil
+		}
+		return
+	}
 	name := fmt.Sprintf("c%d", g.r.IntN(6))
 	switch g.r.IntN(6) {
 	case 0:
@@ -247,24 +256,27 @@ func (g *generated) rehearse(t *testing.T, f netpol.Flow, via map[string]bool, t
 
 // TestGenerated runs a thousand random sets of policies, each reached by changes from the one before, and
 // tries every flow among nine pods and strangers.
-func TestGenerated(t *testing.T) { generate(t, 20, false, false) }
+func TestGenerated(t *testing.T) { generate(t, 20, false, false, false) }
 
 // tierWorlds are worlds of fifty sets each: 20 of them are a thousand sets.
 var tierWorlds = flag.Int("tier-worlds", 4, "worlds of TestGeneratedTiers")
 
 // TestGeneratedTiers does the same with ClusterNetworkPolicies in both tiers around NetworkPolicies.
-func TestGeneratedTiers(t *testing.T) { generate(t, *tierWorlds, true, false) }
+func TestGeneratedTiers(t *testing.T) { generate(t, *tierWorlds, true, false, false) }
 
 // TestGeneratedAudits does the same where some policies are audited: these change no verdict, and what a rehearsal says is what the API
 // says of a world in which they are enforced.
-func TestGeneratedAudits(t *testing.T) { generate(t, *tierWorlds, true, true) }
+func TestGeneratedAudits(t *testing.T) { generate(t, *tierWorlds, true, true, false) }
 
-func generate(t *testing.T, worlds int, tiers, audits bool) {
+// TestGeneratedDomains does the same where ClusterNetworkPolicies name domains, and resolvers tell what these stand for.
+func TestGeneratedDomains(t *testing.T) { generate(t, *tierWorlds, true, true, true) }
+
+func generate(t *testing.T, worlds int, tiers, audits, domains bool) {
 	const steps = 50
 	flows := 0
 	for seed := range uint64(worlds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			g := newGenerated(seed, tiers, audits)
+			g := newGenerated(seed, tiers, audits, domains)
 			for i := range steps {
 				g.step()
 				flows += g.check(t)

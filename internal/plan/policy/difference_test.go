@@ -31,6 +31,9 @@ func copied(n *node) *model.Model {
 	for _, o := range n.m.Nodes {
 		m.Put(o)
 	}
+	for _, o := range n.m.Domains {
+		m.Put(o)
+	}
 	return m
 }
 
@@ -39,7 +42,7 @@ func copied(n *node) *model.Model {
 func TestCompareGenerated(t *testing.T) {
 	told, same := 0, 0
 	for seed := range uint64(6) {
-		g := newGenerated(seed, true, true)
+		g := newGenerated(seed, true, true, seed%2 == 0)
 		for range 12 {
 			g.step()
 			now, then := copied(g.nodes["n1"]), copied(g.nodes["n1"])

@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"slices"
+
+	"kube-router/internal/model"
 )
 
 // Check fails when the index contradicts itself.
@@ -36,11 +38,29 @@ func (p *Planner) Check() error {
 			use[p.sets[d.id]]++
 		}
 	}
+	for name, o := range p.model.Domains {
+		for _, a := range o.Addrs {
+			if _, ok := p.domains.at[a][name]; !ok && p.warm {
+				return fmt.Errorf("%s is not known by %s", name, a)
+			}
+		}
+		for _, s := range p.domains.sets {
+			if _, ok := s.members[model.Name{Name: name}]; ok != model.DomainMatches(s.from.domain, name) {
+				return fmt.Errorf("%s in %s: %t", name, s.from, ok)
+			}
+		}
+	}
 	for _, s := range p.sets {
 		if s.users != use[s] {
 			return fmt.Errorf("%s counts %d users, has %d", s.from, s.users, use[s])
 		}
 		for name := range s.members {
+			if s.from.domain != "" {
+				if p.model.Domains[name.Name] == nil || !model.DomainMatches(s.from.domain, name.Name) {
+					return fmt.Errorf("%s has member %s", s.from, name)
+				}
+				continue
+			}
 			if p.pods[name] == nil {
 				return fmt.Errorf("%s has member %s without state", s.from, name)
 			}

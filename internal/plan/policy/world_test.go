@@ -28,7 +28,7 @@ type node struct {
 
 func settings(name string) model.Settings {
 	return model.Settings{Node: name, Firewall: true, IPv4: true, IPv6: true, Proxy: true,
-		Services: model.ServiceSettings{Engine: model.EngineNftables}}
+		Services: model.ServiceSettings{Engine: model.EngineNftables}, Policy: model.PolicySettings{Names: model.NameSettings{Domain: "cluster.local"}}}
 }
 
 // newNode makes a node that plans all objects from cold.
@@ -147,6 +147,18 @@ func (n *node) plan(u model.Ref) {
 		}
 		return
 	}
+	if u.Kind == policy.KindResolvers {
+		n.rows.Claim(owner, nft.Resolvers(n.planner.Resolvers())...)
+		return
+	}
+	if u.Kind == model.KindDomain {
+		if m := n.planner.Domain(u.Name.Name); m != nil {
+			n.rows.Claim(owner, nft.Membership(m)...)
+		} else {
+			n.rows.Claim(owner)
+		}
+		return
+	}
 	f, m := n.planner.Plan(u.Name)
 	var rows []row.Nft
 	var tiers []*intent.Tier
@@ -205,6 +217,9 @@ func (n *node) same(t *testing.T) {
 		objects = append(objects, o)
 	}
 	for _, o := range n.m.Attached {
+		objects = append(objects, o)
+	}
+	for _, o := range n.m.Domains {
 		objects = append(objects, o)
 	}
 	all := n.all()
