@@ -22,6 +22,8 @@ func elsewhere() map[string]string {
 		"flows":    "../../test/flows/world_test.go", "flows-buffer": "../../test/flows/load_test.go", "flows-drops-buffer": "../../test/flows/load_test.go",
 		"flows-rate": "../../test/flows/load_test.go", "flows-sample": "../../test/flows/load_test.go",
 		"flows-metrics": "../../test/flows/loss_test.go", "flows-otlp": "../../test/flows/loss_test.go", "flows-metrics-series": "../../test/flows/loss_test.go",
+		"policy-names-min-ttl": "../../test/policy/main_test.go", "policy-names-grace": "../../test/policy/main_test.go",
+		"policy-names-servers": "../../test/policy/main_test.go", "cluster-domain": "../../test/policy/main_test.go",
 		"foreign-forward-accept": "../../test/routes/forward_test.go", "wireguard-key-file": "../../test/encryption/world_test.go", "wireguard-rotate-every": "../../test/encryption/life_test.go",
 	}
 }

@@ -68,7 +68,7 @@ func start(ctx context.Context, programs string) (*the, error) {
 	w := &the{ctx: ctx, dir: programs}
 	w.Lab, err = lab.Start(ctx, lab.Config{
 		Nodes: 2, Daemon: filepath.Join(programs, "kube-router"), PodStarted: func(h *lab.Host) { w.born(h) },
-		DaemonArgs: []string{"--node-routes=api", "--service-proxy-engine=" + engine(), "--policy-names-min-ttl=1s", "--policy-names-grace=1s"},
+		DaemonArgs: []string{"--node-routes=api", "--service-proxy-engine=" + engine(), "--policy-names-min-ttl=1s", "--policy-names-grace=1s", "--cluster-domain=cluster.test", "--policy-names-servers=169.254.20.53"},
 	})
 	if err != nil {
 		return nil, err

@@ -35,8 +35,8 @@ spec:
   priority: 1
   subject: {pods: {namespaceSelector: {matchLabels: {ns: x}}, podSelector: {}}}
   egress:
-  - {name: dns, action: Accept, to: [{namespaces: {}}, {networks: [169.254.20.10/32]}], protocols: [{udp: {destinationPort: {number: 53}}}, {tcp: {destinationPort: {number: 53}}}]}
-  - {name: names, action: Accept, to: [{domainNames: ["*.names.test", exact.test, "*.bulk.test", web.other.svc.cluster.local]}], protocols: [{tcp: {destinationPort: {number: 80}}}]}
+  - {name: dns, action: Accept, to: [{namespaces: {}}, {networks: [169.254.20.53/32]}], protocols: [{udp: {destinationPort: {number: 53}}}, {tcp: {destinationPort: {number: 53}}}]}
+  - {name: names, action: Accept, to: [{domainNames: ["*.names.test", exact.test, "*.bulk.test", web.other.svc.cluster.test]}], protocols: [{tcp: {destinationPort: {number: 80}}}]}
   - {name: shut, action: Deny, to: [{networks: [0.0.0.0/0, "::/0"]}]}`
 
 // withNames makes the DNS, addresses of which all are one host outside, and the policy.
@@ -162,7 +162,7 @@ func (n *named) kinds(t *testing.T) {
 	z.set("six-too.names.test", address("six-too.names.test", 300, "2001:db8:5::a"), address("six-too.names.test", 300, "198.19.1.10"))
 	z.set("two.names.test", address("two.names.test", 300, "198.19.1.1"))
 	z.set("node.names.test", address("node.names.test", 300, n.Node("n2").IPv4().String()), address("node.names.test", 300, n.Pod("z/c").IPv4().String()))
-	z.set("web.other.svc.cluster.local", address("web.other.svc.cluster.local", 300, n.Pod("z/a").IPv4().String()))
+	z.set("web.other.svc.cluster.test", address("web.other.svc.cluster.test", 300, n.Pod("z/a").IPv4().String()))
 	var many []dnsmessage.Resource
 	for i := range 120 {
 		many = append(many, address("many.names.test", 300, fmt.Sprintf("198.19.2.%d", i+1)))
@@ -185,7 +185,7 @@ func (n *named) kinds(t *testing.T) {
 		{"over IPv6", "tcp", true, "six-too.names.test", []string{"2001:db8:5::a", "198.19.1.10"}, nil},
 		{"120 addresses", "udp", false, "many.names.test", []string{"198.19.2.1", "198.19.2.120"}, nil},
 		{"a node and a pod", "udp", false, "node.names.test", nil, []string{n.Node("n2").IPv4().String(), n.Pod("z/c").IPv4().String()}},
-		{"a pod by its own name", "udp", false, "web.other.svc.cluster.local", []string{n.Pod("z/a").IPv4().String()}, nil},
+		{"a pod by its own name", "udp", false, "web.other.svc.cluster.test", []string{n.Pod("z/a").IPv4().String()}, nil},
 	} {
 		n.one(t, "names: "+c.name, func(t *testing.T) {
 			for _, client := range []string{"x/a", "x/b"} { // beside the DNS, and on another node
@@ -300,7 +300,7 @@ func (n *named) forged(t *testing.T) {
 func (n *named) local(t *testing.T) {
 	n.one(t, "names: a cache on the node", func(t *testing.T) {
 		node := n.Node(n.Pod("x/a").NodeName())
-		const cache = "169.254.20.10"
+		const cache = "169.254.20.53"
 		if out, err := node.Run(n.ctx, "ip", "address", "add", cache+"/32", "dev", "lo"); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
@@ -309,8 +309,8 @@ func (n *named) local(t *testing.T) {
 		for i, rules := range []string{"", `add table ip cache
 add chain ip cache in { type filter hook prerouting priority -300 ; }
 add chain ip cache out { type filter hook output priority -300 ; }
-add rule ip cache in ip daddr 169.254.20.10 notrack
-add rule ip cache out ip saddr 169.254.20.10 notrack`} {
+add rule ip cache in ip daddr 169.254.20.53 notrack
+add rule ip cache out ip saddr 169.254.20.53 notrack`} {
 			for rule := range strings.Lines(rules) {
 				if out, err := node.Run(n.ctx, "nft", strings.TrimSpace(rule)); err != nil {
 					t.Fatalf("%v: %s", err, out)
