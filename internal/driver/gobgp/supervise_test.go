@@ -237,7 +237,7 @@ func TestSecretsStayInside(t *testing.T) {
 	runs(t, s)
 	d := driver(t, dir)
 	const secret = "hunter2"
-	list := rows(9)
+	list := rows(20)
 	for i, r := range list {
 		if p, ok := r.(row.BgpPeer); ok && p.Password != "" {
 			p.Password = secret
