@@ -62,7 +62,7 @@ func (d *Daemon) summary(ctx context.Context, _ []string) (show.Page, error) {
 	}
 	facts = append(facts, fact{"rows", strconv.Itoa(rows)}, fact{"failing", strconv.Itoa(failing)}, fact{"remarks", remarks})
 	if d.Options.Settings.CNI.Enabled && d.Options.Settings.Router {
-		facts = append(facts, fact{"CNI file", cniFact(d.Options.Settings.CNI.File)}, fact{"pods are connected by", connects(d.Options.Settings.CNI)})
+		facts = append(facts, fact{"CNI file", cniFact(d.Options.Settings.CNI.File)}, fact{"CNI plugin", connects(d.Options.Settings.CNI)})
 	}
 	return summaryPage(facts, why), nil
 }
