@@ -17,10 +17,6 @@ type kind struct {
 	connects bool   // running pods are connected by it: cleanup --keep-pods leaves it
 	aside    bool   // it is about the node, not of its network: neither readiness nor health waits for it
 
-	// after are the tables in which what an owner changes is written before what it changes here; what it removes goes in reverse
-	// (reconcile.Order). It counts once the node has started: at the start there are the waves.
-	after []*kind
-
 	// serves is the engine whose frontends are in this table; empty: none's alone.
 	serves model.Engine
 	// looks are the periods of -sync-period flags in which it is read again as a whole, the least of which counts; 0 is none.
@@ -56,12 +52,10 @@ var (
 	sessionTable = &kind{name: "bgp", wave: laws, looks: sessionLooks}
 	fileTable    = &kind{name: "cni", wave: invitations, connects: true}
 	chainTable   = &kind{name: "forward", wave: laws, carries: true, connects: true}
+	serverTable  = &kind{name: "ipvs", wave: ways, carries: true, serves: ipvs.Engine{}.Name(), looks: serviceLooks}
 	socketTable  = &kind{name: "bpf", wave: laws, aside: true, looks: serviceLooks} // packets get there without
 	answerTable  = &kind{name: "l2", wave: laws, aside: true}
 	podTable     = &kind{name: "pods", wave: laws, looks: serviceLooks}
-	// A virtual server that serves before the rules know its front sends packets on with the client's own address, or those of clients
-	// that must not use it; a pod that doesn't have the front's address yet drops what is sent to it.
-	serverTable = &kind{name: "ipvs", wave: ways, carries: true, serves: ipvs.Engine{}.Name(), looks: serviceLooks, after: []*kind{ruleTable, podTable}}
 
 	addressTable    = &kind{name: "balancer", wave: laws, looks: addressLooks}
 	poolTable       = &kind{name: "pools", wave: laws, looks: addressLooks}

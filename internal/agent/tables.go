@@ -20,7 +20,6 @@ type lane interface {
 	Status() reconcile.Status
 	Lines() []reconcile.Line
 	OnStep(func())
-	reconcile.Ordered
 }
 
 // watcher is a target that hears when others change its table.
@@ -105,20 +104,8 @@ func (t *tables) run(ctx context.Context) error {
 			}
 		}
 	}
-	t.order()
 	close(t.placed)
 	return g.Wait()
-}
-
-// order puts tables in the order that their kinds ask for.
-func (t *tables) order() {
-	for _, e := range t.all() {
-		for _, k := range e.after {
-			if first, ok := t.of(k); ok {
-				reconcile.Order(first.lane, e.lane)
-			}
-		}
-	}
 }
 
 // begins is the wave in which a table starts.

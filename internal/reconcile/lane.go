@@ -16,11 +16,10 @@ type Pace struct {
 	Most  time.Duration // the longest wait between retries
 	Look  time.Duration // between two looks at the whole table without any cause; 0: never
 	Quiet time.Duration // between two looks at the whole table caused by Kick: a storm costs no more
-	Yield time.Duration // the longest that a change waits for a table that has an order with this one
 }
 
 // DefaultPace retries after 50 ms to 30 s and looks at the whole table every five minutes.
-var DefaultPace = Pace{First: 50 * time.Millisecond, Most: 30 * time.Second, Look: 5 * time.Minute, Quiet: 200 * time.Millisecond, Yield: 10 * time.Second}
+var DefaultPace = Pace{First: 50 * time.Millisecond, Most: 30 * time.Second, Look: 5 * time.Minute, Quiet: 200 * time.Millisecond}
 
 // Lane makes one table of the outside world agree with its ledger.
 //
@@ -40,10 +39,8 @@ type Lane[K comparable, R row.Row[K]] struct {
 	have    *keyed[K, R] // nil: not read yet
 	failing map[K]*failure
 	waiting map[K]time.Time // rows whose removal takes time, and when to ask again
-	early   map[K]early     // changes that come after another table's
-	order   order
-	broken  failure   // of the whole table
-	told    time.Time // when rows that others changed were last told of
+	broken  failure         // of the whole table
+	told    time.Time       // when rows that others changed were last told of
 	stats   Stats
 	notify  func()
 	stepped chan struct{} // closed and replaced after every step
@@ -60,7 +57,7 @@ type failure struct {
 func NewLane[K comparable, R row.Row[K]](name string, l *Ledger[K, R], t row.Target[K, R], p Pace, log *slog.Logger) *Lane[K, R] {
 	return &Lane[K, R]{
 		name: name, ledger: l, target: t, pace: p, log: log.With("table", name),
-		kick: make(chan struct{}, 1), failing: map[K]*failure{}, waiting: map[K]time.Time{}, early: map[K]early{},
+		kick: make(chan struct{}, 1), failing: map[K]*failure{}, waiting: map[K]time.Time{},
 		notify: func() {}, stepped: make(chan struct{}),
 	}
 }
@@ -172,8 +169,7 @@ func (l *Lane[K, R]) drift(now map[K]R) {
 // rests tells whether a row has its own time of retry, which a look must not shorten.
 func (l *Lane[K, R]) rests(k K) bool {
 	_, slow := l.waiting[k]
-	_, early := l.early[k]
-	return slow || early || l.failing[k] != nil
+	return slow || l.failing[k] != nil
 }
 
 // step applies the changes of all keys that are dirty or due, once no turn goes on. It reports whether the table is known still.
@@ -222,18 +218,17 @@ func (l *Lane[K, R]) step(ctx context.Context) bool {
 func (l *Lane[K, R]) changes(now time.Time) (list []row.Change[K, R], turn <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	all, by, turn := l.ledger.take(l.due(now))
+	all, turn := l.ledger.take(l.due(now))
 	list = all[:0]
-	for i, c := range all {
+	for _, c := range all {
 		if have, ok := l.have.get(c.Key); ok {
 			c.Old = &have
 		}
-		switch {
-		case !l.differs(c):
-			l.forget(c.Key)
-		case by == nil || !l.putOff(c, by[i], now):
+		if l.differs(c) {
 			list = append(list, c)
+			continue
 		}
+		l.forget(c.Key)
 	}
 	return list, turn
 }
@@ -249,9 +244,6 @@ func (l *Lane[K, R]) due(now time.Time) (keys []K) {
 		if !now.Before(at) {
 			keys = append(keys, k)
 		}
-	}
-	for k := range l.early {
-		keys = append(keys, k)
 	}
 	return keys
 }
@@ -309,7 +301,6 @@ func (l *Lane[K, R]) push(f *failure, err error, now time.Time) {
 
 func (l *Lane[K, R]) forget(k K) {
 	delete(l.waiting, k)
-	delete(l.early, k)
 	if f, ok := l.failing[k]; ok {
 		delete(l.failing, k)
 		l.log.Info("row works again", "row", k, "after", time.Since(f.since).Round(time.Millisecond))
@@ -326,13 +317,11 @@ func (l *Lane[K, R]) breakdown(ctx context.Context, err error) {
 		l.log.Warn("table fails", "error", err)
 	}
 	l.push(&l.broken, err, time.Now())
-	l.ledger.steps.broke(l.broken.since)
 }
 
 // agreed records that the table agrees with the ledger, but for rows that fail.
 func (l *Lane[K, R]) agreed() {
 	l.stats.Steps++
-	l.ledger.steps.end(l.putOffBy())
 	if l.broken.err != nil {
 		l.log.Info("table works again", "after", time.Since(l.broken.since).Round(time.Millisecond))
 		l.broken = failure{}
@@ -362,9 +351,6 @@ func (l *Lane[K, R]) pause(look bool, looked time.Time) time.Duration {
 	}
 	for _, at := range l.waiting {
 		next = earlier(next, at)
-	}
-	for _, e := range l.early {
-		next = earlier(next, e.since.Add(l.pace.Yield))
 	}
 	return max(time.Until(next), 0)
 }

@@ -40,10 +40,8 @@ type Ledger[K comparable, R row.Row[K]] struct {
 	mu     sync.Mutex
 	want   *keyed[K, *entry[R]]
 	claims map[Owner][]R
-	dirty  map[K]Owner // by whose claim; nobody's: a difference that was found
-	by     Owner       // who claims now
+	dirty  map[K]struct{}
 	wake   chan struct{}
-	steps  progress
 
 	turn chan struct{} // closed by End; nil: nothing is kept back, see Begin
 }
@@ -53,7 +51,7 @@ func NewLedger[K comparable, R row.Row[K]]() *Ledger[K, R] {
 	return &Ledger[K, R]{
 		want:   newKeyed(func(e *entry[R]) K { return e.row.Key() }),
 		claims: map[Owner][]R{},
-		dirty:  map[K]Owner{},
+		dirty:  map[K]struct{}{},
 		wake:   make(chan struct{}, 1),
 	}
 }
@@ -67,8 +65,6 @@ func (l *Ledger[K, R]) Claim(owner Owner, rows ...R) {
 	if slices.Equal(old, rows) {
 		return
 	}
-	l.by = owner
-	l.steps.claimed(owner)
 	keep := make(map[K]struct{}, len(rows))
 	for _, r := range rows {
 		keep[r.Key()] = struct{}{}
@@ -94,7 +90,7 @@ func (l *Ledger[K, R]) put(owner Owner, r R) {
 	switch {
 	case e == nil:
 		l.want.put(k, &entry[R]{row: r, owner: owner})
-		l.dirty[k] = l.by
+		l.dirty[k] = struct{}{}
 	case e.owner == owner:
 		if e.row != r {
 			e.row = r
@@ -130,7 +126,7 @@ func (l *Ledger[K, R]) drop(owner Owner, k K) {
 	if e.owner != owner {
 		if was, ok := e.others[owner]; ok && was != e.row {
 			e.differ--
-			l.dirty[k] = l.by // the row stays, and one conflict less is news to those who tell of them
+			l.dirty[k] = struct{}{} // the row stays, and one conflict less is news to those who tell of them
 		}
 		delete(e.others, owner)
 		return
@@ -152,7 +148,7 @@ func (l *Ledger[K, R]) drop(owner Owner, k K) {
 
 // inherit gives a key whose winner left to the best of the others, or to nobody.
 func (l *Ledger[K, R]) inherit(k K, e *entry[R]) {
-	l.dirty[k] = l.by
+	l.dirty[k] = struct{}{}
 	if len(e.others) == 0 {
 		l.want.drop(k)
 		return
@@ -170,7 +166,7 @@ func (l *Ledger[K, R]) inherit(k K, e *entry[R]) {
 
 // settle decides a conflict anew after the winner's row or the others changed.
 func (l *Ledger[K, R]) settle(k K, e *entry[R], winner Owner) {
-	l.dirty[k] = l.by
+	l.dirty[k] = struct{}{}
 	best := winner
 	for o := range e.others {
 		if o.Compare(best) < 0 {
@@ -204,37 +200,30 @@ func (l *Ledger[K, R]) signal() {
 // Wake receives when keys became dirty. One reader only.
 func (l *Ledger[K, R]) Wake() <-chan struct{} { return l.wake }
 
-// Take gives the keys whose wanted row may have changed since the last Take, with who claimed last, and forgets them.
-func (l *Ledger[K, R]) Take() map[K]Owner {
+// Take gives the keys whose wanted row may have changed since the last Take, and forgets them.
+func (l *Ledger[K, R]) Take() map[K]struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d := l.dirty
-	l.dirty = map[K]Owner{} // a map never shrinks: a drained one is replaced
+	l.dirty = map[K]struct{}{} // a map never shrinks: a drained one is replaced
 	return d
 }
 
 // take gives what is wanted at each key that may have changed since the last Take, and at each that is due: all at one moment, so that
-// no row comes without the one that it names. Between Begin and End there is nothing to take, but a channel that End closes. By tells
-// whose claims they are, where the table has an order with others.
-func (l *Ledger[K, R]) take(due []K) (list []row.Change[K, R], by []Owner, turn <-chan struct{}) {
+// no row comes without the one that it names. Between Begin and End there is nothing to take, but a channel that End closes.
+func (l *Ledger[K, R]) take(due []K) (list []row.Change[K, R], turn <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.turn != nil {
-		return nil, nil, l.turn
+		return nil, l.turn
 	}
-	ordered := l.steps.begin()
 	keys := l.dirty
-	l.dirty = map[K]Owner{}
+	l.dirty = map[K]struct{}{}
 	for _, k := range due {
-		if _, ok := keys[k]; !ok {
-			keys[k] = Owner{}
-		}
+		keys[k] = struct{}{}
 	}
 	list = make([]row.Change[K, R], 0, len(keys))
-	for k, owner := range keys {
-		if ordered {
-			by = append(by, owner)
-		}
+	for k := range keys {
 		c := row.Change[K, R]{Key: k}
 		if e, _ := l.want.get(k); e != nil {
 			want := e.row
@@ -242,7 +231,7 @@ func (l *Ledger[K, R]) take(due []K) (list []row.Change[K, R], by []Owner, turn 
 		}
 		list = append(list, c)
 	}
-	return list, by, nil
+	return list, nil
 }
 
 // Want is the row wanted at k.

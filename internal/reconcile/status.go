@@ -59,7 +59,7 @@ type Status struct {
 	Foreign bool      // Broken by something that no restart of the daemon changes
 	Failing []Failing // sorted by row
 	Waiting int       // rows whose removal takes time
-	Dirty   int       // keys not yet looked at, or whose turn has not come
+	Dirty   int       // keys not yet looked at
 	Stats   Stats
 }
 
@@ -74,7 +74,7 @@ func (l *Lane[K, R]) Status() Status {
 	defer l.mu.Unlock()
 	s := Status{
 		Table: l.name, Want: l.ledger.Len(), Have: l.have.len(), Known: l.have != nil,
-		Waiting: len(l.waiting), Dirty: l.ledger.dirtyLen() + len(l.early), Stats: l.stats,
+		Waiting: len(l.waiting), Dirty: l.ledger.dirtyLen(), Stats: l.stats,
 	}
 	if l.broken.err != nil {
 		s.Broken, s.Since, s.Foreign = l.broken.err.Error(), l.broken.since, outside(l.broken.err)
@@ -148,14 +148,7 @@ func (l *Lane[K, R]) line(k K) Line {
 func (l *Ledger[K, R]) mark(k K) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.found(k)
-}
-
-// found makes a key dirty for a difference that nobody's claim has made.
-func (l *Ledger[K, R]) found(k K) {
-	if _, ok := l.dirty[k]; !ok {
-		l.dirty[k] = Owner{}
-	}
+	l.dirty[k] = struct{}{}
 }
 
 // touch makes every key dirty at which want and have differ, but for those that rest until a retry.
@@ -164,12 +157,12 @@ func (l *Ledger[K, R]) touch(have map[K]R, rests func(K) bool) {
 	defer l.mu.Unlock()
 	for k, r := range have {
 		if e, _ := l.want.get(k); (e == nil || e.row != r) && !rests(k) {
-			l.found(k)
+			l.dirty[k] = struct{}{}
 		}
 	}
 	for k := range l.want.all() {
 		if _, ok := have[k]; !ok && !rests(k) {
-			l.found(k)
+			l.dirty[k] = struct{}{}
 		}
 	}
 }

@@ -137,9 +137,6 @@ func (e NftElement) Key() NftKey {
 	return NftKey{Kind: NftKindElement, Bridge: set.Bridge, Name: set.Name, Elem: e.Elem}
 }
 
-// Lingers tells whether the element may stand beside those that replace it: ranges of one set must not meet.
-func (e NftElement) Lingers() bool { return !e.Of.Value().Interval }
-
 // String prints the element as nft's add command.
 func (e NftElement) String() string {
 	set := e.Of.Value()

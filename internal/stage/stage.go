@@ -34,11 +34,7 @@ func (n *Network) Stages() []think.Stage {
 func (n *Network) planner() *policy.Planner { return n.Policies.Planner }
 
 // Begin starts a turn: what it claims is taken whole or not at all.
-func (n *Network) Begin() {
-	n.ledgers.Nft.Begin()
-	n.ledgers.Pods.Begin()
-	n.ledgers.Ipvs.Begin()
-}
+func (n *Network) Begin() { n.ledgers.Nft.Begin() }
 
 // Settle ends a turn: what it decided about Services and policies goes on to rows, and the lanes may take them. Contain runs what
 // renders a unit of a stage, so that a panic there stays with that unit.
@@ -47,6 +43,4 @@ func (n *Network) Settle(m *model.Model, contain func(think.ID, model.Ref, func(
 	n.Policies.settle(m)
 	n.Gateways.settle(m)
 	n.ledgers.Nft.End()
-	n.ledgers.Pods.End()
-	n.ledgers.Ipvs.End()
 }
