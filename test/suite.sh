@@ -25,8 +25,12 @@ part() {
 }
 
 # beside NAME COMMAND... is a part that runs while the next ones do, and whose output follows theirs: the guest kernel has
-# one processor and a network of its own, so it neither hinders nor is hindered.
+# one processor and a network of its own, so it neither hinders nor is hindered. An emulated one takes every processor, and runs alone.
 beside() {
+  if [ "$("$(dirname "${BASH_SOURCE[0]}")/guest/run" --which)" != uml ]; then
+    part "$@"
+    return
+  fi
   local name=$1
   shift
   set -m # a process group of its own, to be ended as a whole
