@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"kube-router/internal/agent"
@@ -18,14 +19,23 @@ import (
 	"kube-router/internal/view"
 )
 
-// memory is a table that takes all rows.
-type memory[K comparable, R row.Row[K]] struct{ rows map[K]R }
+// memory is a table that takes all rows. Like a kernel it is read while its lane writes.
+type memory[K comparable, R row.Row[K]] struct {
+	mu   sync.Mutex
+	rows map[K]R
+}
 
-func newMemory[K comparable, R row.Row[K]]() memory[K, R] { return memory[K, R]{map[K]R{}} }
+func newMemory[K comparable, R row.Row[K]]() *memory[K, R] { return &memory[K, R]{rows: map[K]R{}} }
 
-func (m memory[K, R]) Dump(context.Context) (map[K]R, error) { return maps.Clone(m.rows), nil }
+func (m *memory[K, R]) Dump(context.Context) (map[K]R, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.rows), nil
+}
 
-func (m memory[K, R]) Apply(_ context.Context, changes []row.Change[K, R]) error {
+func (m *memory[K, R]) Apply(_ context.Context, changes []row.Change[K, R]) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, c := range changes {
 		if c.New == nil {
 			delete(m.rows, c.Key)
