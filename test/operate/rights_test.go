@@ -138,13 +138,14 @@ func TestRights(t *testing.T) {
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { srv.Close() })
 	n.check(os.WriteFile(n.path("kubeconfig"), []byte(strings.ReplaceAll(string(kubeconfig), server, "http://"+l.Addr().String())), 0o600))
-	for _, path := range []string{"crds/addresspools.yaml", "crds/l2advertisements.yaml", "crds/bgppeers.yaml", "crds/policystatuses.yaml", "crds/nodepolicies.yaml", "policy-crd/clusternetworkpolicies.yaml"} {
+	for _, path := range []string{"crds/addresspools.yaml", "crds/l2advertisements.yaml", "crds/bgppeers.yaml", "crds/bgpadvertisements.yaml", "crds/policystatuses.yaml", "crds/nodepolicies.yaml", "policy-crd/clusternetworkpolicies.yaml"} {
 		crd, err := os.ReadFile("../../deploy/kustomize/" + path)
 		n.check(err)
 		n.apply(string(crd))
 	}
 	for i := range 16 { // of three nodes one writes the status of each, so this one of some
 		n.apply(fmt.Sprintf("{apiVersion: kube-router.io/v1alpha1, kind: BGPPeer, metadata: {name: tor%d}, spec: {address: 198.51.100.%d, asn: 64513}}", i, 100+i))
+		n.apply(fmt.Sprintf("{apiVersion: kube-router.io/v1alpha1, kind: BGPAdvertisement, metadata: {name: public%d}, spec: {addresses: [LoadBalancer]}}", i))
 	}
 	n.apply("{apiVersion: policy.networking.k8s.io/v1beta1, kind: ClusterNetworkPolicy, metadata: {name: told}, spec: {tier: Admin, priority: 1, subject: {namespaces: {}}, " +
 		"ingress: [{action: Accept, from: [{namespaces: {}}]}]}}")
