@@ -5,11 +5,11 @@ import "kube-router/internal/row"
 // What ends for a reason other than a pod's policies goes to a chain that counts it, logs some and ends it. What passes never gets there, and pays
 // nothing for it.
 const (
-	chainNoEndpoint = chainRefuse + "-none"    // the front has none
-	chainNoPort     = chainRefuse + "-port"    // the address is one of Services, and none has the port
-	chainNoLocal    = chainRefuse + "-local"   // the front has none here, by its traffic policy
-	chainSource     = chainRefuse + "-source"  // the client is outside of loadBalancerSourceRanges
-	chainLimited    = chainRefuse + "-limited" // one of the latter two, which IPVS's rules find as one
+	chainNoEndpoint = chainRefuse + "-none"   // the front has none
+	chainNoPort     = chainRefuse + "-port"   // the address is one of Services, and none has the port
+	chainNoLocal    = chainRefuse + "-local"  // the front has none here, by its traffic policy
+	chainSource     = chainRefuse + "-source" // the client is outside of loadBalancerSourceRanges
+	chainLimited    = "ipvs-refuse-limited"   // one of the latter two, which IPVS's rules find as one; it stays with them while IPVS has connections
 )
 
 // endLogRate and endLogBurst bound the packets logged a minute for each of these reasons, whoever sends them: a client that tries again makes no more of its
