@@ -15,7 +15,7 @@ import (
 	"kube-router/internal/config"
 	"kube-router/internal/driver/conntrack"
 	"kube-router/internal/driver/file"
-	"kube-router/internal/driver/nflog"
+	"kube-router/internal/driver/nfnetlink/nflog"
 	drv "kube-router/internal/driver/nft"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"

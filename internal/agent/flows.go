@@ -9,7 +9,7 @@ import (
 	"github.com/vishvananda/netns"
 
 	"kube-router/internal/driver/conntrack"
-	"kube-router/internal/driver/nflog"
+	"kube-router/internal/driver/nfnetlink/nflog"
 	"kube-router/internal/flow"
 	"kube-router/internal/holder"
 	"kube-router/internal/intent"

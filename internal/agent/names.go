@@ -4,7 +4,7 @@ import (
 	"context"
 	"path/filepath"
 
-	"kube-router/internal/driver/nfqueue"
+	"kube-router/internal/driver/nfnetlink/nfqueue"
 	drv "kube-router/internal/driver/nft"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"kube-router/internal/driver/conntrack"
-	"kube-router/internal/driver/nflog"
+	"kube-router/internal/driver/nfnetlink/nflog"
 	"kube-router/internal/flow"
 )
 

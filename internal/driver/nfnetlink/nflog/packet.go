@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kube-router/internal/driver/nfnetlink"
 )
 
 // Drop is one packet that was logged.
@@ -43,7 +45,7 @@ const (
 func parse(data []byte) (Drop, bool) {
 	var d Drop
 	ok, cut := false, true
-	for typ, b := range attributes(data, &cut) {
+	for typ, b := range nfnetlink.Attributes(data, &cut) {
 		switch typ {
 		case attrPrefix:
 			d.Prefix = strings.TrimSpace(strings.TrimRight(string(b), "\x00"))
@@ -67,32 +69,17 @@ func parse(data []byte) (Drop, bool) {
 	return d, ok && !cut
 }
 
-// attributes goes through netlink attributes, and notes whether the last was cut short.
-func attributes(data []byte, cut *bool) func(func(uint16, []byte) bool) {
-	return func(yield func(uint16, []byte) bool) {
-		for len(data) >= unix.SizeofNlAttr {
-			size := int(binary.NativeEndian.Uint16(data))
-			typ := binary.NativeEndian.Uint16(data[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-			if size < unix.SizeofNlAttr || size > len(data) || !yield(typ, data[unix.SizeofNlAttr:size]) {
-				return
-			}
-			data = data[min((size+3)&^3, len(data)):]
-		}
-		*cut = false
-	}
-}
-
 // front reads what the first packet of a connection was sent to.
 func front(ct []byte) netip.AddrPort {
 	var cut bool
 	var addr netip.Addr
 	var port uint16
-	for typ, tuple := range attributes(ct, &cut) {
+	for typ, tuple := range nfnetlink.Attributes(ct, &cut) {
 		if typ != ctOrig {
 			continue
 		}
-		for part, b := range attributes(tuple, &cut) {
-			for typ, b := range attributes(b, &cut) {
+		for part, b := range nfnetlink.Attributes(tuple, &cut) {
+			for typ, b := range nfnetlink.Attributes(b, &cut) {
 				switch {
 				case part == ctIP && (typ == ctIPv4Dst || typ == ctIPv6Dst):
 					addr, _ = netip.AddrFromSlice(b)
