@@ -102,7 +102,8 @@ func (d *Driver) dumpNeighs(found rows, ours map[int]row.Link) error {
 	return nil
 }
 
-// dumpRoutes leaves out routes that the bridge's subnet stands in the way of: they are to be made again.
+// dumpRoutes shows routes that the bridge's subnet stands in the way of without their hops, for they lead nowhere: they are to be made
+// again if they are wanted, and to be removed if not.
 func (d *Driver) dumpRoutes(found rows, names map[int]string, bridge int) error {
 	near, err := d.gateways(bridge)
 	if err != nil {
@@ -115,9 +116,11 @@ func (d *Driver) dumpRoutes(found rows, names map[int]string, bridge int) error 
 			return fmt.Errorf("list routes: %w", err)
 		}
 		for _, r := range list {
-			if r := fromRoute(r, family, names); !shadowed(r, near) {
-				found.add(r)
+			r := fromRoute(r, family, names)
+			if shadowed(r, near) {
+				r.Hops = row.Hops{}
 			}
+			found.add(r)
 		}
 	}
 	return nil

@@ -312,6 +312,27 @@ func TestARangeThatWentToAnotherNode(t *testing.T) {
 	}
 }
 
+// TestARangeThatCame: the plugin has given the bridge its address before the route to where the range was is gone; it goes nevertheless.
+func TestARangeThatCame(t *testing.T) {
+	k := newKernel(t)
+	v4 := row.Route{Table: row.TableMain, Dst: pfx("10.244.1.0/24"), Hops: via("10.0.0.2")}
+	v6 := row.Route{Table: row.TableMain, Dst: pfx("fd01::/64"), Hops: via("fd00::2")}
+	k.want(bridge, v4, v6)
+	b, err := k.stranger.LinkByName(row.BridgeName)
+	k.must(err)
+	for _, a := range []string{"10.244.1.1/24", "fd01::1/64"} {
+		k.must(k.stranger.AddrAdd(b, &netlink.Addr{IPNet: ipNet(pfx(a)), Flags: unix.IFA_F_NODAD}))
+	}
+	k.want(bridge)
+	for _, a := range []string{"10.244.1.5", "fd01::5"} {
+		list, err := k.stranger.RouteGet(net.ParseIP(a))
+		k.must(err)
+		if list[0].LinkIndex != b.Attrs().Index {
+			t.Errorf("%s is looked for elsewhere: %s", a, list[0])
+		}
+	}
+}
+
 func TestWatchTellsWhatHarmsUs(t *testing.T) {
 	k := newKernel(t)
 	r := row.Route{Table: row.TableMain, Dst: pfx("10.244.2.0/24"), Hops: via("10.0.0.2")}
