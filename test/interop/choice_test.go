@@ -5,14 +5,12 @@ package interop
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -102,22 +100,9 @@ func TestChoices(t *testing.T) {
 
 // gobgp asks as the gobgp command does.
 func (w *world) gobgp(node string, as uint32) error {
-	inside := func(ctx context.Context, addr string) (conn net.Conn, err error) {
-		err = w.node(node).Do(func() error {
-			conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-			return err
-		})
-		return conn, err
-	}
-	conn, err := grpc.NewClient("passthrough:///127.0.0.1:50051", grpc.WithContextDialer(inside),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
 	ctx, cancel := context.WithTimeout(w.ctx, 2*time.Second)
 	defer cancel()
-	g, err := api.NewGoBgpServiceClient(conn).GetBgp(ctx, &api.GetBgpRequest{}, grpc.WaitForReady(true))
+	g, err := w.service(node, "tcp", "127.0.0.1:50051").GetBgp(ctx, &api.GetBgpRequest{}, grpc.WaitForReady(true))
 	if err == nil && g.Global.Asn != as {
 		return fmt.Errorf("it answers with AS %d", g.Global.Asn)
 	}

@@ -41,9 +41,9 @@ func (p *rawPeer) teach(path []byte, prefixes ...string) {
 	}
 }
 
-// TestTaughtHeld has a router teach what isn't its to teach, some of it with an empty path, which is better than that of
+// TestBoundaryTaught has a router teach what isn't its to teach, some of it with an empty path, which is better than that of
 // the node that has it. What is its own it teaches beside, and aggregates around all of it.
-func TestTaughtHeld(t *testing.T) {
+func TestBoundaryTaught(t *testing.T) {
 	w := begin(t, lab.Config{}, peering(first)...)
 	w.until("n1 has n2's pods", 15*time.Second, func() error {
 		return contains(w.routes("n1"), "10.244.2.0/24 via 172.30.0.12", "fd00:10:244:2::/64 via fd00:172:30::12")
@@ -112,8 +112,8 @@ func TestTaughtHeld(t *testing.T) {
 	})
 }
 
-// TestDefaultRoute takes a default route where that is wished.
-func TestDefaultRoute(t *testing.T) {
+// TestBoundaryDefaultRoute takes a default route where that is wished.
+func TestBoundaryDefaultRoute(t *testing.T) {
 	w := begin(t, lab.Config{Nodes: 1}, append(peering(first), "--accept-default-route")...)
 	for _, f := range []string{"-4", "-6"} {
 		_, _ = w.node("n1").Run(w.ctx, "ip", f, "route", "del", "default")
@@ -143,8 +143,8 @@ func (w *world) rss(node, pid string) (kib int) {
 	return kib
 }
 
-// TestPrefixLimit has a router teach 300,000 prefixes. As many as it may are taken; the rest costs a remark.
-func TestPrefixLimit(t *testing.T) {
+// TestBoundaryPrefixLimit has a router teach 300,000 prefixes. As many as it may are taken; the rest costs a remark.
+func TestBoundaryPrefixLimit(t *testing.T) {
 	const all, most = 300_000, 10_000
 	w := begin(t, lab.Config{Nodes: 1}, peering(first)...)
 	p := w.raw("r1", first, "172.30.0.11")

@@ -88,9 +88,9 @@ func attacks() map[string][]byte {
 // seconds, so one would take long.
 const crowd = 24
 
-// TestHostilePeer sends broken messages in sessions of routers that are ours to talk to. Their sessions may
+// TestBoundaryHostilePeer sends broken messages in sessions of routers that are ours to talk to. Their sessions may
 // end; another one, the speaker and the daemon must not even notice.
-func TestHostilePeer(t *testing.T) {
+func TestBoundaryHostilePeer(t *testing.T) {
 	ips, asns := []string{second}, []string{"65002"}
 	host := lab.HostConfig{Name: "r1"}
 	for i := range crowd {

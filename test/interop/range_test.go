@@ -10,9 +10,9 @@ import (
 	"kube-router/internal/lab"
 )
 
-// TestOneRangeTwice gives a node the pod range of an older one, and a part of it. All nodes send to the older one alone
+// TestBoundaryOneRangeTwice gives a node the pod range of an older one, and a part of it. All nodes send to the older one alone
 // and tell it, whatever routes are made of, and when the mistake is fixed each has its own again.
-func TestOneRangeTwice(t *testing.T) {
+func TestBoundaryOneRangeTwice(t *testing.T) {
 	for _, args := range [][]string{nil, {"--node-routes=api", "--enable-ibgp=false"}} {
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
 			w := begin(t, lab.Config{Nodes: 3}, args...)

@@ -126,9 +126,9 @@ func reach6() []byte {
 	return append([]byte{0x80, 14, byte(len(v))}, v...)
 }
 
-// TestReplacedPath announces a prefix of each family well, and then so that the new path must not be used: the old one
+// TestBoundaryReplacedPath announces a prefix of each family well, and then so that the new path must not be used: the old one
 // goes with it (RFC 4271 sections 3.1 and 9.1.2, RFC 7606 section 2, RFC 7607), and the session stays.
-func TestReplacedPath(t *testing.T) {
+func TestBoundaryReplacedPath(t *testing.T) {
 	w := begin(t, lab.Config{Nodes: 1}, peering(first)...)
 	both := func(path []byte, more ...byte) []byte {
 		return announcement(slices.Concat(reach6(), attrOrigin, path, attrHop, more), prefix198...)
@@ -170,8 +170,8 @@ func TestReplacedPath(t *testing.T) {
 	}
 }
 
-// TestLoopLeavesTheOther has two routers teach one prefix, until one of them teaches it with our AS in its path.
-func TestLoopLeavesTheOther(t *testing.T) {
+// TestBoundaryLoopLeavesTheOther has two routers teach one prefix, until one of them teaches it with our AS in its path.
+func TestBoundaryLoopLeavesTheOther(t *testing.T) {
 	w := begin(t, lab.Config{Nodes: 1}, peering(first, second)...)
 	conf := birdPeers(first, first6, "65001", "", "172.30.0.11")
 	one := w.bird("r1", conf)
@@ -188,9 +188,9 @@ func TestLoopLeavesTheOther(t *testing.T) {
 	})
 }
 
-// TestIPv4OverIPv6 peers over IPv6 alone with a router that would give IPv4 routes IPv6 next hops (RFC 8950), which we
+// TestBoundaryIPv4OverIPv6 peers over IPv6 alone with a router that would give IPv4 routes IPv6 next hops (RFC 8950), which we
 // don't offer to take: it uses IPv4 ones.
-func TestIPv4OverIPv6(t *testing.T) {
+func TestBoundaryIPv4OverIPv6(t *testing.T) {
 	w := begin(t, lab.Config{Nodes: 1}, peering(first6)...)
 	f := w.frr("r1", fmt.Sprintf(`log stdout warnings
 router bgp 65001

@@ -11,9 +11,9 @@ import (
 	"kube-router/internal/lab"
 )
 
-// TestTaughtNonsense has a router teach what the node knows better: the subnet that it is in, the address of a
+// TestBoundaryTaughtNonsense has a router teach what the node knows better: the subnet that it is in, the address of a
 // node beside it, and a prefix to which somebody else has a route.
-func TestTaughtNonsense(t *testing.T) {
+func TestBoundaryTaughtNonsense(t *testing.T) {
 	w := begin(t, lab.Config{}, peering(first)...)
 	if out, err := w.node("n1").Run(w.ctx, "ip", "route", "add", "203.0.113.0/24", "via", second, "proto", "static"); err != nil {
 		t.Fatal(err, out)

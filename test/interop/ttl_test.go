@@ -15,9 +15,9 @@ import (
 	"kube-router/internal/lab"
 )
 
-// TestForgedReset sends resets in a node's name that are right in everything but the TTL, by which they have passed
+// TestBoundaryForgedReset sends resets in a node's name that are right in everything but the TTL, by which they have passed
 // routers. The session between the nodes stands. The same with a TTL of 255 ends it, so the rest of them was right.
-func TestForgedReset(t *testing.T) {
+func TestBoundaryForgedReset(t *testing.T) {
 	for _, c := range []struct {
 		families lab.Families
 		format   string
