@@ -230,11 +230,12 @@ func FuzzWire(f *testing.F) {
 	f.Add(announce(slices.Concat(aOrigin, aPath, aHop), nlri1...), true, 1)
 	f.Add(announce(slices.Concat(reach6(1, 2), aOrigin, aPath), nlri1...), false, 0)
 	f.Add(announce([]byte{0x40, 2, 200}, nlri1...), true, 5)
+	f.Add(message(typeNotification, []byte{6, 2}), true, 0)
 	f.Fuzz(func(t *testing.T, m []byte, four bool, limit int) {
 		if len(m) < headLen || int(m[16])<<8|int(m[17]) != len(m) {
 			return
 		}
-		w := &wire{rules: rules{node: true, as: 64512, limit: max(limit, 0)}, over: func(int) {}}
+		w := &wire{rules: rules{node: true, as: 64512, limit: max(limit, 0)}, over: func(int) {}, ended: func(string) {}}
 		w.four.Store(four)
 		out := w.judge(bytes.Clone(m))
 		if len(out) > len(m)+3*(headLen+4+8) {
@@ -250,6 +251,8 @@ func FuzzWire(f *testing.F) {
 			}
 			out = out[n:]
 		}
-		w.offer(m)
+		if m[18] == typeOpen && len(m) >= headLen+10 { // as the engine's is
+			w.offer(m)
+		}
 	})
 }
