@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -158,13 +159,23 @@ func (w *world) happens(i int) string {
 		return "a join of " + joined.Name
 	}
 	leaving := w.Nodes()[len(w.Nodes())-1]
-	// Its pod is taken out of the Service first, then go the pod, the machine and the Node.
+	// Its pod is taken out of the Service first, then go the pod, the machine and the Node. No other pod comes in its place.
+	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"}}
+	w.check(w.Client.Get(w.ctx, set))
+	want := set.Status.DesiredNumberScheduled - 1
 	w.check(w.Client.Merge(w.ctx, w.node(leaving.Name), "", map[string]any{"metadata": map[string]any{"labels": map[string]any{"kubernetes.io/os": nil}}}))
+	w.check(w.within(time.Minute, func() error {
+		if err := w.Client.Get(w.ctx, set); err != nil || set.Status.DesiredNumberScheduled == want {
+			return err
+		}
+		return fmt.Errorf("%d pods are wanted, not %d", set.Status.DesiredNumberScheduled, want)
+	}))
 	pod := w.pod(leaving.Name).Name
 	_, name, _ := strings.Cut(pod, "/")
 	object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
 	w.check(w.Client.Merge(w.ctx, object, "", map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": "leaving"}}}))
 	time.Sleep(3 * time.Second)
+	w.left.Store(pod, true)
 	w.check(w.Client.Delete(w.ctx, object, nil))
 	w.check(w.within(time.Minute, func() error {
 		if w.FindPod(pod) != nil {

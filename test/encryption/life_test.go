@@ -61,6 +61,9 @@ func (w *world) beginsWith(rate int, patience time.Duration) *load {
 			l.done.Go(func() {
 				defer line.Close()
 				if err := line.Keep(ctx, 200*time.Millisecond); err != nil {
+					if _, left := w.left.Load(line.Answer.Pod); left {
+						return
+					}
 					l.mu.Lock()
 					defer l.mu.Unlock()
 					l.err = errors.Join(l.err, fmt.Errorf("%s, a stranger's long connection to a node port, pod %s: %w", family, line.Answer.Pod, err))

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,6 +62,7 @@ type world struct {
 	t     testing.TB
 	ctx   context.Context
 	wires []*wire
+	left  sync.Map // names of pods that went with their node: what is open to them ends
 }
 
 // begin starts a lab with a pod on every node, and watches every node's wire.
