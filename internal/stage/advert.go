@@ -1,8 +1,6 @@
 package stage
 
 import (
-	"slices"
-
 	"kube-router/internal/holder"
 	"kube-router/internal/intent"
 	"kube-router/internal/model"
@@ -19,11 +17,9 @@ import (
 func (l Ledgers) advertStage() think.Stage {
 	memo := &holder.Memo{}
 	return think.Stage{
-		ID: think.Advert,
-		Units: func(m *model.Model) []model.Ref {
-			return append(slices.Concat(m.Refs(model.KindService), m.Refs(model.KindNode), m.Refs(model.KindOverflow), m.Refs(model.KindBGPPeer), m.Refs(model.KindBGPAd)), model.Ref{Kind: model.KindSettings})
-		},
-		Plan: func(m *model.Model, u model.Ref) []model.Remark { return l.planAdvert(m, u, memo) },
+		ID:    think.Advert,
+		Kinds: []model.Kind{model.KindService, model.KindNode, model.KindOverflow, model.KindBGPPeer, model.KindBGPAd, model.KindSettings},
+		Plan:  func(m *model.Model, u model.Ref) []model.Remark { return l.planAdvert(m, u, memo) },
 	}
 }
 

@@ -18,9 +18,9 @@ import (
 func hostStages(l Ledgers) []think.Stage {
 	return []think.Stage{
 		{ID: think.Host, Plan: l.planHost},
-		{ID: think.Egress, Units: egressUnits, Plan: l.planEgress},
+		{ID: think.Egress, Kinds: []model.Kind{model.KindNode, model.KindSettings}, Plan: l.planEgress},
 		{ID: think.Forward, Plan: l.planForward},
-		{ID: think.Route, Units: routeUnits, Plan: l.planRoute},
+		{ID: think.Route, Kinds: []model.Kind{model.KindPath, model.KindNode, model.KindSettings}, Plan: l.planRoute},
 		l.guardStage(),
 		l.wireStage(),
 		l.socketStage(),
@@ -45,11 +45,6 @@ func (l Ledgers) planHost(m *model.Model, _ model.Ref) []model.Remark {
 	return remarks
 }
 
-// egressUnits are every node, and what no other node has a say in.
-func egressUnits(m *model.Model) []model.Ref {
-	return append(m.Refs(model.KindNode), model.Ref{Kind: model.KindSettings})
-}
-
 // planEgress plans what leaves with the node's address: what a node adds to its exceptions, or the rest.
 func (l Ledgers) planEgress(m *model.Model, u model.Ref) []model.Remark {
 	var rows []row.Nft
@@ -64,11 +59,6 @@ func (l Ledgers) planEgress(m *model.Model, u model.Ref) []model.Remark {
 	}
 	l.Nft.Claim(reconcile.Owner{Name: "egress: " + u.String()}, rows...)
 	return nil
-}
-
-// routeUnits are every learned prefix, every node, and our own ranges.
-func routeUnits(m *model.Model) []model.Ref {
-	return append(append(m.Refs(model.KindPath), m.Refs(model.KindNode)...), model.Ref{Kind: model.KindSettings})
 }
 
 // planRoute plans the routes of one unit.

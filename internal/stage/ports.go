@@ -11,11 +11,7 @@ import (
 
 // guardStage carries pods' attachments to the guards of their ports. Its units are the attachments, and what the guards lean on.
 func (l Ledgers) guardStage() think.Stage {
-	return think.Stage{ID: think.Guard, Units: guardUnits, Plan: l.planGuard}
-}
-
-func guardUnits(m *model.Model) []model.Ref {
-	return append(m.Refs(model.KindAttachment), baseUnit)
+	return think.Stage{ID: think.Guard, Kinds: []model.Kind{model.KindAttachment, model.KindSettings}, Plan: l.planGuard}
 }
 
 func guardOwner(u model.Ref) reconcile.Owner { return reconcile.Owner{Name: "guard: " + u.String()} }

@@ -15,10 +15,8 @@ import (
 func (l Ledgers) reportStage(planner func() *policy.Planner) think.Stage {
 	reporter := &policy.Reporter{}
 	return think.Stage{
-		ID: think.Report,
-		Units: func(m *model.Model) []model.Ref {
-			return append(m.Refs(model.KindClusterPolicy), baseUnit)
-		},
+		ID:    think.Report,
+		Kinds: []model.Kind{model.KindClusterPolicy, model.KindSettings},
 		Plan: func(m *model.Model, u model.Ref) []model.Remark {
 			owner := reconcile.Owner{Name: "report: " + u.String()}
 			var rows []row.KubePolicy

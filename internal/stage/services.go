@@ -36,7 +36,7 @@ func newServices(l Ledgers) *Services {
 func (s *Services) stage() think.Stage {
 	return think.Stage{
 		ID:    think.Services,
-		Units: func(m *model.Model) []model.Ref { return m.Refs(model.KindService) },
+		Kinds: []model.Kind{model.KindService},
 		Plan:  s.plan,
 		Parts: true,
 	}

@@ -12,7 +12,7 @@ import (
 
 // socketStage carries network namespaces to what is served at connect(); the node's own brings the programs.
 func (l Ledgers) socketStage() think.Stage {
-	return think.Stage{ID: think.Socket, Units: socket.Units, Plan: l.planSocket}
+	return think.Stage{ID: think.Socket, Kinds: []model.Kind{model.KindAttachment, model.KindSettings}, Plan: l.planSocket}
 }
 
 func (l Ledgers) planSocket(m *model.Model, u model.Ref) []model.Remark {

@@ -17,13 +17,7 @@ const wireOwner = -1
 
 // wireStage carries encryption from the model to rows: each other node is a unit, and this one is another.
 func (l Ledgers) wireStage() think.Stage {
-	return think.Stage{
-		ID: think.Wire,
-		Units: func(m *model.Model) []model.Ref {
-			return append(m.Refs(model.KindNode), model.Ref{Kind: model.KindSettings})
-		},
-		Plan: l.planWire,
-	}
+	return think.Stage{ID: think.Wire, Kinds: []model.Kind{model.KindNode, model.KindSettings}, Plan: l.planWire}
 }
 
 func (l Ledgers) planWire(m *model.Model, u model.Ref) []model.Remark {

@@ -1,6 +1,10 @@
 package think
 
-import "kube-router/internal/model"
+import (
+	"slices"
+
+	"kube-router/internal/model"
+)
 
 // ID names a stage. It is part of remarks and of the log.
 type ID string
@@ -31,7 +35,8 @@ var Everything = model.Ref{}
 // whole stage.
 type Stage struct {
 	ID    ID
-	Units func(*model.Model) []model.Ref               // all units; nil: the stage has but one
+	Kinds []model.Kind                                 // of its units, each object of which is one; KindSettings stands for one more
+	Units func(*model.Model) []model.Ref               // all units, where Kinds doesn't tell; without either the stage has but one
 	Plan  func(*model.Model, model.Ref) []model.Remark // claims the unit's intents; none when its object is gone
 	Note  func(Change, func(model.Ref))                // keeps the stage's index and tells what it touches; may be nil
 
@@ -39,6 +44,32 @@ type Stage struct {
 	Parts bool
 	Rank  func(model.Ref) int // the order of units, see queue; nil: any
 	More  func() []model.Ref  // units that planning touched; may be nil
+}
+
+// units are all units of the stage; nil: it has but one.
+func (s *Stage) units(m *model.Model) (list []model.Ref) {
+	if s.Units != nil {
+		return s.Units(m)
+	}
+	for _, k := range s.Kinds {
+		if k == model.KindSettings {
+			list = append(list, model.Ref{Kind: k})
+		}
+		list = append(list, m.Refs(k)...)
+	}
+	return list
+}
+
+// only passes the stage's own units on: what finds them for two stages may name those of both.
+func (s *Stage) only(add func(model.Ref)) func(model.Ref) {
+	if s.Kinds == nil {
+		return add
+	}
+	return func(u model.Ref) {
+		if u == Everything || slices.Contains(s.Kinds, u.Kind) {
+			add(u)
+		}
+	}
 }
 
 // Hooks are what the wiring does around turns, and hears of them. All run in the thinking goroutine; each may be nil.

@@ -111,7 +111,7 @@ func (t *Thinker) touch(c Change) {
 				s.Note(c, t.queues[s.ID].add)
 			}
 			if f := flow[c.Ref.Kind][s.ID]; f.find != nil {
-				f.find(t.model, c, t.queues[s.ID].add)
+				f.find(t.model, c, s.only(t.queues[s.ID].add))
 			}
 		})
 	}
@@ -121,10 +121,10 @@ func (t *Thinker) touch(c Change) {
 // planStage plans units of a stage until its time is over, and one at least.
 func (t *Thinker) planStage(s Stage, over spent) {
 	q := t.queues[s.ID]
-	if s.Units != nil && q.drop(Everything) {
+	if (s.Units != nil || s.Kinds != nil) && q.drop(Everything) {
 		// What went in this turn is no unit of the stage any more, and must be planned for its claims to go: it was touched by itself.
 		t.Contain(s.ID, Everything, func() {
-			for _, u := range s.Units(t.model) {
+			for _, u := range s.units(t.model) {
 				q.add(u)
 			}
 		})

@@ -10,9 +10,6 @@ import (
 // Node is the unit that stands for the node itself.
 var Node = model.Ref{Kind: model.KindSettings}
 
-// Units are the node and every attachment of a pod.
-func Units(m *model.Model) []model.Ref { return append(m.Refs(model.KindAttachment), Node) }
-
 // Space is the network namespace of a unit if its sockets are served; false: they are not, or the unit is gone.
 func Space(m *model.Model, u model.Ref) (intent.SocketSpace, bool) {
 	if u == Node {
