@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"kube-router/internal/driver/rtnl"
 	"kube-router/internal/model"
 	"kube-router/internal/reconcile"
 	"kube-router/internal/row"
@@ -21,7 +22,7 @@ func (a *agent) asked() *view.Daemon {
 		Tables: a.tables.statuses, Lines: a.tables.lines,
 		Fronts: a.network.Services.Intents, Linux: a.ledgers.Linux, BGP: a.ledgers.BGP,
 		Rules: func(ctx context.Context) (map[row.NftKey]row.Nft, error) { return a.firewall.table.Dump(ctx) },
-		Wires: a.wireStates, InClear: a.inClear,
+		Route: rtnl.Look, Wires: a.wireStates, InClear: a.inClear,
 		Dropped: a.dropCounts, Recent: a.recorder.Recent, Flows: a.recorder.Answer, Unheard: a.recorder.Troubles, Tried: a.recentTried, Hits: a.ruleHits,
 	}
 	if a.o.Settings.AtSocket() {

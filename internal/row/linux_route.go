@@ -2,12 +2,16 @@ package row
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"unique"
 )
+
+// ErrNoRoute is what the kernel says of a packet that it has no route for, or one that refuses it.
+var ErrNoRoute = errors.New("no route")
 
 // RouteKind is the type of a route (rtm_type).
 type RouteKind uint8

@@ -51,6 +51,10 @@ type Daemon struct {
 	// Connects are how often somebody connected to each frontend since it is served at the socket; nil with AtSocket.
 	Connects func() (map[intent.Front]Connects, error)
 
+	// Route is the kernel's route for a packet from one address to another, with the state of the neighbour that it goes to first; row.ErrNoRoute:
+	// there is none. nil: nobody can be asked.
+	Route func(from, to netip.Addr) (r row.Route, neighbour string, err error)
+
 	Rules   func(context.Context) (map[row.NftKey]row.Nft, error) // what the kernel's table holds
 	Dropped func(context.Context) ([]Dropped, error)              // what policies dropped, most first
 	Recent  func(most int) ([]flow.Flow, time.Time)               // the latest that rules of ours ended, and since when they are kept

@@ -103,17 +103,23 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 	if err != nil {
 		return show.Page{}, err
 	}
-	p, err := flowPage(kernel, flows, ends, rehearsed, own)
+	var ways []way
+	for i, f := range flows {
+		ways = append(ways, d.wayOf(ctx, f, here(ends[i][0], ends[i][1], own, f)))
+	}
+	p, err := flowPage(kernel, flows, ends, rehearsed, ways, own)
 	p.Rows = slices.Concat(through, p.Rows, d.namesWhy(flows), wires)
 	return p, err
 }
 
-func flowPage(kernel *row.NftTracer, flows []policy.Flow, ends, rehearsed [][2]policy.End, own map[netip.Addr]bool) (show.Page, error) {
+func flowPage(kernel *row.NftTracer, flows []policy.Flow, ends, rehearsed [][2]policy.End, ways []way, own map[netip.Addr]bool) (show.Page, error) {
 	type answer struct {
 		Flow            string
 		Model, Kernel   bool
 		Egress, Ingress policy.End
 		Rules           string
+		Route           string
+		NoRoute         bool
 	}
 	var p show.Page
 	var data []answer
@@ -126,9 +132,12 @@ func flowPage(kernel *row.NftTracer, flows []policy.Flow, ends, rehearsed [][2]p
 			return p, fmt.Errorf("the kernel's rules can't be followed: %w", err)
 		}
 		text := fmt.Sprintf("%s → %s", f.From, netip.AddrPortFrom(f.To, uint16(f.Port)))
-		data = append(data, answer{text, allowed, trail.Accepted(), egress, ingress, trail.String()})
-		p.Rows = append(p.Rows, []string{text + "/" + f.Protocol.String() + ": " + allowedOr(allowed)},
-			[]string{"  " + egress.String() + elsewhere(egress)}, []string{"  " + ingress.String() + elsewhere(ingress)})
+		data = append(data, answer{text, allowed, trail.Accepted(), egress, ingress, trail.String(), strings.TrimPrefix(ways[i].text, "  route: "), ways[i].none})
+		p.Rows = append(p.Rows, []string{verdict(f, allowed, ways[i])}, []string{"  " + egress.String() + elsewhere(egress)})
+		if ways[i].text != "" {
+			p.Rows = append(p.Rows, []string{ways[i].text})
+		}
+		p.Rows = append(p.Rows, []string{"  " + ingress.String() + elsewhere(ingress)})
 		p.Rows = append(p.Rows, rehearsedWhy(ends[i], rehearsed[i])...)
 		rules := strings.TrimSpace(trail.String())
 		if rules == "" {

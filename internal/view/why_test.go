@@ -50,7 +50,7 @@ func TestWhyTellsWhenTheKernelDiffers(t *testing.T) {
 	f := policy.Flow{From: from, To: to, Protocol: model.TCP, Port: 80}
 	egress, ingress := planner.Judge(f)
 	ask := func() string {
-		page, err := flowPage(row.NewNftTracer(maps.Values(rows)), []policy.Flow{f}, [][2]policy.End{{egress, ingress}}, [][2]policy.End{{egress, ingress}}, nil)
+		page, err := flowPage(row.NewNftTracer(maps.Values(rows)), []policy.Flow{f}, [][2]policy.End{{egress, ingress}}, [][2]policy.End{{egress, ingress}}, []way{{}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
