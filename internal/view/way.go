@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
+	"kube-router/internal/holder"
+	"kube-router/internal/intent"
 	"kube-router/internal/model"
 	"kube-router/internal/plan/policy"
 	"kube-router/internal/row"
@@ -83,4 +86,44 @@ func verdict(f policy.Flow, allowed bool, w way) string {
 		word = "no route"
 	}
 	return fmt.Sprintf("%s → %s/%s: %s", f.From, netip.AddrPortFrom(f.To, uint16(f.Port)), f.Protocol, word)
+}
+
+// unserved are the answers for flows to an address of a Service, or of the ranges of Services, where nobody answers: a line each.
+func (d *Daemon) unserved(w World, flow policy.Flow, from, to string) (rows [][]string) {
+	_, sources := w.Policies.Pod(from)
+	fronts := d.fronts(to)
+	say := func(at netip.Addr, what string) {
+		for _, s := range sources {
+			if s.Is4() == at.Is4() {
+				rows = append(rows, []string{fmt.Sprintf("%s → %s/%s: %s", s, netip.AddrPortFrom(at, uint16(flow.Port)), flow.Protocol, what)})
+			}
+		}
+	}
+	for i, f := range fronts {
+		switch {
+		case f.Port == uint16(flow.Port) && f.Protocol == uint8(flow.Protocol):
+			if why := nobody(w.Model, f); why != "" && len(f.Backends) == 0 {
+				say(f.Addr, map[bool]string{false: "refused: ", true: "dropped: "}[f.Silent]+why)
+			}
+		case w.Model.NodeAt(f.Addr) != nil: // has ports of its own
+		case i == 0 || fronts[i-1].Addr != f.Addr:
+			if has := portsAt(fronts, f.Addr); !slices.Contains(has, fmt.Sprintf("%d/%s", flow.Port, flow.Protocol)) {
+				say(f.Addr, fmt.Sprintf("refused: Service %s has no such port; it has %s", f.Owner, strings.Join(has, ", ")))
+			}
+		}
+	}
+	if at, ok := asAddress(to); ok && len(fronts) == 0 && slices.ContainsFunc(holder.Spaces(&w.Model.Settings), func(r holder.Range) bool { return r.Kind != holder.PodSpace && r.Contains(at) }) {
+		say(at, "refused: no Service has this address")
+	}
+	return rows
+}
+
+// portsAt are the ports at an address, such as 80/tcp.
+func portsAt(fronts []*intent.Service, at netip.Addr) (list []string) {
+	for _, f := range fronts {
+		if f.Addr == at {
+			list = append(list, fmt.Sprintf("%d/%s", f.Port, intent.ProtocolName(f.Protocol)))
+		}
+	}
+	return list
 }

@@ -64,9 +64,10 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 	var flows []policy.Flow
 	var ends, rehearsed [][2]policy.End
 	own := map[netip.Addr]bool{}
-	var wires [][]string
+	var wires, lost [][]string
 	var wrong error
 	behind, through := d.behind(flow, to)
+	isPod := false
 	err = d.Think(ctx, func(w World) {
 		m := w.Model
 		if w.Policies == nil {
@@ -75,8 +76,14 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 		}
 		if _, isAddress := asAddress(to); !isAddress {
 			if _, addrs := w.Policies.Pod(to); len(addrs) > 0 {
-				behind, through = nil, nil // a pod that is called as the Service is
+				behind, through, isPod = nil, nil, true // a pod that is called as the Service is
 			}
+		}
+		if !isPod {
+			lost = d.unserved(w, flow, from, to)
+		}
+		if lost != nil && len(behind) == 0 {
+			return
 		}
 		if through == nil {
 			flows, wrong = pairs(w.Policies, flow, from, to)
@@ -99,6 +106,9 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 	if err = errors.Join(wrong, err); err != nil {
 		return show.Page{}, err
 	}
+	if lost != nil && len(flows) == 0 {
+		return show.Page{Rows: append(lost, through...), Data: lost}, nil
+	}
 	kernel, err := d.kernelTracer(ctx)
 	if err != nil {
 		return show.Page{}, err
@@ -108,7 +118,7 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 		ways = append(ways, d.wayOf(ctx, f, here(ends[i][0], ends[i][1], own, f)))
 	}
 	p, err := flowPage(kernel, flows, ends, rehearsed, ways, own)
-	p.Rows = slices.Concat(through, p.Rows, d.namesWhy(flows), wires)
+	p.Rows = slices.Concat(lost, through, p.Rows, d.namesWhy(flows), wires)
 	return p, err
 }
 

@@ -5,10 +5,15 @@ package routes
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/probe"
 )
 
 // TestWhyRoute asks why for the route of packets that pass, and of packets that others' routes lead astray; each answer is compared with
@@ -56,6 +61,60 @@ func TestWhyRoute(t *testing.T) {
 
 			_, err = w.within(5*time.Second, passes)
 			w.judge(group, "without them packets pass again", errors.Join(err, why(line+"allowed", way.cause)), "")
+		}
+	}
+}
+
+// services are reached, or not, in ways that why has to tell apart: by port, by protocol, and by who answers where.
+const services = `
+{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ipFamilyPolicy: RequireDualStack, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: empty}, spec: {ipFamilyPolicy: RequireDualStack, selector: {app: nobody}, ports: [{port: 80, targetPort: 8080}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: far}, spec: {ipFamilyPolicy: RequireDualStack, internalTrafficPolicy: Local, selector: {on: n2}, ports: [{port: 80, targetPort: 8080}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: single, labels: {on: n2}}, spec: {nodeName: n2, containers: [{name: c, image: lab, ports: [{containerPort: 8080}]}]}}
+`
+
+// TestWhyService asks why for addresses of Services, and compares each verdict with a real packet.
+func TestWhyService(t *testing.T) {
+	w := begin(t, lab.Config{Nodes: 2})
+	w.check(w.Apply(w.ctx, services))
+	w.check(w.WaitReady(w.ctx))
+	n1, from := w.Node("n1"), w.pod("n1")
+	addrs := func(name string) []string {
+		s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
+		w.check(w.Client.Get(w.ctx, s))
+		return s.Spec.ClusterIPs
+	}
+	web, empty, far := addrs("web"), addrs("empty"), addrs("far")
+	for f, family := range families {
+		for _, c := range []struct {
+			name, at, proto string
+			port            uint16
+			class           probe.Class
+			verdict         string
+		}{
+			{"a Service that answers", web[f], "tcp", 80, "", "allowed"},
+			{"a port that it hasn't", web[f], "tcp", 81, probe.Refused, "refused: Service default/web has no such port; it has 80/tcp"},
+			{"a protocol that it hasn't", web[f], "udp", 80, probe.Refused, "refused: Service default/web has no such port; it has 80/tcp"},
+			{"no endpoint", empty[f], "tcp", 80, probe.Refused, "refused: NOBODY ANSWERS: it has no endpoint"},
+			{"no endpoint here, by internalTrafficPolicy", far[f], "tcp", 80, probe.Timeout, "dropped: NOBODY ANSWERS: internalTrafficPolicy is Local"},
+			{"an address of nobody's", []string{"10.96.77.77", "fd00:10:96::7777"}[f], "tcp", 80, probe.Refused, "refused: no Service has this address"},
+		} {
+			to := netip.AddrPortFrom(netip.MustParseAddr(c.at), c.port)
+			_, err := w.within(10*time.Second, func() error {
+				if r := from.Probe(probe.Request{To: to, Proto: c.proto, Timeout: time.Second}); r.Class != c.class {
+					return fmt.Errorf("a packet: %s, not %q", r, c.class)
+				}
+				return nil
+			})
+			line := ": " + c.verdict
+			if c.class != "" {
+				line = fmt.Sprintf("%s → %s/%s: %s", from.Addrs()[f], to, c.proto, c.verdict)
+			}
+			said := w.says(n1.Host, fmt.Sprintf("%s/kube-router why %s %s %d/%s", programs, from.Name, c.at, c.port, c.proto), line)
+			w.judge("why, Services, "+family, c.name, errors.Join(err, said), "%s", c.class)
 		}
 	}
 }
