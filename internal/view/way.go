@@ -15,28 +15,47 @@ import (
 	"kube-router/internal/row"
 )
 
-// way is how this node sends a flow on: a line, and whether it can't.
+// way is how this node sends a flow's packets on, and those back: a line each.
 type way struct {
-	text string
-	none bool
+	lines []string
+	none  string // "no route", or "no route back"; empty: there are both, as far as this node knows
 }
 
-// wayOf asks the kernel about a flow of which one end is here; of others this node knows nothing.
-func (d *Daemon) wayOf(ctx context.Context, f policy.Flow, here bool) way {
-	if !here || d.Route == nil {
-		return way{}
+// wayOf asks the kernel about a flow: for its packets where it begins here, for those back where it ends here.
+func (d *Daemon) wayOf(ctx context.Context, f policy.Flow, ends [2]policy.End, own map[netip.Addr]bool) (w way) {
+	if d.Route == nil {
+		return w
 	}
-	r, neighbour, err := d.Route(f.From, f.To)
+	begins, reached := ends[0].Here || own[f.From], ends[1].Here || own[f.To]
+	if begins || reached {
+		w.ask(ctx, d, "route", f.From, f.To)
+	}
+	if reached && !begins {
+		w.ask(ctx, d, "route back", f.To, f.From)
+	}
+	return w
+}
+
+func (w *way) ask(ctx context.Context, d *Daemon, what string, from, to netip.Addr) {
+	r, neighbour, err := d.Route(from, to)
+	text := what + ": "
 	switch {
 	case errors.Is(err, row.ErrNoRoute):
-		return way{"  route: " + err.Error(), true}
+		text += err.Error()
+		w.none = "no " + what
 	case err != nil:
-		return way{"  route: unknown: " + err.Error(), false}
+		text += "unknown: " + err.Error()
+	case r.Kind == row.RouteLocal:
+		text += "to this node itself"
+	default:
+		text += d.routeText(ctx, r, neighbour)
 	}
-	if r.Kind == row.RouteLocal {
-		return way{"  route: to this node itself", false}
-	}
-	text := "  route: " + r.Dst.String()
+	w.lines = append(w.lines, text)
+}
+
+// routeText prints a route with its cause, and the neighbour that it leads to.
+func (d *Daemon) routeText(ctx context.Context, r row.Route, neighbour string) string {
+	text := r.Dst.String()
 	for i, hop := range r.Hops.List() {
 		if i > 0 {
 			text += ","
@@ -49,7 +68,7 @@ func (d *Daemon) wayOf(ctx context.Context, f policy.Flow, here bool) way {
 	if neighbour != "" {
 		text += "; the neighbour is " + neighbour
 	}
-	return way{text, false}
+	return text
 }
 
 // cause is why a route is there, if it is ours: a Node, a path learned by BGP with the node that it leads to, or this node's settings.
@@ -74,16 +93,11 @@ func (d *Daemon) cause(ctx context.Context, r row.Route) string {
 	return strings.Join(list, ", ")
 }
 
-// here tells whether this node knows what becomes of a flow's packets: one of the flow's ends is here.
-func here(egress, ingress policy.End, own map[netip.Addr]bool, f policy.Flow) bool {
-	return egress.Here || ingress.Here || own[f.From] || own[f.To]
-}
-
 // verdict is the first line of a flow's answer.
 func verdict(f policy.Flow, allowed bool, w way) string {
 	word := allowedOr(allowed)
-	if allowed && w.none {
-		word = "no route"
+	if allowed && w.none != "" {
+		word = w.none
 	}
 	return fmt.Sprintf("%s → %s/%s: %s", f.From, netip.AddrPortFrom(f.To, uint16(f.Port)), f.Protocol, word)
 }

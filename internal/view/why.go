@@ -55,42 +55,51 @@ func frontMatches(s *intent.Service, what string) bool {
 	return err == nil && addr == s.Addr
 }
 
+// asked are the flows that a question is about, and what is to be said before them: of the Service whose endpoints they go to, and of
+// addresses where nobody answers.
+type asked struct {
+	flows         []policy.Flow
+	through, lost [][]string
+}
+
+// flowsOf finds the flows of a question. A pod that is called as a Service is goes before the Service.
+func (d *Daemon) flowsOf(w World, flow policy.Flow, from, to string, behind []netip.AddrPort, through [][]string) (a asked, err error) {
+	_, isAddress := asAddress(to)
+	if _, addrs := w.Policies.Pod(to); !isAddress && len(addrs) > 0 {
+		a.flows, err = pairs(w.Policies, flow, from, to)
+		return a, err
+	}
+	a.through, a.lost = through, d.unserved(w, flow, from, to)
+	switch {
+	case a.lost != nil && len(behind) == 0:
+	case through == nil:
+		a.flows, err = pairs(w.Policies, flow, from, to)
+	default:
+		a.flows, err = pairsBehind(w.Policies, flow, from, behind)
+	}
+	return a, err
+}
+
 // whyFlow judges a flow by the model and by the kernel's own table, for each pair of addresses of one family.
 func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page, error) {
 	flow, err := parsePort(port)
 	if err != nil {
 		return show.Page{}, err
 	}
-	var flows []policy.Flow
+	var a asked
 	var ends, rehearsed [][2]policy.End
 	own := map[netip.Addr]bool{}
-	var wires, lost [][]string
+	var wires [][]string
 	var wrong error
 	behind, through := d.behind(flow, to)
-	isPod := false
 	err = d.Think(ctx, func(w World) {
 		m := w.Model
 		if w.Policies == nil {
 			wrong = errNoFirewall
 			return
 		}
-		if _, isAddress := asAddress(to); !isAddress {
-			if _, addrs := w.Policies.Pod(to); len(addrs) > 0 {
-				behind, through, isPod = nil, nil, true // a pod that is called as the Service is
-			}
-		}
-		if !isPod {
-			lost = d.unserved(w, flow, from, to)
-		}
-		if lost != nil && len(behind) == 0 {
-			return
-		}
-		if through == nil {
-			flows, wrong = pairs(w.Policies, flow, from, to)
-		} else {
-			flows, wrong = pairsBehind(w.Policies, flow, from, behind)
-		}
-		for _, f := range flows {
+		a, wrong = d.flowsOf(w, flow, from, to, behind, through)
+		for _, f := range a.flows {
 			egress, ingress := w.Policies.Judge(f)
 			ends = append(ends, [2]policy.End{egress, ingress})
 			egress, ingress = w.Policies.Rehearse(f)
@@ -106,19 +115,19 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 	if err = errors.Join(wrong, err); err != nil {
 		return show.Page{}, err
 	}
-	if lost != nil && len(flows) == 0 {
-		return show.Page{Rows: append(lost, through...), Data: lost}, nil
+	if a.lost != nil && len(a.flows) == 0 {
+		return show.Page{Rows: append(a.lost, a.through...), Data: a.lost}, nil
 	}
 	kernel, err := d.kernelTracer(ctx)
 	if err != nil {
 		return show.Page{}, err
 	}
 	var ways []way
-	for i, f := range flows {
-		ways = append(ways, d.wayOf(ctx, f, here(ends[i][0], ends[i][1], own, f)))
+	for i, f := range a.flows {
+		ways = append(ways, d.wayOf(ctx, f, ends[i], own))
 	}
-	p, err := flowPage(kernel, flows, ends, rehearsed, ways, own)
-	p.Rows = slices.Concat(lost, through, p.Rows, d.namesWhy(flows), wires)
+	p, err := flowPage(kernel, a.flows, ends, rehearsed, ways, own)
+	p.Rows = slices.Concat(a.lost, a.through, p.Rows, d.namesWhy(a.flows), wires)
 	return p, err
 }
 
@@ -128,8 +137,8 @@ func flowPage(kernel *row.NftTracer, flows []policy.Flow, ends, rehearsed [][2]p
 		Model, Kernel   bool
 		Egress, Ingress policy.End
 		Rules           string
-		Route           string
-		NoRoute         bool
+		Routes          []string
+		NoRoute         string
 	}
 	var p show.Page
 	var data []answer
@@ -142,10 +151,10 @@ func flowPage(kernel *row.NftTracer, flows []policy.Flow, ends, rehearsed [][2]p
 			return p, fmt.Errorf("the kernel's rules can't be followed: %w", err)
 		}
 		text := fmt.Sprintf("%s → %s", f.From, netip.AddrPortFrom(f.To, uint16(f.Port)))
-		data = append(data, answer{text, allowed, trail.Accepted(), egress, ingress, trail.String(), strings.TrimPrefix(ways[i].text, "  route: "), ways[i].none})
+		data = append(data, answer{text, allowed, trail.Accepted(), egress, ingress, trail.String(), ways[i].lines, ways[i].none})
 		p.Rows = append(p.Rows, []string{verdict(f, allowed, ways[i])}, []string{"  " + egress.String() + elsewhere(egress)})
-		if ways[i].text != "" {
-			p.Rows = append(p.Rows, []string{ways[i].text})
+		for _, line := range ways[i].lines {
+			p.Rows = append(p.Rows, []string{"  " + line})
 		}
 		p.Rows = append(p.Rows, []string{"  " + ingress.String() + elsewhere(ingress)})
 		p.Rows = append(p.Rows, rehearsedWhy(ends[i], rehearsed[i])...)
