@@ -35,7 +35,7 @@ func (a *agent) asked() *view.Daemon {
 		d.Sources = a.kube.Status
 	}
 	if a.speaker != nil {
-		d.Sessions = a.speaker.states
+		d.Sessions, d.Received = a.speaker.states, a.speaker.received
 	}
 	if a.allocator != nil {
 		d.Allocator = a.allocator.asked

@@ -103,3 +103,10 @@ func (s *speaker) states(ctx context.Context, advertised bool) ([]peer.State, er
 	defer cancel()
 	return s.paths.States(ctx, advertised)
 }
+
+// received asks for paths, as briefly.
+func (s *speaker) received(ctx context.Context, only []netip.Prefix) ([]peer.Received, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return s.paths.Received(ctx, only)
+}

@@ -3,6 +3,8 @@ package view
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -91,33 +93,95 @@ func (d *Daemon) sessions(ctx context.Context, advertised bool) ([]peer.State, e
 
 // shownRoute is a line of `show routes`.
 type shownRoute struct {
-	Prefix   netip.Prefix
-	NextHops []netip.Addr
-	From     string // peers: node, router; else who announces it: Service default/web
+	Prefix     netip.Prefix
+	NextHops   []netip.Addr
+	From       string // peers: node, router; else who announces it: Service default/web
+	ASPath     string
+	Attributes []string // "best", "MED 7", communities
 }
 
+// routesView lists prefixes, with the attributes of the best path; of one prefix every path that a peer has taught.
 func (d *Daemon) routesView(ctx context.Context, args []string) (show.Page, error) {
-	var list []shownRoute
-	err := d.Think(ctx, func(w World) {
-		m := w.Model
-		for _, p := range m.Paths {
-			list = append(list, shownRoute{p.Prefix, p.NextHops, learnedFrom(m, p)})
+	var only []netip.Prefix
+	if len(args) > 0 {
+		p, err := netip.ParsePrefix(args[0])
+		if err != nil {
+			return show.Page{}, fmt.Errorf("prefix: %w", err)
 		}
-	})
+		only = []netip.Prefix{p.Masked()}
+	}
+	paths, err := d.received(ctx, only)
+	var list []shownRoute
+	err = errors.Join(err, d.Think(ctx, func(w World) {
+		for _, p := range w.Model.Paths {
+			line := shownRoute{Prefix: p.Prefix, NextHops: p.NextHops, From: learnedFrom(w.Model, p)}
+			told := paths[p.Prefix]
+			if len(told) == 0 || only == nil {
+				list = append(list, line.with(told))
+				continue
+			}
+			for i := range told {
+				one := shownRoute{Prefix: p.Prefix, NextHops: []netip.Addr{told[i].NextHop}, From: "router " + told[i].Peer.String()}
+				if n := w.Model.NodeAt(told[i].Peer); n != nil {
+					one.From = "node " + n.Name
+				}
+				list = append(list, one.with(told[i:]))
+			}
+		}
+	}))
 	for k, r := range d.BGP.All {
 		if p, ok := r.(row.BgpPath); ok {
-			list = append(list, shownRoute{k.Net, []netip.Addr{p.NextHop}, "advertised"})
+			list = append(list, shownRoute{Prefix: k.Net, NextHops: []netip.Addr{p.NextHop}, From: "advertised"})
 		}
 	}
-	list = slices.DeleteFunc(list, func(r shownRoute) bool { return len(args) > 0 && r.Prefix.String() != args[0] })
-	slices.SortFunc(list, func(a, b shownRoute) int {
-		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()), cmp.Compare(a.From, b.From))
-	})
-	p := show.Page{Columns: []string{"prefix", "next hops", "from"}, Data: list}
+	list = slices.DeleteFunc(list, func(r shownRoute) bool { return only != nil && r.Prefix != only[0] })
+	slices.SortStableFunc(list, func(a, b shownRoute) int { return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.kind(), b.kind())) })
+	p := show.Page{Columns: []string{"prefix", "next hops", "from", "as path", "attributes"}, Data: list}
 	for _, r := range list {
-		p.Rows = append(p.Rows, []string{r.Prefix.String(), show.List(r.NextHops), r.From})
+		p.Rows = append(p.Rows, []string{r.Prefix.String(), show.List(r.NextHops), r.From, r.ASPath, show.List(r.Attributes)})
 	}
 	return p, err
+}
+
+// kind puts what is advertised before what is learned.
+func (r shownRoute) kind() int {
+	if r.From == "advertised" {
+		return 0
+	}
+	return 1
+}
+
+// with adds the attributes of the first path.
+func (r shownRoute) with(paths []peer.Received) shownRoute {
+	if len(paths) == 0 {
+		return r
+	}
+	p := paths[0]
+	r.ASPath = p.ASPath
+	if p.Best {
+		r.Attributes = append(r.Attributes, "best")
+	}
+	if p.MED != nil {
+		r.Attributes = append(r.Attributes, fmt.Sprintf("MED %d", *p.MED))
+	}
+	if p.LocalPref != nil && *p.LocalPref != 100 {
+		r.Attributes = append(r.Attributes, fmt.Sprintf("local-pref %d", *p.LocalPref))
+	}
+	r.Attributes = append(r.Attributes, p.Communities...)
+	return r
+}
+
+// received are paths that peers have taught, by prefix, the best first; none without a speaker.
+func (d *Daemon) received(ctx context.Context, only []netip.Prefix) (map[netip.Prefix][]peer.Received, error) {
+	if d.Received == nil {
+		return nil, nil
+	}
+	list, err := d.Received(ctx, only)
+	all := map[netip.Prefix][]peer.Received{}
+	for _, r := range list {
+		all[r.Prefix] = append(all[r.Prefix], r)
+	}
+	return all, err
 }
 
 // learnedFrom tells who a path leads to. One that is refused leads nowhere, nor has one that goes through WireGuard a next hop.

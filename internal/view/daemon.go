@@ -39,6 +39,9 @@ type Daemon struct {
 	Sources  func() []kube.SourceStatus
 	Sessions func(ctx context.Context, advertised bool) ([]peer.State, error) // nil: this node doesn't speak BGP
 
+	// Received are the paths that peers have taught, of some prefixes or all; nil: this node doesn't speak BGP.
+	Received func(ctx context.Context, only []netip.Prefix) ([]peer.Received, error)
+
 	Tables func() []reconcile.Status           // every table, in the order in which they are built up
 	Lines  func(table string) []reconcile.Line // the rows of one
 	Fronts Claimed[intent.Front, *intent.Service]

@@ -72,6 +72,40 @@ func TestBird(t *testing.T) {
 	t.Log("\n" + w.show("n1", "peers"))
 }
 
+// TestShowRoutes has two routers teach one prefix: all that the choice goes by is shown, of the best path, and of each when one prefix is asked for.
+func TestShowRoutes(t *testing.T) {
+	w := begin(t, lab.Config{Nodes: 2}, peering(first, second)...)
+	longer := "export filter { if source != RTS_STATIC then reject; bgp_path.prepend(3320); bgp_med = 7; bgp_community.add((65002,17)); bgp_large_community.add((65002,1,2)); accept; }"
+	w.bird("r1", birdPeers(first, first6, "65001", "", "172.30.0.11"))
+	w.bird("r2", strings.ReplaceAll(birdPeers(second, second6, "65002", "", "172.30.0.11"), "export where source = RTS_STATIC", longer))
+	for prefix, hops := range map[string][2]string{"198.51.100.0/24": {first, second}, "2001:db8:51::/48": {first6, second6}} {
+		w.until("both routers' paths are shown", 15*time.Second, func() error {
+			return contains(squeezed(w.show("n1", "routes", prefix)),
+				fmt.Sprintf("%s %s router %s 65001 best\n", prefix, hops[0], first),
+				fmt.Sprintf("%s %s router %s 65002 3320 MED 7 65002:17 65002:1:2\n", prefix, hops[1], second))
+		})
+		out := squeezed(w.show("n1", "routes"))
+		if err := contains(out, fmt.Sprintf("%s %s router 65001 best\n", prefix, hops[0])); err != nil {
+			t.Error(err)
+		}
+		if err := lacks(out, "3320"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := contains(squeezed(w.show("n1", "routes")), "10.244.1.0/24 172.30.0.11 advertised", "10.244.2.0/24 172.30.0.12 node n2 best"); err != nil {
+		t.Error(err)
+	}
+}
+
+// squeezed is a text with one space between words.
+func squeezed(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.Join(strings.Fields(line), " ") + "\n")
+	}
+	return b.String()
+}
+
 // TestBirdAttributes changes what is announced, live: no session ends for it.
 func TestBirdAttributes(t *testing.T) {
 	w := begin(t, lab.Config{Nodes: 1}, peering(first)...)
