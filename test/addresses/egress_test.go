@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 	"kube-router/internal/lab/podserver"
 	"kube-router/internal/lab/probe"
 )
@@ -205,7 +206,7 @@ func TestPodsLeaveAsTheirGateway(t *testing.T) {
 
 // TestEngineThroughTunnels: the same where nodes are in two subnets, with a tunnel to the gateway and back.
 func TestEngineThroughTunnels(t *testing.T) {
-	encap := map[bool]string{true: "ipip", false: "vxlan"}[engine() == "ipvs"] // what this kernel has
+	encap := map[bool]string{true: "ipip", false: "vxlan"}[labtest.Engine() == "ipvs"] // what this kernel has
 	s := newScene(t, lab.Config{Subnets: 2, DaemonArgs: []string{"--overlay-encap=" + encap}}, "n3", "n4")
 	s.must(t, s.Apply(s.ctx, payGateway))
 	s.leave(t)

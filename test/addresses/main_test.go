@@ -26,28 +26,13 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(lab.Suite(func(dir string) int {
-		programs = dir
-		code := m.Run()
-		if !scoring.Report(os.Stdout, "addresses with "+engine()) && code == 0 {
-			code = 1
-		}
-		return code
-	}))
-}
-
-// engine carries the Services; an environment variable chooses another than nftables.
-func engine() string {
-	if e := os.Getenv("KUBE_ROUTER_SERVICE_ENGINE"); e != "" {
-		return e
-	}
-	return "nftables"
+	os.Exit(labtest.RunScored(m, &programs, scoring, "addresses with "+labtest.Engine()))
 }
 
 // start brings up a lab for one test, and takes it down after it. Daemons get the engine of the run.
 func start(t *testing.T, c lab.Config) *world {
 	t.Helper()
-	c.DaemonArgs = append([]string{"--service-proxy-engine=" + engine()}, c.DaemonArgs...)
+	c.DaemonArgs = append([]string{"--service-proxy-engine=" + labtest.Engine()}, c.DaemonArgs...)
 	l, ctx := labtest.Start(t, 8*time.Minute, programs, c)
 	return &world{Lab: l, ctx: ctx}
 }

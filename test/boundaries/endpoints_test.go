@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 	"kube-router/internal/lab/probe"
 )
 
@@ -216,12 +217,12 @@ func TestEngineEndpointsEnterNoOtherPods(t *testing.T) {
 			slice := handmade(short+"-"+strings.ToLower(family), "direct", family, 8080, "n1", a.String())
 			target := fmt.Sprintf("nodeName: n1, targetRef: {kind: Pod, namespace: %s, name: %s}", namespace, short)
 			w.apply(t, strings.Replace(slice, "nodeName: n1", target, 1))
-			if engine() == "ipvs" {
+			if labtest.Engine() == "ipvs" {
 				judge(t, name+" is remarked on, "+family, w.remarked(w.Node("n1"), "direct", []string{a.String()}))
 			}
 		}
 	}
-	if engine() == "ipvs" {
+	if labtest.Engine() == "ipvs" {
 		for _, a := range vips {
 			judge(t, "the Service's own pod gets "+a.String(), w.answers(w.Outside(), a, 8080, "tcp", "right"))
 			judge(t, "it alone", only(w.Outside(), probe.Request{To: netip.AddrPortFrom(a, 8080), Proto: "tcp", Timeout: 2 * time.Second}, "right"))

@@ -6,7 +6,7 @@ import (
 	"os"
 	"testing"
 
-	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 	"kube-router/internal/lab/score"
 )
 
@@ -17,12 +17,5 @@ var scoring = &score.Score{}
 var programs string
 
 func TestMain(m *testing.M) {
-	os.Exit(lab.Suite(func(dir string) int {
-		programs = dir
-		code := m.Run()
-		if !scoring.Report(os.Stdout, "encryption on "+place) && code == 0 {
-			code = 1
-		}
-		return code
-	}))
+	os.Exit(labtest.RunScored(m, &programs, scoring, "encryption on "+place))
 }

@@ -19,12 +19,7 @@ import (
 // programs is the directory of our programs.
 var programs string
 
-func TestMain(m *testing.M) {
-	os.Exit(lab.Suite(func(dir string) int {
-		programs = dir
-		return m.Run()
-	}))
-}
+func TestMain(m *testing.M) { os.Exit(labtest.Run(m, &programs)) }
 
 // world is a lab with what tests ask of it.
 type world struct {

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 	"kube-router/internal/lab/netpol"
 	"kube-router/internal/lab/probe"
 )
@@ -85,7 +86,7 @@ func TestAlone(t *testing.T) {
 			w.on(t, n, "nft", "delete table "+family+" kube-proxy")
 		}
 	})
-	if engine() == "ipvs" { // where this kernel has it
+	if labtest.Engine() == "ipvs" { // where this kernel has it
 		shared.one(t, "behind kube-proxy by IPVS", func(t *testing.T) {
 			w.on(t, n, "ip", "link", "add", "kube-ipvs0", "type", "dummy")
 			w.on(t, n, "sysctl", "-qw", "net.ipv4.vs.conntrack=1")

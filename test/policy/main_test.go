@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 )
 
 // the is what all tests of a run share.
@@ -55,20 +56,12 @@ func run(m *testing.M, programs string) int {
 	return code
 }
 
-// engine carries the Services; an environment variable chooses another than nftables.
-func engine() string {
-	if e := os.Getenv("KUBE_ROUTER_SERVICE_ENGINE"); e != "" {
-		return e
-	}
-	return "nftables"
-}
-
 func start(ctx context.Context, programs string) (*the, error) {
 	var err error
 	w := &the{ctx: ctx, dir: programs}
 	w.Lab, err = lab.Start(ctx, lab.Config{
 		Nodes: 2, Daemon: filepath.Join(programs, "kube-router"), PodStarted: func(h *lab.Host) { w.born(h) },
-		DaemonArgs: []string{"--node-routes=api", "--service-proxy-engine=" + engine(), "--policy-names-min-ttl=1s", "--policy-names-grace=1s", "--cluster-domain=cluster.test", "--policy-names-servers=169.254.20.53"},
+		DaemonArgs: []string{"--node-routes=api", "--service-proxy-engine=" + labtest.Engine(), "--policy-names-min-ttl=1s", "--policy-names-grace=1s", "--cluster-domain=cluster.test", "--policy-names-servers=169.254.20.53"},
 	})
 	if err != nil {
 		return nil, err

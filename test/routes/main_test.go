@@ -6,7 +6,7 @@ import (
 	"os"
 	"testing"
 
-	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 	"kube-router/internal/lab/score"
 )
 
@@ -16,13 +16,4 @@ var scoring = &score.Score{}
 // programs is the directory of our programs.
 var programs string
 
-func TestMain(m *testing.M) {
-	os.Exit(lab.Suite(func(dir string) int {
-		programs = dir
-		code := m.Run()
-		if !scoring.Report(os.Stdout, "routes on "+place) && code == 0 {
-			code = 1
-		}
-		return code
-	}))
-}
+func TestMain(m *testing.M) { os.Exit(labtest.RunScored(m, &programs, scoring, "routes on "+place)) }

@@ -6,15 +6,10 @@ import (
 	"os"
 	"testing"
 
-	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 )
 
 // programs is the directory of our programs.
 var programs string
 
-func TestMain(m *testing.M) {
-	os.Exit(lab.Suite(func(dir string) int {
-		programs = dir
-		return m.Run()
-	}))
-}
+func TestMain(m *testing.M) { os.Exit(labtest.Run(m, &programs)) }

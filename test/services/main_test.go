@@ -16,14 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kube-router/internal/lab"
+	"kube-router/internal/lab/labtest"
 	"kube-router/internal/lab/score"
 )
 
 // The parameters of a run, by environment because it passes into the guest.
 const (
-	engineVariable = "KUBE_ROUTER_SERVICE_ENGINE" // nftables (the default) or ipvs
-	guestVariable  = "KUBE_ROUTER_SERVICE_GUEST"  // not empty: in the guest kernel, whose system calls are dear
-	argsVariable   = "KUBE_ROUTER_SERVICE_ARGS"   // more flags for the daemons
+	guestVariable = "KUBE_ROUTER_SERVICE_GUEST" // not empty: in the guest kernel, whose system calls are dear
+	argsVariable  = "KUBE_ROUTER_SERVICE_ARGS"  // more flags for the daemons
 )
 
 // The address plan: what is routed to Service addresses, beside the lab's cluster range.
@@ -50,13 +50,6 @@ var (
 	shared  *the
 	scoring = &score.Score{}
 )
-
-func engine() string {
-	if e := os.Getenv(engineVariable); e != "" {
-		return e
-	}
-	return "nftables"
-}
 
 // programs is the directory of our programs.
 var programs string
@@ -108,7 +101,7 @@ func (w *the) wrote() error {
 
 func start(ctx context.Context) (*the, error) {
 	var err error
-	w := &the{ctx: ctx, score: scoring, engine: engine(), guest: os.Getenv(guestVariable) != "", sctp: hasSCTP()}
+	w := &the{ctx: ctx, score: scoring, engine: labtest.Engine(), guest: os.Getenv(guestVariable) != "", sctp: hasSCTP()}
 	w.Lab, err = lab.Start(ctx, lab.Config{
 		Nodes: 3, Zones: 3, Daemon: filepath.Join(programs, "kube-router"), DaemonArgs: flags(w.engine),
 		Hosts: []lab.HostConfig{{Name: far, Segment: lab.Outside}},
