@@ -10,6 +10,9 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"kube-router/internal/flow"
 )
 
@@ -58,7 +61,23 @@ func (c *Cluster) watch(ctx context.Context, n Node, choice *flow.Choice, news c
 		case <-ctx.Done():
 		case <-time.After(again):
 		}
+		n.Pod = c.daemonOf(ctx, n)
 	}
+}
+
+// daemonOf is the pod of the daemon of a node now: an update has put another in its place. Who can't be told keeps the one that was.
+func (c *Cluster) daemonOf(ctx context.Context, n Node) *corev1.Pod {
+	var pods corev1.PodList
+	if c.list(ctx, "", "pods", c.Home, metav1.ListOptions{LabelSelector: c.Selector, FieldSelector: "spec.nodeName=" + n.Name}, &pods) != nil {
+		return n.Pod
+	}
+	var now *corev1.Pod
+	for i := range pods.Items {
+		if p := &pods.Items[i]; now == nil || better(p, now) {
+			now = p
+		}
+	}
+	return cmp.Or(now, n.Pod)
 }
 
 // stream is what one node's command prints, record by record.

@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"kube-router/internal/flow"
 	"kube-router/internal/lab"
 )
@@ -178,6 +181,7 @@ func TestMerged(t *testing.T) {
 	w.check(w.Delete(w.ctx, isolating))
 	w.followed(client, web)
 	w.silent(web)
+	w.updated(client, web)
 }
 
 // why: a flow's identifier leads to what why says about its ends, from the node and from anywhere.
@@ -259,6 +263,34 @@ func (w *world) silent(web *lab.Host) {
 	w.judge("merged", "--node", err)
 }
 
+// updated follows all nodes while an update puts another pod, with another daemon, in the place of n3's.
+func (w *world) updated(client, web *lab.Host) {
+	cmd := w.pluginCommand("flows", "-f", "--to-pod", web.Name, "--protocol", "udp")
+	out := &lockedBuffer{to: &bytes.Buffer{}}
+	cmd.Stdout, cmd.Stderr = out, out
+	w.check(cmd.Start())
+	defer func() { _ = cmd.Process.Signal(syscall.SIGINT); _ = cmd.Wait() }()
+	told := func(what string) error {
+		return w.soon(func() error {
+			ask(client, netip.AddrPortFrom(web.IPv4(), port), "udp")
+			if text := out.String(); !strings.Contains(text, what) {
+				return fmt.Errorf("no %q in %.2000s", what, text)
+			}
+			return nil
+		})
+	}
+	w.judge("merged", "followed through an update: flows before it", told("FORWARDED"))
+	old := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kube-router-n3"}}
+	w.check(w.Client.Get(w.ctx, old))
+	w.check(w.Node("n3").StopDaemon())
+	w.check(w.Client.Delete(w.ctx, old, nil))
+	w.judge("merged", "followed through an update: the node is away", told("NODE_UNAVAILABLE: n3"))
+	w.check(w.Node("n3").StartDaemon())
+	next := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kube-router-x7q2p", Labels: old.Labels, Annotations: old.Annotations}, Spec: old.Spec}
+	w.check(w.Client.Create(w.ctx, next))
+	w.judge("merged", "followed through an update: the node is there again, by its new pod", told("NODE_CONNECTED: n3"))
+}
+
 // lockedBuffer is written by a program while it is read.
 type lockedBuffer struct {
 	mu sync.Mutex
@@ -275,4 +307,10 @@ func (b *lockedBuffer) count(word string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return strings.Count(b.to.String(), word)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.to.String()
 }
