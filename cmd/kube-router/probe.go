@@ -25,13 +25,14 @@ const (
 	probesAtOnce = 16
 	probeTries   = 10 // of a probe that must be answered: what it asks may be new
 	large        = "/bytes?n=300000"
+	datagram     = 4000 // bytes: it goes in fragments
 )
 
 // probeCommand asks addresses from where it runs: in a pod of `kubectl kuberouter check`.
 func probeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "probe EXPECT:PROTOCOL/ADDRESS:PORT...", Short: "Ask pod servers, and say whether that went as expected", Args: cobra.MinimumNArgs(1), Hidden: true,
-		Long: "Ask pod servers. EXPECT is ok (answered), big (300,000 bytes come over TCP) or no (not answered); PROTOCOL is tcp or udp.",
+		Long: "Ask pod servers. EXPECT is ok (answered), big (300,000 bytes come over TCP, a datagram of 4,000 goes over UDP) or no (not answered); PROTOCOL is tcp or udp.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var mu sync.Mutex
 			var all sync.WaitGroup
@@ -67,7 +68,10 @@ func probeOf(text string) probed {
 		return p
 	}
 	q := probe.Request{To: to, Proto: proto, Timeout: 2 * time.Second}
-	if expect == "big" {
+	switch {
+	case expect == "big" && proto == "udp":
+		q.Size = datagram
+	case expect == "big":
 		q.Path, q.Timeout = large, 5*time.Second
 	}
 	for try := 1; ; try++ {

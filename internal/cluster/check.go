@@ -27,7 +27,7 @@ const (
 // CheckResult is what one probe of a check found.
 type CheckResult struct {
 	Check  string `json:"check"`  // such as "pod to pod, other node"
-	Family string `json:"family"` // IPv4 or IPv6
+	Family string `json:"family"` // IPv4, IPv6, or all
 	From   string `json:"from"`   // the node of the client
 	To     string `json:"to"`     // what was asked
 	Probe  string `json:"probe"`  // such as ok:tcp/10.244.1.2:8080
@@ -37,7 +37,8 @@ type CheckResult struct {
 }
 
 // Check tries the network with real packets: it makes a namespace with a pod on each node, has them ask each other, Services and node ports, with and
-// without a policy, and removes all of it, also when ctx ends. With an empty image the pods run that of the daemon. tell is called as it goes on.
+// without a policy, looks whether that went through WireGuard where encryption is on, and removes all of it, also when ctx ends. With an empty image
+// the pods run that of the daemon. tell is called as it goes on.
 func (c *Cluster) Check(ctx context.Context, names []string, image string, w io.Writer, format string, tell func(string)) (v Verdict, err error) {
 	nodes, err := c.named(ctx, names)
 	if err != nil {
@@ -71,10 +72,12 @@ func (c *Cluster) Check(ctx context.Context, names []string, image string, w io.
 	if err = s.build(ctx, tell); err != nil {
 		return Unknown, err
 	}
+	before := s.wires(ctx)
 	results, err := s.probe(ctx, tell)
 	if err != nil {
 		return Unknown, err
 	}
+	results = append(results, s.encrypted(ctx, before)...)
 	if slices.ContainsFunc(results, func(r CheckResult) bool { return !r.Passed }) {
 		v = Unwell
 	}

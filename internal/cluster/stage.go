@@ -198,6 +198,7 @@ func (s *stage) questions(i int) (list []CheckResult) {
 			add(check, "ok", "tcp", ip.IP, checkPort, p.Spec.NodeName, name(p))
 			add(check, "ok", "udp", ip.IP, checkPort, p.Spec.NodeName, name(p))
 			add(check+", 300 kB", "big", "tcp", ip.IP, checkPort, p.Spec.NodeName, "")
+			add(check+", fragments", "big", "udp", ip.IP, checkPort, p.Spec.NodeName, "")
 		}
 	}
 	for _, ip := range s.service.Spec.ClusterIPs {

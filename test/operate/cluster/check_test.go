@@ -32,7 +32,7 @@ func TestCheck(t *testing.T) {
 	if a.code != 0 || strings.Contains(a.out, "FAIL ") || !regexp.MustCompile(`check: \d{2,} passed, 0 failed`).MatchString(a.out) {
 		t.Error("a cluster that is well fails")
 	}
-	for _, line := range []string{"pod to pod, same node", "pod to pod, other node, 300 kB", "pod to Service", "pod to itself by its Service", "pod to node port",
+	for _, line := range []string{"pod to pod, same node", "pod to pod, other node, 300 kB", "pod to pod, other node, fragments", "pod to Service", "pod to itself by its Service", "pod to node port",
 		"what a policy allows", "what a policy forbids"} {
 		for _, family := range []string{"IPv4", "IPv6"} {
 			if !regexp.MustCompile(`pass +` + line + ` +` + family).MatchString(a.out) {
@@ -75,6 +75,30 @@ func TestCheck(t *testing.T) {
 	for _, after := range []string{"namespace kube-router-check-", "from n", "waiting for"} { // Ctrl-C, at each stage
 		interrupt(t, l, after)
 		left("by one that was interrupted after " + after)
+	}
+}
+
+// TestCheckEncrypted: where encryption is on the check looks whether its own packets went through WireGuard; a node that sends in clear fails.
+func TestCheckEncrypted(t *testing.T) {
+	on := []string{"--encryption=wireguard", "--wireguard-key-file=/run/kube-router/wireguard.key", "--cluster-cidr=10.244.0.0/16,fd00:10:244::/48"}
+	l, ctx := start(t, lab.Config{Nodes: 2, DaemonArgs: on})
+	eventually(t, func() error {
+		if a := run(t, ctx, l, "kubectl", "kuberouter", "show", "encryption"); strings.Count(a.out, "encrypted to 1 of 1 nodes") != 2 {
+			return fmt.Errorf("%s%s", a.out, a.errs)
+		}
+		return nil
+	})
+	for _, all := range []bool{true, false} {
+		if !all { // n2 alone goes on, and n1 is reached in clear
+			if err := l.Node("n1").RestartDaemon("--encryption=off"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a := run(t, ctx, l, "kubectl", "kuberouter", "check")
+		t.Logf("code %d\n%s%s", a.code, a.out, a.errs)
+		if line := regexp.MustCompile(`(pass|FAIL) +encrypted between nodes +all +\d of \d`).FindString(a.out); a.code != map[bool]int{true: 0, false: 1}[all] || line == "" || all != strings.HasPrefix(line, "pass") {
+			t.Errorf("all encrypted: %v; %q", all, line)
+		}
 	}
 }
 
