@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"kube-router/internal/agent"
+	"kube-router/internal/colour"
 	"kube-router/internal/config"
 	"kube-router/internal/doctor"
 	"kube-router/internal/show"
@@ -38,7 +39,7 @@ func (a *asking) run(ctx context.Context, view string, args []string) error {
 		if err != nil {
 			return err
 		}
-		if err := page.Print(os.Stdout, show.Format(a.format)); err != nil || !a.watch {
+		if err := page.Print(out(a.format), show.Format(a.format)); err != nil || !a.watch {
 			return err
 		}
 		select {
@@ -47,6 +48,14 @@ func (a *asking) run(ctx context.Context, view string, args []string) error {
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// out is where an answer goes: text in colour, if that is a terminal.
+func out(format string) io.Writer {
+	if !strings.EqualFold(format, string(show.Text)) {
+		return os.Stdout
+	}
+	return colour.Writer(os.Stdout, os.Getenv)
 }
 
 func showCommand() *cobra.Command {
@@ -183,7 +192,7 @@ func doctorCommand() *cobra.Command {
 			}
 		}
 		page, bad := doctor.Examine(cmd.Context(), o)
-		if err := page.Print(os.Stdout, show.Format(strings.ToLower(*format))); err != nil {
+		if err := page.Print(out(*format), show.Format(strings.ToLower(*format))); err != nil {
 			return err
 		}
 		if bad > 0 {

@@ -61,7 +61,7 @@ func checkCommand(f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return told(c.Check(cmd.Context(), f.nodes, image, cmd.OutOrStdout(), f.format, func(stage string) { fmt.Fprintln(cmd.ErrOrStderr(), "  "+stage) }))
+			return told(c.Check(cmd.Context(), f.nodes, image, f.out(cmd), f.format, func(stage string) { fmt.Fprintln(cmd.ErrOrStderr(), "  "+stage) }))
 		},
 	}
 	f.node(cmd)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"kube-router/internal/cluster"
+	"kube-router/internal/colour"
 )
 
 // flags are those of every command: which cluster, as kubectl has it, and where kube-router is in it.
@@ -95,7 +97,7 @@ func (f *flags) answer(cmd *cobra.Command, ask func(context.Context, *cluster.Cl
 	}
 	ctx := cmd.Context()
 	for {
-		v, err := ask(ctx, c, cmd.OutOrStdout())
+		v, err := ask(ctx, c, f.out(cmd))
 		if err != nil || !f.watch {
 			return told(v, err)
 		}
@@ -123,4 +125,12 @@ func (f *flags) complete(ctx context.Context) (names []string) {
 		names = append(names, n.Name)
 	}
 	return names
+}
+
+// out is where a command's answer goes: text in colour, if that is a terminal.
+func (f *flags) out(cmd *cobra.Command) io.Writer {
+	if file, ok := cmd.OutOrStdout().(*os.File); ok && (f.format == "" || f.format == "text") {
+		return colour.Writer(file, os.Getenv)
+	}
+	return cmd.OutOrStdout()
 }

@@ -1,0 +1,45 @@
+package colour
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestStatesAreColoured(t *testing.T) {
+	for line, want := range map[string]string{
+		"TABLE  STATE\n":                                      "TABLE  STATE\n",
+		"rtnl   settled\n":                                    "rtnl   <settled>\n",
+		"state           unwell\n":                            "state           [unwell]\n",
+		"FAIL  encrypted between nodes  0 of 2\n":             "[FAIL]  encrypted between nodes  0 of 2\n",
+		"10.244.1.2 → 10.244.2.2:80/tcp: allowed\n":           "10.244.1.2 → 10.244.2.2:80/tcp: <allowed>\n",
+		"10.244.1.2 → 10.244.2.2:80/tcp: no route\n":          "10.244.1.2 → 10.244.2.2:80/tcp: [no route]\n",
+		"  egress of pod x: allowed: no policy isolates it\n": "  egress of pod x: allowed: no policy isolates it\n",
+		"172.30.0.12  64512  ESTABLISHED  1s\n":               "172.30.0.12  64512  <ESTABLISHED>  1s\n",
+		"it is ok to say so\n":                                "it is ok to say so\n",
+	} {
+		var b bytes.Buffer
+		p := &painter{to: &b}
+		for _, part := range strings.SplitAfter(line, " ") { // as it comes
+			if _, err := p.Write([]byte(part)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want = strings.NewReplacer("<", green, ">", plain, "[", red, "]", plain).Replace(want)
+		if b.String() != want {
+			t.Errorf("%q, want %q", b.String(), want)
+		}
+	}
+}
+
+func TestAFileIsNotColoured(t *testing.T) {
+	f, err := os.Create(t.TempDir() + "/out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if w := Writer(f, func(string) string { return "" }); w != f {
+		t.Errorf("%T", w)
+	}
+}
