@@ -32,20 +32,20 @@ var rooms = map[string][]string{
 	"driver":    {"row", "listen", "api", "podlink"}, // because it writes rows and knows nothing of why; the CNI file is what the plugin reads
 	"observe":   {"flow", "model", "driver"},         // because it keeps what drivers read, with names of what is true
 	"config":    {"model"},                           // because settings are part of what is true
-	"colour":    {},
+	"console":   {},
 	"show":      {"model", "intent", "row", "reconcile", "listen"},
 	"agent":     {"engine", "flow", "observe", "model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "view", "think", "stage", "holder", "podlink"},
-	"think":     {"model", "plan", "holder"},                                                                  // because what a change touches follows from what is true, and units are plan's
-	"engine":    {"engine", "model", "intent", "row", "render"},                                               // because an engine is words of several facilities for one intent
-	"stage":     {"engine", "model", "plan", "holder", "intent", "render", "row", "reconcile", "think"},       // because it carries what is true on to rows, and claims them
-	"view":      {"flow", "model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"}, // because it tells what is, wanted and there, and asks through its own nouns
-	"doctor":    {"engine", "model", "row", "watch", "plan", "driver", "config", "show", "api", "podlink"},    // because it examines what the daemon works with, without one
-	"convert":   {"api", "model", "watch"},                                                                    // because it writes our objects, and annotations are parsed in one place
+	"think":     {"model", "plan", "holder"},                                                                          // because what a change touches follows from what is true, and units are plan's
+	"engine":    {"engine", "model", "intent", "row", "render"},                                                       // because an engine is words of several facilities for one intent
+	"stage":     {"engine", "model", "plan", "holder", "intent", "render", "row", "reconcile", "think"},               // because it carries what is true on to rows, and claims them
+	"view":      {"flow", "model", "intent", "row", "reconcile", "watch", "plan", "config", "show", "holder"},         // because it tells what is, wanted and there, and asks through its own nouns
+	"doctor":    {"engine", "model", "row", "watch", "plan", "driver", "config", "show", "api", "podlink", "console"}, // because it examines what the daemon works with, without one
+	"convert":   {"api", "model", "watch"},                                                                            // because it writes our objects, and annotations are parsed in one place
 	"script":    {"model", "intent", "row", "reconcile", "watch", "plan", "render", "driver", "config", "show", "agent"},
-	"page":      {"flow", "listen"}, // because it shows what any source tells of a cluster, in a browser
-	"cluster":   {"flow"},           // because it runs on the operator's machine and knows the daemon by what that prints
-	"lab":       {"lab", "api"},     // because it is the world around the binary and must not share its mistakes, but users write the same objects
-	"cmd":       {"agent", "cluster", "colour", "page", "flow", "doctor", "view", "config", "convert", "show", "lab", "model", "driver", "row", "podlink", "watch"},
+	"page":      {"flow", "listen"},  // because it shows what any source tells of a cluster, in a browser
+	"cluster":   {"flow", "console"}, // because it runs on the operator's machine and knows the daemon by what that prints
+	"lab":       {"lab", "api"},      // because it is the world around the binary and must not share its mistakes, but users write the same objects
+	"cmd":       {"agent", "cluster", "console", "page", "flow", "doctor", "view", "config", "convert", "show", "lab", "model", "driver", "row", "podlink", "watch"},
 }
 
 // pure rooms do no I/O, read no clock and log nothing: they return values and remarks.
@@ -86,7 +86,7 @@ var thirdParty = map[string]struct {
 	"github.com/go-logr/logr":                {[]string{"watch"}, "client-go logs through it; we hand it our own logger"},
 	"k8s.io/klog/v2":                         {[]string{"watch"}, "client-go logs through it; we hand it our own logger"},
 	"golang.org/x/sys":                       {[]string{"driver", "watch", "lab", "podlink", "cmd"}, "system calls and kernel constants"},
-	"golang.org/x/term":                      {[]string{"colour"}, "whether output goes to a terminal, on every system that kubectl runs on"},
+	"golang.org/x/term":                      {[]string{"console"}, "whether output goes to a terminal, on every system that kubectl runs on"},
 	"golang.org/x/net":                       {[]string{"driver", "watch"}, "bpf: the filter that spares us the echo of our own netlink messages; dns/dnsmessage: the reader of DNS answers"},
 	"golang.org/x/sync":                      {[]string{"agent", "lab", "cmd"}, "errgroup"},
 	"golang.zx2c4.com/wireguard":             {[]string{"driver"}, "WireGuard in user space, where the kernel has none"},

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"kube-router/internal/agent"
-	"kube-router/internal/colour"
+	"kube-router/internal/console"
 	"kube-router/internal/config"
 	"kube-router/internal/doctor"
 	"kube-router/internal/show"
@@ -55,7 +55,7 @@ func out(format string) io.Writer {
 	if !strings.EqualFold(format, string(show.Text)) {
 		return os.Stdout
 	}
-	return colour.Writer(os.Stdout, os.Getenv)
+	return console.Writer(os.Stdout, os.Getenv)
 }
 
 func showCommand() *cobra.Command {
@@ -180,6 +180,7 @@ func doctorCommand() *cobra.Command {
 	}
 	raw := config.Flags(cmd.Flags())
 	format := cmd.Flags().StringP("output", "o", "text", "text, json or yaml")
+	all := cmd.Flags().Bool("all", false, "tell what is well, too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o, err := raw.Options(os.Getenv, os.ReadFile)
 		if err != nil {
@@ -191,7 +192,7 @@ func doctorCommand() *cobra.Command {
 				o = running
 			}
 		}
-		page, bad := doctor.Examine(cmd.Context(), o)
+		page, bad := doctor.Examine(cmd.Context(), o, *all)
 		if err := page.Print(out(*format), show.Format(strings.ToLower(*format))); err != nil {
 			return err
 		}

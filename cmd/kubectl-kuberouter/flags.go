@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"kube-router/internal/cluster"
-	"kube-router/internal/colour"
+	"kube-router/internal/console"
 )
 
 // flags are those of every command: which cluster, as kubectl has it, and where kube-router is in it.
@@ -130,7 +130,7 @@ func (f *flags) complete(ctx context.Context) (names []string) {
 // out is where a command's answer goes: text in colour, if that is a terminal.
 func (f *flags) out(cmd *cobra.Command) io.Writer {
 	if file, ok := cmd.OutOrStdout().(*os.File); ok && (f.format == "" || f.format == "text") {
-		return colour.Writer(file, os.Getenv)
+		return console.Writer(file, os.Getenv)
 	}
 	return cmd.OutOrStdout()
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"kube-router/internal/console"
 )
 
 // examining is how long a node's doctor may take: it tries what the kernel has, and asks the API server.
@@ -35,8 +37,9 @@ func (c *Cluster) Doctor(ctx context.Context, names []string, all bool, w io.Wri
 	answers := patient.AskAll(ctx, nodes, "doctor", "-o", "json")
 	list := findings(answers)
 	v, counts := Well, map[string]int{}
-	p := printable{columns: []string{"VERDICT", "CHECK", "NODES", "WHAT", "FIX"}}
+	p := printable{columns: []string{"VERDICT", "CHECK", "NODES", "WHAT, AND → HOW TO FIX IT"}}
 	var shown []NodeFinding
+	room := console.Width
 	for _, f := range list {
 		counts[f.Verdict]++
 		switch f.Verdict {
@@ -49,7 +52,20 @@ func (c *Cluster) Doctor(ctx context.Context, names []string, all bool, w io.Wri
 			continue
 		}
 		shown = append(shown, f)
-		p.rows = append(p.rows, []string{f.Verdict, f.Check, someOf(f.Nodes), f.What, f.Fix})
+		room = min(room, console.Width-len("VERDICT  ")-len(f.Check)-2-len(someOf(f.Nodes))-2)
+	}
+	for _, f := range shown {
+		lines := console.Wrap(f.What, max(room, 40))
+		if f.Fix != "" {
+			lines = append(lines, console.Wrap("→ "+f.Fix, max(room, 40))...)
+		}
+		for i, line := range lines {
+			row := []string{"", "", "", line}
+			if i == 0 {
+				row = []string{f.Verdict, f.Check, someOf(f.Nodes), line}
+			}
+			p.rows = append(p.rows, row)
+		}
 	}
 	p.data = listOf("NodeFindingList", shown)
 	p.notes = []string{fmt.Sprintf("%s: %d findings bad, %d warn, %d ok; %d silent", counted(len(nodes)), counts["bad"], counts["warn"], counts["ok"], counts["silent"])}

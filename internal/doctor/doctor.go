@@ -19,6 +19,7 @@ import (
 	"github.com/vishvananda/netns"
 
 	"kube-router/internal/config"
+	"kube-router/internal/console"
 	"kube-router/internal/driver/forward"
 	"kube-router/internal/driver/module"
 	"kube-router/internal/driver/probe"
@@ -73,9 +74,10 @@ func pluginsOfHost() string {
 	return pluginDir
 }
 
-// Examine checks what this node needs and says how to fix what is missing. The number is of what is wrong.
-func Examine(ctx context.Context, o *config.Options) (show.Page, int) {
-	return report(examine(gather(ctx, o)))
+// Examine checks what this node needs and says how to fix what is missing; for people what is well is told only with all. The number is of what
+// is wrong.
+func Examine(ctx context.Context, o *config.Options, all bool) (show.Page, int) {
+	return report(examine(gather(ctx, o)), all)
 }
 
 // Running are the options of the daemon that answers at a control socket, without its secrets.
@@ -86,17 +88,35 @@ func Running(ctx context.Context, socket string) (*config.Options, error) {
 }
 
 // report makes a page of findings, with the number of bad ones.
-func report(list []finding) (show.Page, int) {
+func report(list []finding, all bool) (show.Page, int) {
 	// Whoever looks at night sees first what is wrong.
 	worst := []verdict{bad, warn, fine}
 	slices.SortStableFunc(list, func(a, b finding) int {
 		return cmp.Compare(slices.Index(worst, a.Verdict), slices.Index(worst, b.Verdict))
 	})
-	p := show.Page{Columns: []string{"verdict", "check", "what", "fix"}, Data: list}
-	count := map[verdict]int{}
+	p := show.Page{Columns: []string{"verdict", "check", "what, and → how to fix it"}, Data: list}
+	count, room := map[verdict]int{}, console.Width
 	for _, f := range list {
 		count[f.Verdict]++
-		p.Rows = append(p.Rows, []string{string(f.Verdict), f.Check, f.What, f.Fix})
+		if f.Verdict != fine || all {
+			room = min(room, console.Width-len("verdict  ")-len(f.Check)-2)
+		}
+	}
+	for _, f := range list {
+		if f.Verdict == fine && !all {
+			continue
+		}
+		lines := console.Wrap(f.What, room)
+		if f.Fix != "" {
+			lines = append(lines, console.Wrap("→ "+f.Fix, room)...)
+		}
+		for i, line := range lines {
+			if i == 0 {
+				p.Rows = append(p.Rows, []string{string(f.Verdict), f.Check, line})
+				continue
+			}
+			p.Rows = append(p.Rows, []string{"", "", line})
+		}
 	}
 	p.Note = fmt.Sprintf("%s: %d ok, %d warn, %d bad", show.Count(len(list), "check"), count[fine], count[warn], count[bad])
 	return p, count[bad]

@@ -185,18 +185,25 @@ func TestDoctor(t *testing.T) {
 }
 
 func TestDoctorReport(t *testing.T) {
-	page, wrong := report([]finding{{fine, "a", "good", ""}, {bad, "b", "broken", "glue"}, {warn, "c", "loose", "tighten"}})
+	page, wrong := report([]finding{{fine, "a", "good", ""}, {bad, "b", "broken", "glue"}, {warn, "c", "loose", "tighten"}}, false)
 	if wrong != 1 {
 		t.Errorf("%d are wrong", wrong)
 	}
 	for format, want := range map[show.Format]string{
-		show.Text: "bad      b      broken  glue", show.JSON: `"verdict": "bad"`, show.YAML: "fix: glue",
+		show.Text: "bad      b      broken\n                → glue\n", show.JSON: `"verdict": "bad"`, show.YAML: "fix: glue",
 	} {
 		var b strings.Builder
 		if err := page.Print(&b, format); err != nil || !strings.Contains(b.String(), want) {
 			t.Errorf("%s: %v\n%s", format, err, b.String())
 		}
 	}
+	if len(page.Rows) != 4 || page.Rows[0][0] == "ok" {
+		t.Errorf("what is well is told: %v", page.Rows)
+	}
+	if page, _ = report([]finding{{fine, "a", "good", ""}, {bad, "b", strings.Repeat("word ", 40), ""}}, true); len(page.Rows) != 4 {
+		t.Errorf("not all, or not wrapped: %q", page.Rows)
+	}
+	page, _ = report([]finding{{fine, "a", "good", ""}, {bad, "b", "broken", "glue"}, {warn, "c", "loose", "tighten"}}, false)
 	if !strings.Contains(page.Note, "3 checks: 1 ok, 1 warn, 1 bad") {
 		t.Error(page.Note)
 	}

@@ -1,14 +1,33 @@
-// Package colour marks states in what is printed for people, where that is a terminal.
-package colour
+// Package console lays out what is printed for people: lines of a width, and colours where that is a terminal.
+package console
 
 import (
 	"bytes"
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
+
+// Width is how wide tables are that have long texts, in columns.
+const Width = 100
+
+// Wrap breaks a text between words into lines of a width; a longer word has a line of its own.
+func Wrap(text string, width int) (lines []string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}
 
 // The colours of states, as SGR codes (ECMA-48); they are told by their words alone, too.
 const (

@@ -1,4 +1,4 @@
-package colour
+package console
 
 import (
 	"bytes"
@@ -41,5 +41,15 @@ func TestAFileIsNotColoured(t *testing.T) {
 	defer f.Close()
 	if w := Writer(f, func(string) string { return "" }); w != f {
 		t.Errorf("%T", w)
+	}
+}
+
+func TestLinesAreWrapped(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "one": "one", "one two three": "one two|three", "  a   b ": "a b", "sesquipedalian it is": "sesquipedalian|it is", "→ → → →": "→ → → →",
+	} {
+		if have := strings.Join(Wrap(text, 7), "|"); have != want {
+			t.Errorf("%q: %q, want %q", text, have, want)
+		}
 	}
 }
