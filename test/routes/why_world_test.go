@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,9 +23,9 @@ import (
 	"kube-router/internal/show"
 )
 
-// The random world: how many questions are asked in it, a tenth of the whole number by default, and by which numbers it is made.
+// The random world: how many questions are asked in it, 2,000 for the whole, and by which number it is made.
 var (
-	whyQuestions = flag.Int("why", 200, "questions whose answers are compared with real packets")
+	whyQuestions = flag.Int("why", 100, "questions whose answers are compared with real packets")
 	whySeed      = flag.Uint64("why-seed", 1, "what the random world is made from")
 )
 
@@ -35,8 +36,12 @@ type whyWorld struct {
 	pods     []*lab.Host
 	services []netip.Addr
 	astray   string // the route that is there now, on n1 or n2
+	family   int    // of that
 	tally    map[string]int
 }
+
+// clusterPolicies is how many ClusterNetworkPolicies there are, beside NetworkPolicies.
+const clusterPolicies = 5
 
 // apps of pods, two on every node in two namespaces.
 var apps = []string{"a", "b", "c"}
@@ -62,6 +67,38 @@ func (w *whyWorld) manifests() string {
 	return strings.TrimSuffix(b.String(), "---\n")
 }
 
+// cluster are random ClusterNetworkPolicies about the same pods.
+func (w *whyWorld) cluster() string {
+	var b strings.Builder
+	for i := range clusterPolicies {
+		tier := w.one("Admin", "Admin", "Baseline")
+		action := w.one(map[string][]string{"Admin": {"Accept", "Deny", "Pass"}, "Baseline": {"Accept", "Deny"}}[tier]...)
+		way := w.one("ingress", "egress")
+		end := func() string {
+			return w.one("{namespaces: {matchLabels: {name: "+w.one("one", "two")+"}}}", "{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: "+w.one(apps...)+"}}}}")
+		}
+		fmt.Fprintf(&b, "{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: c%d}, spec: {tier: %s, priority: %d, subject: %s, %s: [{action: %s, %s: [%s]%s}]}}\n---\n",
+			i, tier, i, end(), way, action, map[string]string{"ingress": "from", "egress": "to"}[way], end(), w.one("", ", protocols: [{tcp: {destinationPort: {number: 8080}}}]", ", protocols: [{udp: {destinationPort: {number: 8080}}}]"))
+	}
+	return strings.TrimSuffix(b.String(), "---\n")
+}
+
+// govern installs the kind of ClusterNetworkPolicies and some of them, and waits until both nodes have them.
+func (w *whyWorld) govern() {
+	crd, err := os.ReadFile("../../deploy/kustomize/policy-crd/clusternetworkpolicies.yaml")
+	w.check(errors.Join(err, w.Apply(w.ctx, string(crd)), w.Apply(w.ctx, w.cluster())))
+	for _, n := range w.Nodes() {
+		_, err := w.within(time.Minute, func() error {
+			var words []string
+			for i := range clusterPolicies {
+				words = append(words, fmt.Sprintf("c%d", i))
+			}
+			return w.says(n.Host, programs+"/kube-router show policies", words...)
+		})
+		w.check(err)
+	}
+}
+
 func (w *whyWorld) one(list ...string) string { return list[w.r.IntN(len(list))] }
 
 func (w *whyWorld) peer() string {
@@ -84,7 +121,7 @@ func (w *whyWorld) leadAstray() {
 	n, far := w.Nodes()[i], [][]string{{"10.244.2.0/25", "fd00:10:244:2::/65"}, {"10.244.1.0/25", "fd00:10:244:1::/65"}}[i][f]
 	command := fmt.Sprintf("ip %s route add %s %s", []string{"-4", "-6"}[f], w.one("unreachable", "prohibit"), far)
 	w.sh(n.Host, "%s", command)
-	w.astray = n.Name + " " + command
+	w.astray, w.family = n.Name+" "+command, f
 }
 
 // answer is what why says of a flow on the nodes of both ends: the worse counts.
@@ -133,8 +170,11 @@ func (w *whyWorld) question() (from *lab.Host, q probe.Request, nodes []string) 
 		return from, q, []string{from.NodeName()}
 	}
 	pod := w.pods[w.r.IntN(len(w.pods))]
-	for pod == from {
+	for pod == from || w.astray != "" && pod.NodeName() == from.NodeName() { // another one, and one that the route concerns
 		pod = w.pods[w.r.IntN(len(w.pods))]
+	}
+	if w.astray != "" {
+		f = w.family
 	}
 	q.To = netip.AddrPortFrom(pod.Addrs()[f], 8080)
 	return from, q, []string{"n1", "n2"} // as kubectl kuberouter does: those of both ends
@@ -197,6 +237,7 @@ func f6(a netip.AddrPort) int {
 func TestWhyWorld(t *testing.T) {
 	w := &whyWorld{world: begin(t, lab.Config{Nodes: 2}), r: rand.New(rand.NewPCG(*whySeed, 0)), tally: map[string]int{}}
 	w.check(w.Apply(w.ctx, w.manifests()))
+	w.govern()
 	w.check(w.WaitReady(w.ctx))
 	for _, ns := range []string{"one", "two"} {
 		for _, app := range apps {
