@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"kube-router/internal/agent"
-	"kube-router/internal/console"
 	"kube-router/internal/config"
+	"kube-router/internal/console"
 	"kube-router/internal/doctor"
 	"kube-router/internal/show"
 	"kube-router/internal/view"
