@@ -43,7 +43,7 @@ func TestBoundaryAdmin(t *testing.T) {
 	w := begin(t, lab.Config{Nodes: 1}, "--peer-router-ips="+first, "--peer-router-asns=3320")
 	r := w.bird("r1", birdPeers(first, first6, "3320", "", "172.30.0.11"))
 	r.says(12*time.Second, "show route", "10.244.1.0/24")
-	since := upSince(r, "n1")
+	begun := upSince(r, "n1")
 	path := filepath.Join(w.Dir(), "n1", "run", "kube-router", "gobgp.sock")
 	anybody, root := w.service("n1", "tcp", "127.0.0.1:50051"), w.service("n1", "unix", path)
 	if g, err := anybody.GetBgp(w.ctx, &api.GetBgpRequest{}); err != nil || g.Global.Asn != 64512 {
@@ -68,14 +68,14 @@ func TestBoundaryAdmin(t *testing.T) {
 	if out, err := w.node("n1").Run(w.ctx, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "test", "-w", "/run/kube-router/gobgp.sock"); err == nil {
 		t.Errorf("root's socket is anybody's: %s", out)
 	}
-	if now := upSince(r, "n1"); now != since {
-		t.Errorf("the session ended: it stood since %s, now since %s", since, now)
+	if now := upSince(r, "n1"); !now.is(begun) {
+		t.Errorf("the session ended: it stood since %s, now since %s", begun, now)
 	}
 	if err := end(root); err != nil {
 		t.Fatal(err)
 	}
 	w.until("what root took away is back", 15*time.Second, func() error {
-		if now := upSince(r, "n1"); now == since {
+		if now := upSince(r, "n1"); now.is(begun) {
 			return fmt.Errorf("the session stands since %s", now)
 		}
 		return contains(r.ask("show route"), "10.244.1.0/24")

@@ -103,7 +103,7 @@ func TestBirdAttributes(t *testing.T) {
 	w.apply(service("web", "10.98.0.1", "fd00:10:98::1", "n1", "Cluster"))
 	r := w.bird("r1", birdPeers(first, first6, "65001", "", "172.30.0.11"))
 	r.says(10*time.Second, "show route all for 10.98.0.1", "BGP.as_path: 64512\n")
-	since := upSince(r, "n1")
+	begun := upSince(r, "n1")
 	w.annotate("n1", "node.bgp.communities", "64512:17, 4200000001:1:2, no-export, 4294967041",
 		"path-prepend.as", "64600", "path-prepend.repeat-n", "3", "node.bgp.med", "42", "node.bgp.local-pref", "250")
 	for _, prefix := range []string{"10.98.0.1", "fd00:10:98::1", "10.244.1.0/24"} {
@@ -113,21 +113,32 @@ func TestBirdAttributes(t *testing.T) {
 	w.annotate("n1", "node.bgp.communities", "", "path-prepend.as", "", "path-prepend.repeat-n", "", "node.bgp.med", "0")
 	r.says(2*time.Second, "show route all for 10.98.0.1", "BGP.as_path: 64512\n", "BGP.med: 0")
 	r.silent(2*time.Second, "show route all for 10.98.0.1", "community")
-	if now := upSince(r, "n1"); now != since {
-		t.Errorf("the session that stood since %s stands since %s", since, now)
+	if now := upSince(r, "n1"); !now.is(begun) {
+		t.Errorf("the session that stood since %s stands since %s", begun, now)
 	}
 }
 
+// since is when a session began, as BIRD tells it: reckoned each time from a clock that isn't set, which gives some milliseconds more or less.
+type since struct{ time.Time }
+
+func (s since) String() string { return s.Format("15:04:05.000") }
+
+func (s since) is(other since) bool { return s.Sub(other.Time).Abs() < 100*time.Millisecond }
+
 // upSince is when BIRD's session began.
-func upSince(r *router, protocol string) string {
+func upSince(r *router, protocol string) since {
 	r.w.t.Helper()
 	for _, line := range strings.Split(r.ask("show protocols "+protocol), "\n") {
 		if f := strings.Fields(line); len(f) > 4 && f[0] == protocol {
-			return f[4]
+			at, err := time.Parse("15:04:05.000", f[4])
+			if err != nil {
+				r.w.t.Fatal(err)
+			}
+			return since{at}
 		}
 	}
 	r.w.t.Fatalf("no protocol %s", protocol)
-	return ""
+	return since{}
 }
 
 // TestBirdPassword needs the right password, of this router and not of the other.
@@ -139,7 +150,7 @@ func TestBirdPassword(t *testing.T) {
 	other := w.bird("r2", birdPeers(second, second6, "65002", "", "172.30.0.11"))
 	r.says(10*time.Second, "show protocols n1", "Established")
 	other.says(10*time.Second, "show protocols n1", "Established")
-	since := upSince(other, "n1")
+	begun := upSince(other, "n1")
 	r.reconfigure(birdPeers(first, first6, "65001", `password "wrong";`, "172.30.0.11"))
 	time.Sleep(4 * time.Second)
 	if out := r.ask("show protocols n1"); strings.Contains(out, "Established") {
@@ -147,8 +158,8 @@ func TestBirdPassword(t *testing.T) {
 	}
 	r.reconfigure(good)
 	r.says(20*time.Second, "show protocols n1", "Established")
-	if now := upSince(other, "n1"); now != since {
-		t.Errorf("the other session ended too: it stood since %s, now since %s", since, now)
+	if now := upSince(other, "n1"); !now.is(begun) {
+		t.Errorf("the other session ended too: it stood since %s, now since %s", begun, now)
 	}
 	for _, out := range []string{w.show("n1", "rows", "bgp"), w.node("n1").DaemonLog()} {
 		if strings.Contains(out, "c2VjcmV0") || strings.Contains(out, `"secret"`) || strings.Contains(out, "password secret") {
@@ -174,14 +185,14 @@ func TestNodePeers(t *testing.T) {
 	if out := r.ask("show protocols n2"); strings.Contains(out, "Established") {
 		t.Errorf("n2 has no such peer:\n%s", out)
 	}
-	since := upSince(r, "n1")
+	begun := upSince(r, "n1")
 	w.annotate("n1", "peers", "- {remoteip: 172.30.0.200, remoteasn: 65001, bfd: {enabled: true, desired_min_tx_interval: 250, required_min_rx_interval: 250}}")
 	w.until("the other session ends", 3*time.Second, func() error { return lacks(other.ask("show protocols n1"), "Established") })
 	w.annotate("n1", "peers", "", "peer.ips", "172.30.0.200", "peer.asns", "65001", "peer.ports", "179")
 	w.annotate("n2", "peer.ips", "172.30.0.200", "peer.asns", "65001")
 	r.says(12*time.Second, "show protocols n2", "Established")
-	if now := upSince(r, "n1"); now != since {
-		t.Errorf("n1's session ended for nothing: it stood since %s, now since %s", since, now)
+	if now := upSince(r, "n1"); !now.is(begun) {
+		t.Errorf("n1's session ended for nothing: it stood since %s, now since %s", begun, now)
 	}
 	if out := w.show("n1", "peers"); strings.Count(out, "ESTABLISHED") != 2 {
 		t.Errorf("want sessions with n2 and the router:\n%s", out)
