@@ -109,7 +109,7 @@ var budgets = map[string]struct{ lines, files int }{
 	"think":  {1700, 15}, // the loop and the change table; what a stage plans is elsewhere
 	"stage":  {1950, 19}, // plans to rows; decisions are plan's and the engines'
 	"engine": {600, 8},   // grows by a package an engine
-	"view":   {2520, 20}, // flows, drops, domain names and the way of a packet have a file each
+	"view":   {2545, 20}, // flows, drops, domain names and the way of a packet have a file each
 	"doctor": {1200, 7},
 }
 

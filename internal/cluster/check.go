@@ -72,12 +72,12 @@ func (c *Cluster) Check(ctx context.Context, names []string, image string, w io.
 	if err = s.build(ctx, tell); err != nil {
 		return Unknown, err
 	}
-	before := s.wires(ctx)
+	before := s.wires(ctx, tell)
 	results, err := s.probe(ctx, tell)
 	if err != nil {
 		return Unknown, err
 	}
-	results = append(results, s.encrypted(ctx, before)...)
+	results = append(results, s.encrypted(ctx, before, tell)...)
 	if slices.ContainsFunc(results, func(r CheckResult) bool { return !r.Passed }) {
 		v = Unwell
 	}

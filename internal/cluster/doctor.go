@@ -16,6 +16,9 @@ import (
 // examining is how long a node's doctor may take: it tries what the kernel has, and asks the API server.
 const examining = 30 * time.Second
 
+// least is the width that texts have beside long names of nodes.
+const least = 40
+
 // NodeFinding is what the doctors of one or more nodes say.
 type NodeFinding struct {
 	Verdict string   `json:"verdict"` // bad, warn, ok; silent: the doctor could not be asked
@@ -52,20 +55,10 @@ func (c *Cluster) Doctor(ctx context.Context, names []string, all bool, w io.Wri
 			continue
 		}
 		shown = append(shown, f)
-		room = min(room, console.Width-len("VERDICT  ")-len(f.Check)-2-len(someOf(f.Nodes))-2)
+		room = min(room, console.Room("VERDICT", f.Check, someOf(f.Nodes)))
 	}
 	for _, f := range shown {
-		lines := console.Wrap(f.What, max(room, 40))
-		if f.Fix != "" {
-			lines = append(lines, console.Wrap("→ "+f.Fix, max(room, 40))...)
-		}
-		for i, line := range lines {
-			row := []string{"", "", "", line}
-			if i == 0 {
-				row = []string{f.Verdict, f.Check, someOf(f.Nodes), line}
-			}
-			p.rows = append(p.rows, row)
-		}
+		p.rows = append(p.rows, console.Finding([]string{f.Verdict, f.Check, someOf(f.Nodes)}, f.What, f.Fix, max(room, least))...)
 	}
 	p.data = listOf("NodeFindingList", shown)
 	p.notes = []string{fmt.Sprintf("%s: %d findings bad, %d warn, %d ok; %d silent", counted(len(nodes)), counts["bad"], counts["warn"], counts["ok"], counts["silent"])}

@@ -29,6 +29,31 @@ func Wrap(text string, width int) (lines []string) {
 	return append(lines, line)
 }
 
+// Finding is the rows of a table for what was found and how to fix it (empty: it need not be): the first has the cells before, the others none.
+func Finding(before []string, what, fix string, width int) (rows [][]string) {
+	lines := Wrap(what, width)
+	if fix != "" {
+		lines = append(lines, Wrap("→ "+fix, width)...)
+	}
+	for i, line := range lines {
+		row := make([]string, len(before), len(before)+1)
+		if i == 0 {
+			copy(row, before)
+		}
+		rows = append(rows, append(row, line))
+	}
+	return rows
+}
+
+// Room is what a table of Width leaves to its last column beside cells in the others.
+func Room(before ...string) int {
+	room := Width
+	for _, cell := range before {
+		room -= utf8.RuneCountInString(cell) + 2
+	}
+	return room
+}
+
 // The colours of states, as SGR codes (ECMA-48); they are told by their words alone, too.
 const (
 	green  = "\x1b[32m"
@@ -85,9 +110,8 @@ func painted(line string) string {
 			b.WriteString("  ")
 		}
 		word := strings.TrimSpace(cell)
-		if _, after, found := strings.Cut(cell, ": "); found && colours[word] == "" {
-			word = after[strings.LastIndex(after, ": ")+1:]
-			word = strings.TrimSpace(word)
+		if at := strings.LastIndex(cell, ": "); at >= 0 && colours[word] == "" {
+			word = strings.TrimSpace(cell[at+2:])
 		}
 		if c := colours[word]; c != "" {
 			at := strings.LastIndex(cell, word)

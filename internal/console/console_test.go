@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -51,5 +52,16 @@ func TestLinesAreWrapped(t *testing.T) {
 		if have := strings.Join(Wrap(text, 7), "|"); have != want {
 			t.Errorf("%q: %q, want %q", text, have, want)
 		}
+	}
+}
+
+func TestAFindingHasItsFixBelow(t *testing.T) {
+	rows := Finding([]string{"bad", "b"}, "one two three", "glue", 7)
+	want := [][]string{{"bad", "b", "one two"}, {"", "", "three"}, {"", "", "→ glue"}}
+	if !slices.EqualFunc(rows, want, slices.Equal[[]string]) {
+		t.Errorf("%q, want %q", rows, want)
+	}
+	if n := Room("VERDICT", "→"); n != Width-12 {
+		t.Errorf("room for %d", n)
 	}
 }

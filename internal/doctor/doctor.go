@@ -74,8 +74,8 @@ func pluginsOfHost() string {
 	return pluginDir
 }
 
-// Examine checks what this node needs and says how to fix what is missing; for people what is well is told only with all. The number is of what
-// is wrong.
+// Examine checks what this node needs and says how to fix what is missing; for people what is well is listed only with all. The number is that of
+// what is wrong.
 func Examine(ctx context.Context, o *config.Options, all bool) (show.Page, int) {
 	return report(examine(gather(ctx, o)), all)
 }
@@ -95,28 +95,15 @@ func report(list []finding, all bool) (show.Page, int) {
 		return cmp.Compare(slices.Index(worst, a.Verdict), slices.Index(worst, b.Verdict))
 	})
 	p := show.Page{Columns: []string{"verdict", "check", "what, and → how to fix it"}, Data: list}
-	count, room := map[verdict]int{}, console.Width
+	count, room, shown := map[verdict]int{}, console.Width, []finding{}
 	for _, f := range list {
-		count[f.Verdict]++
-		if f.Verdict != fine || all {
-			room = min(room, console.Width-len("verdict  ")-len(f.Check)-2)
+		if count[f.Verdict]++; f.Verdict != fine || all {
+			shown = append(shown, f)
+			room = min(room, console.Room("verdict", f.Check))
 		}
 	}
-	for _, f := range list {
-		if f.Verdict == fine && !all {
-			continue
-		}
-		lines := console.Wrap(f.What, room)
-		if f.Fix != "" {
-			lines = append(lines, console.Wrap("→ "+f.Fix, room)...)
-		}
-		for i, line := range lines {
-			if i == 0 {
-				p.Rows = append(p.Rows, []string{string(f.Verdict), f.Check, line})
-				continue
-			}
-			p.Rows = append(p.Rows, []string{"", "", line})
-		}
+	for _, f := range shown {
+		p.Rows = append(p.Rows, console.Finding([]string{string(f.Verdict), f.Check}, f.What, f.Fix, room)...)
 	}
 	p.Note = fmt.Sprintf("%s: %d ok, %d warn, %d bad", show.Count(len(list), "check"), count[fine], count[warn], count[bad])
 	return p, count[bad]

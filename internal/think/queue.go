@@ -1,6 +1,7 @@
 package think
 
 import (
+	"slices"
 	"time"
 
 	"kube-router/internal/model"
@@ -10,6 +11,7 @@ import (
 // is what is true then. Units of a lower rank come first. Within a rank namespaces take turns, so that one's thousands
 // keep nobody else waiting.
 type queue struct {
+	kinds []model.Kind        // of its units; what finds units for two stages may name those of both. nil: all
 	rank  func(model.Ref) int // nil: all alike
 	ranks []rota
 	rests map[model.Ref]pause // units that took long
@@ -53,6 +55,9 @@ func (q *queue) due() (first time.Time) {
 }
 
 func (q *queue) add(u model.Ref) {
+	if q.kinds != nil && u != Everything && !slices.Contains(q.kinds, u.Kind) {
+		return
+	}
 	if r, ok := q.rests[u]; ok {
 		r.again = true
 		q.rests[u] = r

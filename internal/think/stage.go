@@ -1,10 +1,6 @@
 package think
 
-import (
-	"slices"
-
-	"kube-router/internal/model"
-)
+import "kube-router/internal/model"
 
 // ID names a stage. It is part of remarks and of the log.
 type ID string
@@ -35,8 +31,8 @@ var Everything = model.Ref{}
 // whole stage.
 type Stage struct {
 	ID    ID
-	Kinds []model.Kind                                 // of its units, each object of which is one; KindSettings stands for one more
-	Units func(*model.Model) []model.Ref               // all units, where Kinds doesn't tell; without either the stage has but one
+	Kinds []model.Kind                                 // each object of these is a unit; KindSettings: what belongs to no object is one more
+	Units func(*model.Model) []model.Ref               // all units, where Kinds can't tell; without either the stage has but one
 	Plan  func(*model.Model, model.Ref) []model.Remark // claims the unit's intents; none when its object is gone
 	Note  func(Change, func(model.Ref))                // keeps the stage's index and tells what it touches; may be nil
 
@@ -58,18 +54,6 @@ func (s *Stage) units(m *model.Model) (list []model.Ref) {
 		list = append(list, m.Refs(k)...)
 	}
 	return list
-}
-
-// only passes the stage's own units on: what finds them for two stages may name those of both.
-func (s *Stage) only(add func(model.Ref)) func(model.Ref) {
-	if s.Kinds == nil {
-		return add
-	}
-	return func(u model.Ref) {
-		if u == Everything || slices.Contains(s.Kinds, u.Kind) {
-			add(u)
-		}
-	}
 }
 
 // Hooks are what the wiring does around turns, and hears of them. All run in the thinking goroutine; each may be nil.

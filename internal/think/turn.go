@@ -34,7 +34,7 @@ func within(d time.Duration) spent {
 func newQueues(stages []Stage) map[ID]*queue {
 	all := map[ID]*queue{}
 	for _, s := range stages {
-		all[s.ID] = &queue{rank: s.Rank}
+		all[s.ID] = &queue{kinds: s.Kinds, rank: s.Rank}
 	}
 	return all
 }
@@ -111,7 +111,7 @@ func (t *Thinker) touch(c Change) {
 				s.Note(c, t.queues[s.ID].add)
 			}
 			if f := flow[c.Ref.Kind][s.ID]; f.find != nil {
-				f.find(t.model, c, s.only(t.queues[s.ID].add))
+				f.find(t.model, c, t.queues[s.ID].add)
 			}
 		})
 	}

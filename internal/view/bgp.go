@@ -3,7 +3,6 @@ package view
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -110,25 +109,25 @@ func (d *Daemon) routesView(ctx context.Context, args []string) (show.Page, erro
 		}
 		only = []netip.Prefix{p.Masked()}
 	}
-	paths, err := d.received(ctx, only)
+	paths, silent := d.received(ctx, only)
 	var list []shownRoute
-	err = errors.Join(err, d.Think(ctx, func(w World) {
+	err := d.Think(ctx, func(w World) {
 		for _, p := range w.Model.Paths {
-			line := shownRoute{Prefix: p.Prefix, NextHops: p.NextHops, From: learnedFrom(w.Model, p)}
 			told := paths[p.Prefix]
 			if len(told) == 0 || only == nil {
+				line := shownRoute{Prefix: p.Prefix, NextHops: p.NextHops, From: learnedFrom(w.Model, p)}
 				list = append(list, line.with(told))
 				continue
 			}
 			for i := range told {
-				one := shownRoute{Prefix: p.Prefix, NextHops: []netip.Addr{told[i].NextHop}, From: "router " + told[i].Peer.String()}
-				if n := w.Model.NodeAt(told[i].Peer); n != nil {
-					one.From = "node " + n.Name
-				}
+				one := shownRoute{Prefix: p.Prefix, NextHops: []netip.Addr{told[i].NextHop}, From: taughtBy(w.Model, told[i].Peer)}
 				list = append(list, one.with(told[i:]))
 			}
+			if len(p.Refused) > 0 {
+				list = append(list, shownRoute{Prefix: p.Prefix, From: "refused of " + show.List(p.Refused)})
+			}
 		}
-	}))
+	})
 	for k, r := range d.BGP.All {
 		if p, ok := r.(row.BgpPath); ok {
 			list = append(list, shownRoute{Prefix: k.Net, NextHops: []netip.Addr{p.NextHop}, From: "advertised"})
@@ -137,6 +136,9 @@ func (d *Daemon) routesView(ctx context.Context, args []string) (show.Page, erro
 	list = slices.DeleteFunc(list, func(r shownRoute) bool { return only != nil && r.Prefix != only[0] })
 	slices.SortStableFunc(list, func(a, b shownRoute) int { return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.kind(), b.kind())) })
 	p := show.Page{Columns: []string{"prefix", "next hops", "from", "as path", "attributes"}, Data: list}
+	if silent != nil {
+		p.Note = "attributes are missing: " + silent.Error()
+	}
 	for _, r := range list {
 		p.Rows = append(p.Rows, []string{r.Prefix.String(), show.List(r.NextHops), r.From, r.ASPath, show.List(r.Attributes)})
 	}
@@ -182,6 +184,14 @@ func (d *Daemon) received(ctx context.Context, only []netip.Prefix) (map[netip.P
 		all[r.Prefix] = append(all[r.Prefix], r)
 	}
 	return all, err
+}
+
+// taughtBy names a peer.
+func taughtBy(m *model.Model, by netip.Addr) string {
+	if n := m.NodeAt(by); n != nil {
+		return "node " + n.Name
+	}
+	return "router " + by.String()
 }
 
 // learnedFrom tells who a path leads to. One that is refused leads nowhere, nor has one that goes through WireGuard a next hop.

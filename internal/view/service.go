@@ -240,3 +240,48 @@ func (d *Daemon) behind(flow policy.Flow, to string) (ends []netip.AddrPort, lin
 	}
 	return ends, lines
 }
+
+// unserved are the answers for flows to an address of a Service, or of the ranges of Services, where nobody answers.
+func (d *Daemon) unserved(w World, flow policy.Flow, from, to string) (list []flowAnswer) {
+	_, sources := w.Policies.Pod(from)
+	fronts := d.fronts(to)
+	say := func(at netip.Addr, verdict, why string) {
+		for _, s := range sources {
+			if s.Is4() == at.Is4() {
+				f := flow
+				f.From, f.To = s, at
+				list = append(list, flowAnswer{Flow: arrow(f), Verdict: verdict, Why: why})
+			}
+		}
+	}
+	for i, f := range fronts {
+		switch {
+		case f.Port == uint16(flow.Port) && f.Protocol == uint8(flow.Protocol):
+			if why := nobody(w.Model, f); why != "" && len(f.Backends) == 0 {
+				say(f.Addr, map[bool]string{false: "refused", true: "dropped"}[f.Silent], why)
+			}
+		case w.Model.NodeAt(f.Addr) != nil: // has ports of its own
+		case i == 0 || fronts[i-1].Addr != f.Addr:
+			if has := portsAt(fronts, f.Addr); !slices.Contains(has, fmt.Sprintf("%d/%s", flow.Port, flow.Protocol)) {
+				say(f.Addr, "refused", fmt.Sprintf("Service %s has no such port; it has %s", f.Owner, strings.Join(has, ", ")))
+			}
+		}
+	}
+	ours := func(at netip.Addr) bool {
+		return slices.ContainsFunc(holder.Spaces(&w.Model.Settings), func(r holder.Range) bool { return r.Kind != holder.PodSpace && r.Contains(at) })
+	}
+	if at, ok := asAddress(to); ok && len(fronts) == 0 && ours(at) {
+		say(at, "refused", "no Service has this address")
+	}
+	return list
+}
+
+// portsAt are the ports at an address, such as 80/tcp.
+func portsAt(fronts []*intent.Service, at netip.Addr) (list []string) {
+	for _, f := range fronts {
+		if f.Addr == at {
+			list = append(list, fmt.Sprintf("%d/%s", f.Port, intent.ProtocolName(f.Protocol)))
+		}
+	}
+	return list
+}

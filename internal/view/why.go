@@ -58,8 +58,33 @@ func frontMatches(s *intent.Service, what string) bool {
 // asked are the flows that a question is about, and what is to be said before them: of the Service whose endpoints they go to, and of
 // addresses where nobody answers.
 type asked struct {
-	flows         []policy.Flow
-	through, lost [][]string
+	flows    []policy.Flow
+	through  [][]string
+	unserved []flowAnswer
+}
+
+// flowAnswer is what why says of one flow, for programs.
+type flowAnswer struct {
+	Flow            string // 10.244.1.2 → 10.244.2.2:80
+	Verdict         string // allowed, denied, no route, no route back; at a Service's address refused or dropped
+	Why             string // of refused and dropped
+	Model, Kernel   bool   // whether policies allow it, and this node's rules
+	Egress, Ingress policy.End
+	Rules           string
+	Routes          []string
+}
+
+// line is the verdict for people.
+func (a *flowAnswer) line(p model.Protocol) []string {
+	text := a.Flow + "/" + p.String() + ": " + a.Verdict
+	if a.Why != "" {
+		text += ": " + a.Why
+	}
+	return []string{text}
+}
+
+func arrow(f policy.Flow) string {
+	return fmt.Sprintf("%s → %s", f.From, netip.AddrPortFrom(f.To, uint16(f.Port)))
 }
 
 // flowsOf finds the flows of a question. A pod that is called as a Service is goes before the Service.
@@ -69,9 +94,9 @@ func (d *Daemon) flowsOf(w World, flow policy.Flow, from, to string, behind []ne
 		a.flows, err = pairs(w.Policies, flow, from, to)
 		return a, err
 	}
-	a.through, a.lost = through, d.unserved(w, flow, from, to)
+	a.through, a.unserved = through, d.unserved(w, flow, from, to)
 	switch {
-	case a.lost != nil && len(behind) == 0:
+	case a.unserved != nil && len(behind) == 0:
 	case through == nil:
 		a.flows, err = pairs(w.Policies, flow, from, to)
 	default:
@@ -115,63 +140,62 @@ func (d *Daemon) whyFlow(ctx context.Context, from, to, port string) (show.Page,
 	if err = errors.Join(wrong, err); err != nil {
 		return show.Page{}, err
 	}
-	if a.lost != nil && len(a.flows) == 0 {
-		return show.Page{Rows: append(a.lost, a.through...), Data: a.lost}, nil
+	var before [][]string
+	for i := range a.unserved {
+		before = append(before, a.unserved[i].line(flow.Protocol))
+	}
+	before = append(before, a.through...)
+	if a.unserved != nil && len(a.flows) == 0 {
+		return show.Page{Rows: before, Data: a.unserved}, nil
 	}
 	kernel, err := d.kernelTracer(ctx)
 	if err != nil {
 		return show.Page{}, err
 	}
-	var ways []way
+	var routes []ways
 	for i, f := range a.flows {
-		ways = append(ways, d.wayOf(ctx, f, ends[i], own))
+		routes = append(routes, d.waysOf(ctx, f, ends[i], own))
 	}
-	p, err := flowPage(kernel, a.flows, ends, rehearsed, ways, own)
-	p.Rows = slices.Concat(a.lost, a.through, p.Rows, d.namesWhy(a.flows), wires)
-	return p, err
+	rows, data, err := flowRows(kernel, a.flows, ends, rehearsed, routes, own)
+	return show.Page{Rows: slices.Concat(before, rows, d.namesWhy(a.flows), wires), Data: append(a.unserved, data...)}, err
 }
 
-func flowPage(kernel *row.NftTracer, flows []policy.Flow, ends, rehearsed [][2]policy.End, ways []way, own map[netip.Addr]bool) (show.Page, error) {
-	type answer struct {
-		Flow            string
-		Model, Kernel   bool
-		Egress, Ingress policy.End
-		Rules           string
-		Routes          []string
-		NoRoute         string
-	}
-	var p show.Page
-	var data []answer
+// flowRows are the answers for flows, for people and for programs.
+func flowRows(kernel *row.NftTracer, flows []policy.Flow, ends, rehearsed [][2]policy.End, routes []ways, own map[netip.Addr]bool) (rows [][]string, data []flowAnswer, err error) {
 	for i, f := range flows {
 		egress, ingress := ends[i][0], ends[i][1]
 		allowed := egress.Allowed && ingress.Allowed
 		here := (egress.Allowed || !egress.Here) && (ingress.Allowed || !ingress.Here)
 		trail, err := traceFlow(kernel, f, own)
 		if err != nil {
-			return p, fmt.Errorf("the kernel's rules can't be followed: %w", err)
+			return nil, nil, fmt.Errorf("the kernel's rules can't be followed: %w", err)
 		}
-		text := fmt.Sprintf("%s → %s", f.From, netip.AddrPortFrom(f.To, uint16(f.Port)))
-		data = append(data, answer{text, allowed, trail.Accepted(), egress, ingress, trail.String(), ways[i].lines, ways[i].none})
-		p.Rows = append(p.Rows, []string{verdict(f, allowed, ways[i])}, []string{"  " + egress.String() + elsewhere(egress)})
-		for _, line := range ways[i].lines {
-			p.Rows = append(p.Rows, []string{"  " + line})
+		a := flowAnswer{
+			Flow: arrow(f), Verdict: allowedOr(allowed), Model: allowed, Kernel: trail.Accepted(), Egress: egress, Ingress: ingress, Rules: trail.String(), Routes: routes[i].lines,
 		}
-		p.Rows = append(p.Rows, []string{"  " + ingress.String() + elsewhere(ingress)})
-		p.Rows = append(p.Rows, rehearsedWhy(ends[i], rehearsed[i])...)
+		if allowed && routes[i].lacks != "" {
+			a.Verdict = routes[i].lacks
+		}
+		data = append(data, a)
+		rows = append(rows, a.line(f.Protocol), []string{"  " + egress.String() + elsewhere(egress)})
+		for _, line := range a.Routes {
+			rows = append(rows, []string{"  " + line})
+		}
+		rows = append(rows, []string{"  " + ingress.String() + elsewhere(ingress)})
+		rows = append(rows, rehearsedWhy(ends[i], rehearsed[i])...)
 		rules := strings.TrimSpace(trail.String())
 		if rules == "" {
 			rules = "no rule of this node is about it"
 		}
 		for _, line := range strings.Split(rules, "\n") {
-			p.Rows = append(p.Rows, []string{"  kernel: " + line})
+			rows = append(rows, []string{"  kernel: " + line})
 		}
 		if here != trail.Accepted() {
-			p.Rows = append(p.Rows, []string{fmt.Sprintf("  THE KERNEL DIFFERS: by policy this node says %s, by its rules %s; see `kube-router show failing`",
+			rows = append(rows, []string{fmt.Sprintf("  THE KERNEL DIFFERS: by policy this node says %s, by its rules %s; see `kube-router show failing`",
 				allowedOr(here), allowedOr(trail.Accepted()))})
 		}
 	}
-	p.Data = data
-	return p, nil
+	return rows, data, nil
 }
 
 // traceFlow sends a first packet through the hook that it would meet on this node.

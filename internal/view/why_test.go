@@ -50,11 +50,11 @@ func TestWhyTellsWhenTheKernelDiffers(t *testing.T) {
 	f := policy.Flow{From: from, To: to, Protocol: model.TCP, Port: 80}
 	egress, ingress := planner.Judge(f)
 	ask := func() string {
-		page, err := flowPage(row.NewNftTracer(maps.Values(rows)), []policy.Flow{f}, [][2]policy.End{{egress, ingress}}, [][2]policy.End{{egress, ingress}}, []way{{}}, nil)
+		rows, _, err := flowRows(row.NewNftTracer(maps.Values(rows)), []policy.Flow{f}, [][2]policy.End{{egress, ingress}}, [][2]policy.End{{egress, ingress}}, []ways{{}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return fmt.Sprint(slices.Concat(page.Rows...))
+		return fmt.Sprint(slices.Concat(rows...))
 	}
 	if text := ask(); strings.Contains(text, "DIFFERS") || !strings.Contains(text, "isolated by policy [x/closed]") {
 		t.Errorf("the kernel is as wanted: %s", text)

@@ -208,7 +208,7 @@ func (w *whyWorld) compare() error {
 	case r.OK() && !some, !r.OK() && every:
 		return fmt.Errorf("%s → %s/%s: a packet: %s, but\n%s", from.Name, q.To, proto, r, all)
 	case r.OK() && !slices.ContainsFunc(w.pods, func(p *lab.Host) bool {
-		a := said[netip.AddrPortFrom(p.Addrs()[f6(q.To)], 8080).String()]
+		a := said[netip.AddrPortFrom(p.Addrs()[familyOf(q.To)], 8080).String()]
 		return p.Name == r.Pod && a != nil && a.passes
 	}):
 		return fmt.Errorf("%s → %s/%s: %s answers, but\n%s", from.Name, q.To, proto, r.Pod, all)
@@ -225,8 +225,8 @@ func anyRefused(said map[string]*answer) bool {
 	return false
 }
 
-// f6 is the family of an address, as a position in families.
-func f6(a netip.AddrPort) int {
+// familyOf is the family of an address, as a position in families.
+func familyOf(a netip.AddrPort) int {
 	if a.Addr().Is6() {
 		return 1
 	}

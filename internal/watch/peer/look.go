@@ -155,16 +155,22 @@ func refuse(found map[netip.Prefix]told, offered map[netip.Prefix][]netip.Addr) 
 
 // list reads destinations into found.
 func (w *Watch) list(ctx context.Context, r *api.ListPathRequest, found map[netip.Prefix]told) error {
+	return w.destinations(ctx, r, func(d *api.Destination) {
+		if t, ok := read(d, w.peers); ok || len(t.taken) > 0 {
+			found[t.path.Prefix] = t
+		}
+	})
+}
+
+// destinations visits those of a table. A speaker without BGP has none.
+func (w *Watch) destinations(ctx context.Context, r *api.ListPathRequest, visit func(*api.Destination)) error {
 	stream, err := w.api.ListPath(ctx, r)
 	for err == nil {
 		var m *api.ListPathResponse
 		if m, err = stream.Recv(); err == nil {
-			if t, ok := read(m.Destination, w.peers); ok || len(t.taken) > 0 {
-				found[t.path.Prefix] = t
-			}
+			visit(m.Destination)
 		}
 	}
-	// A speaker without BGP has no table.
 	if errors.Is(err, io.EOF) || strings.Contains(err.Error(), "hasn't started") {
 		return nil
 	}

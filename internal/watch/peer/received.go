@@ -2,9 +2,7 @@ package peer
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -27,17 +25,10 @@ type Received struct {
 }
 
 // Received asks the speaker for paths that peers have taught: of some prefixes, or all (nil). Prefixes are in order, best paths first.
-func (w *Watch) Received(ctx context.Context, only []netip.Prefix) (list []Received, err error) {
+func (w *Watch) Received(ctx context.Context, only []netip.Prefix) (list []Received, _ error) {
 	for _, r := range requests(api.TableType_TABLE_TYPE_GLOBAL, "", only) {
-		stream, err := w.api.ListPath(ctx, r)
-		for err == nil {
-			var m *api.ListPathResponse
-			if m, err = stream.Recv(); err == nil {
-				list = append(list, received(m.Destination)...)
-			}
-		}
-		if !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "hasn't started") {
-			return nil, fmt.Errorf("read the BGP speaker's table: %w", err)
+		if err := w.destinations(ctx, r, func(d *api.Destination) { list = append(list, received(d)...) }); err != nil {
+			return nil, err
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Received) int { return a.Prefix.Compare(b.Prefix) })
