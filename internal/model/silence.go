@@ -1,7 +1,8 @@
 package model
 
-// Silence is a node that answered probes of its kernel and does so no more. There is one only of nodes that somebody has to know so much of:
-// those that own addresses which another would take over. A node that never answered is no Silence: echo requests may be filtered.
+// Silence is a node whose kernel does not answer probes, although it did before. There is one only of nodes that somebody has to know so much of:
+// those that own addresses which another would take over. A node that never answered is one only if its link has nobody at its address: echo
+// requests may be filtered.
 type Silence struct {
 	Node string
 	Link string // the link of ours that it was probed on; empty: whatever route leads there

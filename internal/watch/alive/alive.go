@@ -21,6 +21,7 @@ const (
 	every = 250 * time.Millisecond
 	most  = 3 // misses
 	again = 4 // answers in a row until a node that fell silent counts as back
+	mute  = 8 // misses of a node that never answered, each with nobody at its address: the kernel asked for a neighbour at least twice
 )
 
 // Target is a node to watch.
@@ -34,6 +35,8 @@ type Target struct {
 type pinger interface {
 	// send asks a target; an error counts as a request without an answer.
 	send(t Target, seq uint16) error
+	// absent tells that nobody is at a target's address on the link that leads to it: the kernel asks for that neighbour, and has no answer.
+	absent(t Target) bool
 	// run hands answers to heard until ctx ends.
 	run(ctx context.Context, heard func(from netip.Addr, link string, seq uint16)) error
 }
@@ -48,21 +51,22 @@ type Watch struct {
 	wanted map[string][]Target // by who wants to know
 	states map[Target]*state
 	seq    uint16
+	fresh  chan struct{} // there are targets that nobody asked yet
 }
 
 // state is what is known of a target.
 type state struct {
-	known    bool   // it answered once
-	silent   bool   // told as such
-	answered bool   // the last request
-	misses   int    // requests without an answer, in a row
-	answers  int    // in a row
-	seq      uint16 // of the last request
+	known    bool // it answered once
+	silent   bool // told as such
+	answered bool // the last request, or none was sent
+	misses   int  // requests without an answer, in a row
+	absences int  // of those, in a row, with nobody at the address
+	answers  int  // in a row
 }
 
 // New makes a watch of nobody.
 func New(inbox Inbox, log *slog.Logger) *Watch {
-	return &Watch{inbox: inbox, log: log, ping: newSockets(), wanted: map[string][]Target{}, states: map[Target]*state{}}
+	return &Watch{inbox: inbox, log: log, ping: newSockets(), wanted: map[string][]Target{}, states: map[Target]*state{}, fresh: make(chan struct{}, 1)}
 }
 
 // Want replaces what one part of the daemon wants to know about.
@@ -80,6 +84,10 @@ func (w *Watch) Want(who string, list []Target) {
 			keep[t] = true
 			if w.states[t] == nil {
 				w.states[t] = &state{answered: true}
+				select {
+				case w.fresh <- struct{}{}:
+				default:
+				}
 			}
 		}
 	}
@@ -106,6 +114,8 @@ func (w *Watch) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-w.fresh:
+			w.greet()
 		case <-tick.C:
 			w.probe()
 		}
@@ -122,12 +132,35 @@ func (w *Watch) probe() {
 		if !s.answered {
 			s.misses++
 			s.answers = 0
-			if s.known && s.misses >= most {
+			if w.gone(t, s) {
 				w.tell(t, s, true)
 			}
 		}
-		s.answered, s.seq = false, w.seq
+		s.answered = false
 		_ = w.ping.send(t, w.seq) // counts as a request without an answer
+	}
+}
+
+// gone judges a node that did not answer. One that never did may not hear echo requests, for a firewall's sake; but the question for its
+// address on its link no firewall takes, so where that has no answer either, it is gone. A watch begins thus too: with a node that died just before.
+func (w *Watch) gone(t Target, s *state) bool {
+	if s.known {
+		return s.misses >= most
+	}
+	if s.absences++; !w.ping.absent(t) {
+		s.absences = 0
+	}
+	return s.absences >= mute
+}
+
+// greet asks those at once that were not asked yet, so that little time is left in which one may die unknown.
+func (w *Watch) greet() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for t, s := range w.states {
+		if !s.known && s.misses == 0 && s.answered {
+			_ = w.ping.send(t, w.seq) // the next round asks again
+		}
 	}
 }
 
@@ -136,7 +169,7 @@ func (w *Watch) heard(from netip.Addr, link string, seq uint16) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for t, s := range w.states {
-		if t.Addr != from || t.Link != link || s.seq-seq >= most {
+		if t.Addr != from || t.Link != link || w.seq-seq >= most {
 			continue
 		}
 		s.known, s.answered, s.misses = true, true, 0

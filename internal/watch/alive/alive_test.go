@@ -5,23 +5,31 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"kube-router/internal/lab/netns"
 	"kube-router/internal/model"
 )
 
 // fake answers for the addresses that are up.
 type fake struct {
 	up    map[netip.Addr]bool
+	there map[netip.Addr]bool // a neighbour, that answers echo requests or not
 	watch *Watch
 	sent  []Target
 }
 
 func (f *fake) send(t Target, _ uint16) error { f.sent = append(f.sent, t); return nil }
+
+func (f *fake) absent(t Target) bool { return !f.there[t.Addr] }
 
 func (f *fake) run(ctx context.Context, _ func(netip.Addr, string, uint16)) error {
 	<-ctx.Done()
@@ -60,7 +68,7 @@ func TestSilence(t *testing.T) {
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::2")
 	in := &box{all: map[model.Ref]bool{}}
 	w := New(in, slog.New(slog.DiscardHandler))
-	f := &fake{up: map[netip.Addr]bool{a: true}, watch: w}
+	f := &fake{up: map[netip.Addr]bool{a: true}, there: map[netip.Addr]bool{b: true}, watch: w}
 	w.ping = f
 	want := func(what, text string) {
 		t.Helper()
@@ -88,6 +96,95 @@ func TestSilence(t *testing.T) {
 	want("somebody wants to know still", "[Silence eth0/n2]")
 	w.Want("l2", nil)
 	want("nobody wants to know", "[]")
+}
+
+// TestNeverHeardOf watches a node that died before it was watched: nobody is at its address, which is another thing than an echo that is filtered.
+func TestNeverHeardOf(t *testing.T) {
+	a := netip.MustParseAddr("192.0.2.1")
+	in := &box{all: map[model.Ref]bool{}}
+	w := New(in, slog.New(slog.DiscardHandler))
+	f := &fake{up: map[netip.Addr]bool{}, there: map[netip.Addr]bool{}, watch: w}
+	w.ping = f
+	w.Want("l2", []Target{{Node: "n1", Addr: a, Link: "eth0"}})
+	f.rounds(mute)
+	f.there[a] = true
+	f.rounds(mute)
+	f.there[a] = false
+	f.rounds(mute - 1)
+	if got := in.String(); got != "[]" {
+		t.Errorf("too early: %s", got)
+	}
+	f.rounds(1)
+	if got := in.String(); got != "[Silence eth0/n1]" {
+		t.Errorf("nobody is there: %s", got)
+	}
+	f.up[a], f.there[a] = true, true
+	f.rounds(again)
+	if got := in.String(); got != "[]" {
+		t.Errorf("back: %s", got)
+	}
+}
+
+// TestKernelNeighbours asks this host's own kernel about a neighbour, an address of its own, and one behind a link that isn't there.
+func TestKernelNeighbours(t *testing.T) {
+	space, err := netns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer space.Close()
+	err = space.Do(func() error {
+		links := netlink.NewLinkAttrs()
+		links.Name, links.Flags = "eth0", net.FlagUp
+		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: links, PeerName: "peer"}); err != nil {
+			return err
+		}
+		peer, err := netlink.LinkByName("peer")
+		if err == nil {
+			err = netlink.LinkSetUp(peer)
+		}
+		if err != nil {
+			return err
+		}
+		l, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		for _, a := range []string{"192.0.2.1/24", "2001:db8::1/64"} {
+			parsed, _ := netlink.ParseAddr(a)
+			parsed.Flags = unix.IFA_F_NODAD
+			if err := netlink.AddrAdd(l, parsed); err != nil {
+				return err
+			}
+		}
+		for _, a := range []string{"192.0.2.2", "2001:db8::2"} {
+			if err := netlink.NeighAdd(&netlink.Neigh{LinkIndex: l.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.ParseIP(a), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 2}}); err != nil {
+				return err
+			}
+		}
+		s := newSockets()
+		for _, a := range []string{"192.0.2.3", "2001:db8::3"} {
+			for _, link := range []string{"", "eth0"} {
+				c, err := net.Dial("udp", net.JoinHostPort(a, "9"))
+				if err == nil {
+					_, _ = c.Write([]byte("x")) // the kernel asks for it
+					_ = c.Close()
+				}
+				if !s.absent(Target{Addr: netip.MustParseAddr(a), Link: link}) {
+					t.Errorf("%s on %q is there", a, link)
+				}
+			}
+		}
+		for _, there := range []Target{{Addr: netip.MustParseAddr("192.0.2.2"), Link: "eth0"}, {Addr: netip.MustParseAddr("2001:db8::2")}, {Addr: netip.MustParseAddr("192.0.2.4"), Link: "eth0"},
+			{Addr: netip.MustParseAddr("192.0.2.3"), Link: "none"}, {Addr: netip.MustParseAddr("198.51.100.1")}} {
+			if s.absent(there) {
+				t.Errorf("%v: told to be absent", there)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestKernelAnswers asks this host's own kernel, in both families, by route and by link, and an address that nobody has.

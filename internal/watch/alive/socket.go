@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -91,6 +93,33 @@ func (s *sockets) socket(w way) (net.PacketConn, error) {
 	s.open[w] = c
 	s.wg.Go(func() { s.read(w, c) })
 	return c, nil
+}
+
+// absent asks the neighbour table of the link that leads to a target. Who is reached through a router is never absent, for all that we know.
+func (s *sockets) absent(t Target) bool {
+	link := 0
+	if t.Link != "" {
+		l, err := net.InterfaceByName(t.Link)
+		if err != nil {
+			return false
+		}
+		link = l.Index
+	} else if routes, err := netlink.RouteGet(t.Addr.AsSlice()); err == nil && len(routes) == 1 && routes[0].Gw == nil && routes[0].Via == nil {
+		link = routes[0].LinkIndex
+	}
+	family := uint8(unix.AF_INET6)
+	if t.Addr.Is4() {
+		family = unix.AF_INET
+	}
+	ask := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, 0) // one neighbour and no dump: Linux 5.0
+	ask.AddData(&netlink.Ndmsg{Family: family, Index: uint32(link)})
+	ask.AddData(nl.NewRtAttr(netlink.NDA_DST, t.Addr.AsSlice()))
+	found, err := ask.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
+	if link == 0 || err != nil || len(found) != 1 {
+		return false
+	}
+	n, err := netlink.NeighDeserialize(found[0])
+	return err == nil && n.State&(netlink.NUD_INCOMPLETE|netlink.NUD_FAILED) != 0
 }
 
 func (s *sockets) drop(w way, c net.PacketConn) {
