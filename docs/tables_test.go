@@ -120,6 +120,7 @@ func nftTables(b *strings.Builder) {
 	block(b, "Rules: network policies", "", frame(nft.FirewallBase(&intent.FirewallBase{V4: true, V6: true, Ranges: inside})))
 	block(b, "Rules: pods' way out", "", append(
 		nft.Egress(&intent.Egress{Pods: inside, Keep: prefixes("192.0.2.0/24"), Refuse: prefixes("10.96.0.0/12")}), nft.Peer(&intent.Peer{Ranges: inside, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}})...))
+	block(b, "Rules: what has no way", "Unless `--flows=off`: the errors that the kernel sends, by which `show drops` and `flows` know of packets without a route or neighbour.", nft.Unrouted())
 	block(b, "Rules: who may speak to tunnels", "With overlays; here of vxlan. The nodes are those of host-nodes.", nft.TunnelGuard(
 		&intent.TunnelGuard{V4: true, V6: true, Encap: intent.VXLAN, Port: 8472, Own: append(inside, prefixes("10.96.0.0/12")...)}))
 	block(b, "Rules: whose BFD packets count", "With `--enable-bfd`, or a peer with `bfd`; here beside two routers, one in the node's subnet and one of three hops. The nodes are those of host-nodes.",

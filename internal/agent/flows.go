@@ -38,6 +38,9 @@ func (a *agent) newRecorder() {
 		}
 		return ""
 	}
+	if s.Mode != model.FlowsOff {
+		a.ledgers.Nft.Claim(reconcile.Owner{Name: "flows"}, nft.Unrouted()...)
+	}
 	if s.Mode == model.FlowsAll {
 		a.ledgers.Sysctl.Claim(reconcile.Owner{Name: "flows"}, linux.Accounting())
 		return

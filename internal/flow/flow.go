@@ -48,6 +48,8 @@ const (
 	UnknownSource         // the source is in the pods' range, and no pod that is known
 	UnknownAddress        // the destination is in the pods' range, and no pod that is known
 	Forged                // a pod sent from an address that isn't its own
+	NoRoute               // the kernel has no route there
+	Unreachable           // the host or router that it goes to next does not answer, or a route says that nobody may
 	Other                 // a rule of ours that logs and says nothing more
 )
 
@@ -65,7 +67,8 @@ func words() []word {
 		NoPort: {"no Service at this port", "SERVICE_BACKEND_NOT_FOUND", 158}, NoLocal: {"no endpoint on this node", "SERVICE_BACKEND_NOT_FOUND", 158},
 		SourceRange: {"outside of loadBalancerSourceRanges", "DENIED_BY_LB_SRC_RANGE_CHECK", 177}, NoGateway: {"no egress gateway", "NO_EGRESS_GATEWAY", 194},
 		ClearText: {"clear text", "UNENCRYPTED_TRAFFIC", 195}, UnknownSource: {"from no known pod", "INVALID_SOURCE_IP", 132},
-		UnknownAddress: {"to no known pod", "STALE_OR_UNROUTABLE_IP", 151}, Forged: {"forged source", "INVALID_SOURCE_IP", 132}, Other: {"a rule", "DROP_REASON_UNKNOWN", 0},
+		UnknownAddress: {"to no known pod", "STALE_OR_UNROUTABLE_IP", 151}, Forged: {"forged source", "INVALID_SOURCE_IP", 132},
+		NoRoute: {"no route", "FIB_LOOKUP_FAILED", 169}, Unreachable: {"host unreachable", "FIB_LOOKUP_FAILED", 169}, Other: {"a rule", "DROP_REASON_UNKNOWN", 0},
 	}
 }
 

@@ -301,6 +301,7 @@ func reasonOf(prefix string) (flow.Reason, flow.Direction) {
 	known := map[string]flow.Reason{
 		"no endpoint": flow.NoEndpoint, "no port": flow.NoPort, "no local endpoint": flow.NoLocal, "source range": flow.SourceRange, "no gateway": flow.NoGateway,
 		"clear": flow.ClearText, "from unknown": flow.UnknownSource, "to unknown": flow.UnknownAddress, "forged": flow.Forged,
+		"no route": flow.NoRoute, "unreachable": flow.Unreachable,
 	}
 	if r, ok := known[prefix]; ok {
 		return r, flow.Through

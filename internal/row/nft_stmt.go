@@ -98,10 +98,12 @@ const (
 	NftTTL     // the TTL, or the hop limit when V6
 	NftCtSaddr // ct original saddr
 	NftNextHop // rt nexthop: whom the packet goes to next, by the route that it has; without a router its own destination
+
+	NftICMPCode // icmp code, or icmpv6 code when V6
 )
 
 // NftTermMost is the last term that there is.
-const NftTermMost = NftNextHop
+const NftTermMost = NftICMPCode
 
 // NftTerm is one term of a key. V6 tells the family of addresses.
 type NftTerm struct {
@@ -321,6 +323,8 @@ func (t NftTerm) String() string {
 		return ip + " " + [...]string{"saddr", "daddr"}[t.Op-NftSaddr]
 	case NftICMPType:
 		return icmp + " type"
+	case NftICMPCode:
+		return icmp + " code"
 	case NftTTL:
 		return ip + map[bool]string{false: " ttl", true: " hoplimit"}[t.V6]
 	case NftCtDaddr:

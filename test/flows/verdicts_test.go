@@ -154,6 +154,7 @@ func (w *world) services(family int, name string) {
 	w.refusal(group, "no endpoint on this node", "n1", client, netip.AddrPortFrom(w.frontend("shop", "far", family), 80), "tcp", []string{"; dropped: no endpoint on this node", "by Service shop/far"}, ofService("SERVICE_BACKEND_NOT_FOUND", "shop/far", "http"))
 	w.refusal(group, "outside of loadBalancerSourceRanges", "n1", client, netip.AddrPortFrom(netip.MustParseAddr(balancers[family]), 80), "tcp",
 		[]string{"; dropped: outside of loadBalancerSourceRanges", client.Name + ":", "by Service shop/ranges"}, ofService("DENIED_BY_LB_SRC_RANGE_CHECK", "shop/ranges", "http"))
+	w.unrouted(group, family)
 	host := netip.AddrPortFrom(w.Node("n2").Addrs()[family], 8443)
 	clerk := w.pod("pay", "clerk", "n2")
 	err := w.soon(func() error {
@@ -168,6 +169,22 @@ func (w *world) services(family int, name string) {
 		})
 	}
 	w.judge(group, "a host port", err)
+}
+
+// unrouted: what the kernel has no way for, by route or since the next host is silent, is told by the ICMP errors about it.
+func (w *world) unrouted(group string, family int) {
+	client := w.pod("default", "client", "n1")
+	nowhere, silent := netip.MustParseAddr([]string{"203.0.113.66", "2001:db8:66::1"}[family]), netip.MustParseAddr([]string{"172.30.0.250", "fd00:172:30:0::250"}[family])
+	if out, err := w.Node("n1").Run(w.ctx, "ip", "route", "add", "throw", nowhere.String()); err != nil {
+		w.t.Fatal(err, out)
+	}
+	w.refusal(group, "no route", "n1", client, netip.AddrPortFrom(nowhere, 80), "tcp", []string{"; refused: no route", client.Name + ":"}, reason("FIB_LOOKUP_FAILED", "no route"))
+	w.refusal(group, "nobody is there", "n1", client, netip.AddrPortFrom(silent, 53), "udp", []string{"; refused: host unreachable", client.Name + ":"}, reason("FIB_LOOKUP_FAILED", "host unreachable"))
+}
+
+// reason wants a drop with Hubble's reason, and ours.
+func reason(hubble, ours string) func(flow.Record) string {
+	return func(r flow.Record) string { return wanted(r.Flow.Reason, hubble, r.Own.Reason, ours) }
 }
 
 // gateway: what has no gateway fails closed and says which it lacks; what has one says by which address it left.

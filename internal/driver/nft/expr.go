@@ -149,7 +149,7 @@ func (p *program) needTerm(t row.NftTerm) {
 		p.needEtherType(unix.ETH_P_ARP)
 	case row.NftNDTarget:
 		p.needProto(unix.IPPROTO_ICMPV6)
-	case row.NftICMPType:
+	case row.NftICMPType, row.NftICMPCode:
 		if t.V6 {
 			p.needProto(unix.IPPROTO_ICMPV6)
 		} else {
@@ -174,7 +174,7 @@ func width(t row.NftTerm) int {
 		return unix.IFNAMSIZ
 	case row.NftSport, row.NftDport, row.NftCtDport, row.NftEthertype:
 		return 2
-	case row.NftNfproto, row.NftL4proto, row.NftICMPType, row.NftTCPFlags, row.NftSCTPChunk, row.NftCtDir, row.NftTTL:
+	case row.NftNfproto, row.NftL4proto, row.NftICMPType, row.NftICMPCode, row.NftTCPFlags, row.NftSCTPChunk, row.NftCtDir, row.NftTTL:
 		return 1
 	case row.NftNoTerm:
 		return 0
@@ -199,7 +199,7 @@ func (p *program) loadTerm(t row.NftTerm, at int) {
 	dst := uint32(reg0 + at)
 	switch t.Op {
 	case row.NftNoTerm:
-	case row.NftSaddr, row.NftDaddr, row.NftSport, row.NftDport, row.NftICMPType, row.NftTCPFlags, row.NftSCTPChunk,
+	case row.NftSaddr, row.NftDaddr, row.NftSport, row.NftDport, row.NftICMPType, row.NftICMPCode, row.NftTCPFlags, row.NftSCTPChunk,
 		row.NftEtherSaddr, row.NftEthertype, row.NftArpSaddr, row.NftNDTarget, row.NftTTL:
 		p.emit(payload(t, dst, width(t)))
 	case row.NftNfproto:
@@ -242,6 +242,8 @@ func payload(t row.NftTerm, dst uint32, size int) *expr.Payload {
 	switch t.Op {
 	case row.NftDport:
 		e.Offset = 2
+	case row.NftICMPCode:
+		e.Offset = 1
 	case row.NftTCPFlags:
 		e.Offset = tcpFlagsOffset
 	case row.NftSCTPChunk:

@@ -134,6 +134,9 @@ func OtherDrops() map[string]row.NftKey {
 	} {
 		list[text] = row.NftRule{Chain: chain}.Key()
 	}
+	for text, chain := range map[string]string{"no route": chainNoRoute, "host unreachable": chainUnreachable} {
+		list[text] = row.NftRule{Chain: chain}.Key()
+	}
 	list["not as its sender"] = row.NftRule{Chain: chainGuardDrop, Bridge: true}.Key()
 	return list
 }

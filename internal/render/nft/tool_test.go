@@ -47,7 +47,7 @@ func everySort() []row.Nft {
 			}
 		}
 	}
-	return rows
+	return append(rows, Unrouted()...)
 }
 
 // TestUsersCanListTheTable: who looks for a fault lists the ruleset, and so does other software (firewalls, kube-proxy). nft up to 1.0.6

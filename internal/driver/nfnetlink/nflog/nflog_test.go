@@ -117,8 +117,31 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestTellsWhatErrorsAreAbout: an ICMP error that says that there is no way is told as the packet that found none, whoever sent the error.
+func TestTellsWhatErrorsAreAbout(t *testing.T) {
+	head4 := "\x45\x00\x00\x38\x00\x00\x00\x00\x40\x01\x00\x00\xac\x1e\x00\x0b\x0a\x00\x00\x01\x03\x01\x00\x00\x00\x00\x00\x00"
+	head6 := "\x60\x00\x00\x00\x00\x38\x3a\x40" + strings.Repeat("\x11", 32) + "\x01\x00\x00\x00\x00\x00\x00\x00"
+	udp6 := "\x60\x00\x00\x00\x00\x08\x11\x40" + strings.Repeat("\x22", 16) + strings.Repeat("\x33", 16) + "\x0f\xa0\x00\x35\x00\x08\x00\x00"
+	four := Drop{Prefix: "unreachable", Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), Protocol: 6, SrcPort: 4000, DstPort: 80}
+	if d, ok := parse(message(attrPrefix, "unreachable ", attrLink, "\x00\x00\x00\x00", attrPayload, head4+tcp4)); !ok || d != four {
+		t.Errorf("IPv4: %t %+v", ok, d)
+	}
+	six := Drop{Prefix: "no route", Src: netip.MustParseAddr("2222:2222:2222:2222:2222:2222:2222:2222"), Dst: netip.MustParseAddr("3333:3333:3333:3333:3333:3333:3333:3333"),
+		Protocol: 17, SrcPort: 4000, DstPort: 53}
+	if d, ok := parse(message(attrPayload, head6+udp6, attrPrefix, "no route ")); !ok || d != six {
+		t.Errorf("IPv6: %t %+v", ok, d)
+	}
+	if d, ok := parse(message(attrPrefix, "no route ", attrPayload, head4)); ok {
+		t.Errorf("about nothing: %+v", d)
+	}
+	if d, ok := parse(message(attrPrefix, "to a/b ", attrPayload, head4+tcp4)); !ok || d.Protocol != 1 || d.ICMPCode != 1 {
+		t.Errorf("an error that was dropped itself: %t %+v", ok, d)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(message(attrPrefix, "to a/b", attrPayload, tcp4))
+	f.Add(message(attrPrefix, "no route", attrPayload, tcp4+"12345678"+tcp4))
 	f.Add(message(attrPayload, "\x60"+strings.Repeat("\x11", 60)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if d, ok := parse(b); ok && (!d.Src.IsValid() || d.Src.Is4() != d.Dst.Is4()) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,15 +42,20 @@ const (
 	ctDstPort             = 3
 )
 
+// aboutAnother are the prefixes with which ICMP errors are logged for the sake of the packet that they are about.
+var aboutAnother = []string{"no route", "unreachable"}
+
 // parse reads one message; false for what is no IP packet.
 func parse(data []byte) (Drop, bool) {
 	var d Drop
 	ok, cut := false, true
+	var payload []byte
 	for typ, b := range nfnetlink.Attributes(data, &cut) {
 		switch typ {
 		case attrPrefix:
 			d.Prefix = strings.TrimSpace(strings.TrimRight(string(b), "\x00"))
 		case attrPayload:
+			payload = b
 			ok = d.packet(b)
 		case attrSeq:
 			if len(b) == 4 {
@@ -62,6 +68,10 @@ func parse(data []byte) (Drop, bool) {
 		case attrCT:
 			d.Front = front(b)
 		}
+	}
+	if slices.Contains(aboutAnother, d.Prefix) {
+		d.ICMPType, d.ICMPCode, d.Link = 0, 0, 0
+		ok = d.packet(about(payload))
 	}
 	if d.Front == netip.AddrPortFrom(d.Dst, d.DstPort) {
 		d.Front = netip.AddrPort{}
@@ -93,6 +103,15 @@ func front(ct []byte) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return netip.AddrPortFrom(addr, port)
+}
+
+// about is the beginning of the packet that an ICMP error is about (RFC 792, RFC 4443); the error's own header has eight bytes.
+func about(b []byte) []byte {
+	head := 40 + 8
+	if len(b) > 0 && b[0]>>4 == 4 {
+		head = int(b[0]&15)*4 + 8
+	}
+	return b[min(head, len(b)):]
 }
 
 // packet reads the headers of an IP packet. Ports behind IPv6 extension headers are left unknown.
