@@ -14,6 +14,8 @@ import (
 const (
 	// held is how long a flow waits for what other nodes saw of it, while it is followed.
 	held = time.Second
+	// beginning is how long all wait for nodes that have said nothing yet, when they begin to be followed.
+	beginning = 3 * time.Second
 	// look is the time between two looks at what has waited long enough.
 	look = 200 * time.Millisecond
 	// again is the time before a node that went away is asked again.
@@ -53,7 +55,7 @@ func (c *Cluster) Flows(ctx context.Context, f Flows) (Verdict, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m := &merging{Flows: f, filter: filter, merge: flow.NewMerge(), clocks: map[string]time.Duration{}, notes: map[string][]string{}}
+	m := &merging{Flows: f, filter: filter, merge: flow.NewMerge(), asked: time.Now(), clocks: map[string]time.Duration{}, notes: map[string][]string{}, reach: map[string]reach{}}
 	if f.Choice.Follow {
 		return m.follow(ctx, c, nodes)
 	}
@@ -71,6 +73,29 @@ type merging struct {
 	clocks  map[string]time.Duration // how far a node's clock is ahead of this one
 	notes   map[string][]string      // nodes by what they say
 	told    bool
+
+	asked time.Time
+	begun time.Time // when every node that is followed had said something, or was waited for long enough
+	reach map[string]reach
+	floor time.Time // what is older than this some node has forgotten, or wasn't asked for
+}
+
+// reach is how far back a node's answer goes.
+type reach struct {
+	oldest  time.Time
+	records int
+}
+
+// back notes a record of a node that was asked for its latest: when these are all there, what other nodes tell of before them lacks its part.
+func (m *merging) back(r flow.Record) {
+	n := m.reach[r.NodeName]
+	if n.records++; n.records == 1 {
+		n.oldest = r.Time
+	}
+	if n.records == m.Choice.Limit() && n.oldest.After(m.floor) {
+		m.floor = n.oldest
+	}
+	m.reach[r.NodeName] = n
 }
 
 // take takes one record. What is no flow is told at once.
@@ -81,6 +106,9 @@ func (m *merging) take(r flow.Record) error {
 		return nil
 	case r.Flow == nil:
 		return m.Heard(r)
+	}
+	if m.Choice.Follow {
+		m.back(r)
 	}
 	m.pending++
 	return m.merge.Add(r, time.Now())
@@ -101,7 +129,7 @@ func (m *merging) settle(settled func(seen, came time.Time) bool) error {
 			return err
 		}
 		switch {
-		case !m.filter.Matches(&f):
+		case !m.filter.Matches(&f), r.Time.Before(m.floor):
 		case m.Choice.Follow || m.Choice.Limit() == 0:
 			if err := m.Heard(r); err != nil {
 				return err
@@ -180,6 +208,8 @@ func (m *merging) next(ctx context.Context, s *stream) error {
 			if err := m.take(r); err != nil {
 				return err
 			}
+		case r.Flow != nil && r.Time.After(m.asked.Add(m.clocks[r.NodeName])):
+			// It began after the question: who was asked before has not seen it.
 		default:
 			s.head = &r
 		}
@@ -235,8 +265,9 @@ type from struct {
 
 // follow tells what comes, each a second later: so long it waits for what other nodes saw of it.
 func (m *merging) follow(ctx context.Context, c *Cluster, nodes []Node) (Verdict, error) {
-	news := make(chan from)
+	news, quiet := make(chan from), map[string]bool{}
 	for _, n := range nodes {
+		quiet[n.Name] = true
 		go func() { c.watch(ctx, n, m.Choice, news) }()
 	}
 	tick := time.NewTicker(look)
@@ -247,6 +278,7 @@ func (m *merging) follow(ctx context.Context, c *Cluster, nodes []Node) (Verdict
 		case <-ctx.Done():
 			return Well, nil
 		case x := <-news:
+			delete(quiet, x.node.Name)
 			switch {
 			case x.why != "":
 				err = m.away(x.node.Name, x.why)
@@ -259,12 +291,25 @@ func (m *merging) follow(ctx context.Context, c *Cluster, nodes []Node) (Verdict
 			}
 		case now := <-tick.C:
 			m.say(len(nodes))
-			err = m.settle(func(_, came time.Time) bool { return now.Sub(came) >= cmp.Or(m.Hold, held) })
+			if m.begun.IsZero() && (len(quiet) == 0 || now.Sub(m.asked) >= beginning) {
+				m.begun = now
+			}
+			if m.begun.IsZero() {
+				continue
+			}
+			err = m.settle(func(_, came time.Time) bool { return now.Sub(later(came, m.begun)) >= cmp.Or(m.Hold, held) })
 		}
 		if err != nil {
 			return Unknown, err
 		}
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // Flow is the flow with an identifier, as the node saw it that gave it that.

@@ -70,6 +70,15 @@ type Node struct {
 // Ref names the Node.
 func (n *Node) Ref() Ref { return Ref{KindNode, Name{Name: n.Name}} }
 
+// BridgeAddrs are the addresses of the bridge of its pods: the first of each of their ranges.
+func (n *Node) BridgeAddrs() []netip.Addr {
+	var list []netip.Addr
+	for _, r := range n.PodCIDRs {
+		list = append(list, r.Masked().Addr().Next())
+	}
+	return list
+}
+
 // PrimaryIP is the address that other nodes and BGP know the node by: the first InternalIP, else the
 // first ExternalIP, else the zero Addr.
 func (n *Node) PrimaryIP() netip.Addr {

@@ -47,7 +47,7 @@ func (n *Names) Heard(old, now model.Object) {
 	case *model.Pool:
 		delete(n.pools, o.Name)
 	case *model.Node:
-		n.leaveNode(o.Name, slices.Concat(o.InternalIPs, o.ExternalIPs))
+		n.leaveNode(o.Name, nodeAddrs(o))
 	case *model.Link:
 		n.leaveNode(n.self, addrsOf(o))
 	}
@@ -81,7 +81,7 @@ func (n *Names) Heard(old, now model.Object) {
 	case *model.Pool:
 		n.pools[o.Name] = o
 	case *model.Node:
-		n.have(&flow.Owner{Node: o.Name, Here: o.Name == n.self}, slices.Concat(o.InternalIPs, o.ExternalIPs))
+		n.have(&flow.Owner{Node: o.Name, Here: o.Name == n.self}, nodeAddrs(o))
 	case *model.Link:
 		for _, a := range addrsOf(o) {
 			if was := n.owner[a]; was == nil || was.Pod == "" {
@@ -163,6 +163,11 @@ func (n *Names) Size() int {
 
 func podOwner(p *model.Pod, self string) *flow.Owner {
 	return &flow.Owner{Namespace: p.Name.Namespace, Pod: p.Name.Name, Labels: p.Labels, Kind: p.Workload.Kind, Workload: p.Workload.Name, Here: p.Node == self}
+}
+
+// nodeAddrs are those that a node sends from: its own, and those that its bridge has in the pods' ranges.
+func nodeAddrs(o *model.Node) []netip.Addr {
+	return slices.Concat(o.InternalIPs, o.ExternalIPs, o.BridgeAddrs())
 }
 
 func addrsOf(l *model.Link) []netip.Addr {

@@ -38,7 +38,10 @@ func TestNamesChangeHands(t *testing.T) {
 	if n.Of(at).Pod != "z" || !n.Of(at).Here {
 		t.Errorf("attached: %+v", n.Of(at))
 	}
-	n.Heard(nil, &model.Node{Name: "n2", InternalIPs: []netip.Addr{netip.MustParseAddr("10.0.0.2")}})
+	n.Heard(nil, &model.Node{Name: "n2", InternalIPs: []netip.Addr{netip.MustParseAddr("10.0.0.2")}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.2.0/24")}})
+	if o := n.Of(netip.MustParseAddr("10.244.2.1")); o.Node != "n2" { // its kubelet asks pods from there
+		t.Errorf("the bridge: %+v", o)
+	}
 	n.Heard(nil, &model.Link{Name: "eth0", Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}})
 	if o := n.Of(netip.MustParseAddr("10.0.0.2")); o.Node != "n2" || o.Here {
 		t.Errorf("%+v", o)

@@ -22,8 +22,11 @@ const longQuery = 4 << 10
 
 // patience is how long an answer may take: a page of a hundred thousand rows long, the first look not at all.
 func patience(view string) time.Duration {
-	if view == "summary" || view == "settings" {
+	switch view {
+	case "summary", "settings":
 		return 6 * time.Second
+	case "flows":
+		return 10 * time.Second // asked again and again: that one is silent should be known
 	}
 	return 30 * time.Second
 }

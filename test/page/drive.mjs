@@ -1,10 +1,17 @@
-// Drives the page against a lab: node drive.mjs URL-OF-THE-PAGE URL-OF-THE-LAB'S-HAND
+// Drives the page against a lab or a cluster: node drive.mjs URL-OF-THE-PAGE HAND
+// The hand does what a user of the cluster would: a URL that takes POST, or a program that takes words after "hand".
 
+import {execFile} from "node:child_process";
+import {promisify} from "node:util";
 import {judge, must, open, shot, until, violations} from "./lib.mjs";
 
 const [url, hand] = process.argv.slice(2);
 const {browser, page, complaints, foreign} = await open(url);
 const lab = async (what, params) => {
+  if (!hand.startsWith("http:")) {
+    await promisify(execFile)(hand, ["hand", what, ...Object.values(params)]);
+    return;
+  }
   const r = await fetch(`${hand}/${what}?${new URLSearchParams(params)}`, {method: "POST"});
   must(r.ok, `${what}: ${await r.text()}`);
 };
