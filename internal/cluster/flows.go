@@ -204,11 +204,13 @@ func (m *merging) next(ctx context.Context, s *stream) error {
 			if s.silent != "" {
 				return m.away(s.node.Name, s.silent)
 			}
+		case r.NodeStatus != nil && r.NodeStatus.Change == flow.NodeConnected:
+			m.clocks[r.NodeName] = s.ahead
 		case r.NodeStatus != nil:
 			if err := m.take(r); err != nil {
 				return err
 			}
-		case r.Flow != nil && r.Time.After(m.asked.Add(m.clocks[r.NodeName])):
+		case r.Flow != nil && r.Time.After(m.asked.Add(s.off())):
 			// It began after the question: who was asked before has not seen it.
 		default:
 			s.head = &r

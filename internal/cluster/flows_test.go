@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -37,5 +40,42 @@ func TestLatestOfAllNodes(t *testing.T) {
 	}
 	if got := fmt.Sprint(told); got != "[10.0.0.3 at 40 10.0.0.2 at 50]" {
 		t.Errorf("told %s", got)
+	}
+}
+
+// TestFlowsOfBeforeTheQuestion: what began after the question is left out, by the node's own clock, and nothing of before is, however late an answer is read.
+func TestFlowsOfBeforeTheQuestion(t *testing.T) {
+	for _, ahead := range []time.Duration{0, -time.Hour, time.Hour} {
+		asked := time.Now()
+		var text bytes.Buffer
+		write := json.NewEncoder(&text)
+		before, after := seen("n1", "10.0.0.1", "10.0.1.1", 0), seen("n1", "10.0.0.2", "10.0.1.1", 0)
+		before.Time, after.Time = asked.Add(ahead-time.Second), asked.Add(ahead+time.Minute)
+		for _, r := range []flow.Record{flow.Connected("n1", asked.Add(ahead)), before, after} {
+			if err := write.Encode(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := &stream{node: Node{Name: "n1"}, records: make(chan flow.Record, 3), begun: asked}
+		if err := s.decode(t.Context(), &text); err != nil {
+			t.Fatal(err)
+		}
+		close(s.records)
+		time.Sleep(1100 * time.Millisecond) // another node is slow
+		m := &merging{asked: asked, clocks: map[string]time.Duration{}, notes: map[string][]string{}}
+		var told []string
+		for {
+			if err := m.next(context.Background(), s); err != nil {
+				t.Fatal(err)
+			}
+			if s.head == nil {
+				break
+			}
+			told = append(told, s.head.Flow.IP.Source)
+			s.head = nil
+		}
+		if got := fmt.Sprint(told); got != "[10.0.0.1]" {
+			t.Errorf("a clock %s ahead: told %s", ahead, got)
+		}
 	}
 }

@@ -87,6 +87,7 @@ type stream struct {
 	cancel   context.CancelFunc
 	patience time.Duration // for the next record; 0: without an end
 	begun    time.Time     // when the latest came, or it began
+	ahead    time.Duration // how far the node's clock was ahead of this one when it began to answer; there once that record has been read
 	head     *flow.Record
 	ended    bool
 
@@ -128,6 +129,14 @@ func (c *Cluster) stream(ctx context.Context, n Node, words []string) *stream {
 	return s
 }
 
+// off is how far the node's clock is off, if it is: what is less may be the way here.
+func (s *stream) off() time.Duration {
+	if s.ahead.Abs() < skew {
+		return 0
+	}
+	return s.ahead
+}
+
 // decode reads records and passes them on until there are no more.
 func (s *stream) decode(ctx context.Context, in io.Reader) error {
 	d := json.NewDecoder(in)
@@ -142,6 +151,9 @@ func (s *stream) decode(ctx context.Context, in io.Reader) error {
 		}
 		if r.NodeName == "" {
 			r.NodeName = s.node.Name
+		}
+		if r.NodeStatus != nil && r.NodeStatus.Change == flow.NodeConnected {
+			s.ahead = time.Until(r.Time) // not when it is read, which may be much later: another node may be slow
 		}
 		select {
 		case s.records <- r:

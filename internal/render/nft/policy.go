@@ -131,10 +131,8 @@ func OtherDrops() map[string]row.NftKey {
 	for text, chain := range map[string]string{
 		"no endpoint": chainNoEndpoint, "no Service at the port": chainNoPort, "no endpoint on this node": chainNoLocal, "outside of source ranges": chainSource,
 		"no egress gateway": gatewayRefused, "clear text": wireClear,
+		"no route": chainNoRoute, "host unreachable": chainUnreachable,
 	} {
-		list[text] = row.NftRule{Chain: chain}.Key()
-	}
-	for text, chain := range map[string]string{"no route": chainNoRoute, "host unreachable": chainUnreachable} {
 		list[text] = row.NftRule{Chain: chain}.Key()
 	}
 	list["not as its sender"] = row.NftRule{Chain: chainGuardDrop, Bridge: true}.Key()

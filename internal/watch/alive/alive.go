@@ -141,8 +141,8 @@ func (w *Watch) probe() {
 	}
 }
 
-// gone judges a node that did not answer. One that never did may not hear echo requests, for a firewall's sake; but the question for its
-// address on its link no firewall takes, so where that has no answer either, it is gone. A watch begins thus too: with a node that died just before.
+// gone judges a node that did not answer. One that never did may have died before it was watched, or sit behind a firewall that drops echo
+// requests. Firewalls rarely drop ARP and neighbour solicitations: where these have no answer either, the node is gone.
 func (w *Watch) gone(t Target, s *state) bool {
 	if s.known {
 		return s.misses >= most

@@ -107,6 +107,9 @@ func (s *sockets) absent(t Target) bool {
 	} else if routes, err := netlink.RouteGet(t.Addr.AsSlice()); err == nil && len(routes) == 1 && routes[0].Gw == nil && routes[0].Via == nil {
 		link = routes[0].LinkIndex
 	}
+	if link == 0 {
+		return false
+	}
 	family := uint8(unix.AF_INET6)
 	if t.Addr.Is4() {
 		family = unix.AF_INET
@@ -115,7 +118,7 @@ func (s *sockets) absent(t Target) bool {
 	ask.AddData(&netlink.Ndmsg{Family: family, Index: uint32(link)})
 	ask.AddData(nl.NewRtAttr(netlink.NDA_DST, t.Addr.AsSlice()))
 	found, err := ask.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
-	if link == 0 || err != nil || len(found) != 1 {
+	if err != nil || len(found) != 1 {
 		return false
 	}
 	n, err := netlink.NeighDeserialize(found[0])

@@ -42,7 +42,7 @@ const (
 	ctDstPort             = 3
 )
 
-// aboutAnother are the prefixes with which ICMP errors are logged for the sake of the packet that they are about.
+// aboutAnother are the prefixes of ICMP errors that are logged for the packet they quote, as render/nft has them in Unrouted.
 var aboutAnother = []string{"no route", "unreachable"}
 
 // parse reads one message; false for what is no IP packet.
